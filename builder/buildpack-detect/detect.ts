@@ -1,0 +1,130 @@
+import { Failure } from '../../core/errors.ts'
+import { printable } from '../../core/names.ts'
+import type { Source } from '../source.ts'
+import { node } from './node.ts'
+import type { Detector, LanguagePlan, Plan } from './plan.ts'
+import { parseProcfile } from './procfile.ts'
+import { staticSite } from './static.ts'
+import { findUnavailable } from './unavailable.ts'
+
+/** Order matters: the first whose file is there is used, and no other is tried after it. */
+export const detectors: [name: string, detector: Detector][] = [
+  ['node', node],
+  ['static', staticSite],
+]
+
+/**
+ * Decides how a tree is built. `builder` is the user's own choice (the config key BUILDER): `detect`
+ * or the name of a detector; without it a Dockerfile or .buildpacks in the tree is one.
+ * Throws a Failure when nothing fits, and when what fits cannot be built.
+ */
+export function detect(source: Source, builder: string | undefined): Plan {
+  if (builder === undefined) refuseOtherBuilders(source)
+  const { detector, because } = choose(source, builder)
+  const plan = detector.plan(source)
+  const { processes, processesFrom } = decideProcesses(source, detector, plan)
+  const { tool, steps, env, warnings } = plan
+  const noWeb =
+    'web' in processes ? [] : ['No web process in Procfile: nothing will answer requests']
+  return {
+    language: detector.language,
+    because,
+    tool,
+    steps,
+    processes,
+    processesFrom,
+    env,
+    warnings: [...warnings, ...noWeb],
+  }
+}
+
+function choose(source: Source, builder = 'detect'): { detector: Detector; because: string } {
+  if (builder !== 'detect') return chosen(source, builder)
+  const other = findUnavailable(source)
+  if (other) {
+    const seen = `${other.language} detected (${other.because})`
+    throw new Failure('failed', `${seen}: this version of paas cannot build it`, {
+      hint: `It builds: ${supported()}\n${override}`,
+    })
+  }
+  for (const [, detector] of detectors) {
+    const because = detector.detect(source)
+    if (because) return { detector, because }
+  }
+  throw nothingDetected(source)
+}
+
+function chosen(source: Source, builder: string): { detector: Detector; because: string } {
+  const detector = detectors.find(([name]) => name === builder)?.[1]
+  if (!detector) {
+    const names = ['detect', ...detectors.map(([name]) => name)].join(', ')
+    throw new Failure('failed', `BUILDER is "${printable(builder)}": expected one of ${names}`)
+  }
+  const because = detector.detect(source)
+  if (because) return { detector, because: `${because}, BUILDER=${builder}` }
+  throw new Failure('failed', `BUILDER is ${builder}, but there is no ${detector.looksFor}`)
+}
+
+function decideProcesses(
+  source: Source,
+  detector: Detector,
+  plan: LanguagePlan,
+): Pick<Plan, 'processes' | 'processesFrom'> {
+  const procfile = source.readText('Procfile', 65536)
+  if (procfile !== undefined) {
+    return { processes: parseProcfile(procfile), processesFrom: 'Procfile' }
+  }
+  if (plan.web) return { processes: { web: plan.web.command }, processesFrom: plan.web.from }
+  throw new Failure('failed', `${detector.language} detected, but nothing says how to start it`, {
+    hint: plan.howToStart,
+  })
+}
+
+const override = 'To choose: config:set <app> BUILDER=node (or static), and push again'
+
+/** Whoever writes one of these means it; building another thing instead would be a surprise. */
+function refuseOtherBuilders(source: Source): void {
+  const file = ['Dockerfile', '.buildpacks'].find((name) => source.isFile(name))
+  if (!file) return
+  const fits = detectors.find(([, detector]) => detector.detect(source))?.[1]
+  const instead = fits ? `To build it as ${fits.language} instead` : 'To detect a language instead'
+  throw new Failure('failed', `${file} found: this version of paas cannot build from it`, {
+    hint: `${instead}: config:set <app> BUILDER=detect, or remove ${file}, and push again`,
+  })
+}
+
+function nothingDetected(source: Source): Failure {
+  const names = source.list()
+  const shown = names.slice(0, 20).map(printable).join('  ')
+  const more = names.length > 20 ? ` and ${names.length - 20} more` : ''
+  const nested = findNested(source, names)
+  return new Failure('failed', 'Could not tell how to build this app', {
+    hint: nested ?? 'Add one of the files below to the top of the repository, and push again',
+    details: [
+      `Files seen: ${shown}${more}`,
+      ...detectors.map(([, detector]) => `${detector.language}: ${detector.looksFor}`),
+    ],
+  })
+}
+
+/** The commonest cause: the app is in a folder of the repository. */
+function findNested(source: Source, names: string[]): string | undefined {
+  for (const folder of names.filter((name) => name.endsWith('/')).slice(0, 50)) {
+    const within: Source = {
+      ...source,
+      isFile: (path) => source.isFile(folder + path),
+    }
+    for (const [, detector] of detectors) {
+      const file = detector.detect(within)
+      if (file) {
+        const only = folder.slice(0, -1)
+        return `${printable(folder + file)} looks like ${detector.language}, one folder down\nPush that folder alone: git push paas $(git subtree split --prefix ${printable(only)}):refs/heads/main`
+      }
+    }
+  }
+  return undefined
+}
+
+function supported(): string {
+  return detectors.map(([, { language, looksFor }]) => `${language} (${looksFor})`).join('; ')
+}

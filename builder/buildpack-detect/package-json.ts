@@ -1,0 +1,102 @@
+import { Failure } from '../../core/errors.ts'
+import type { Source } from '../source.ts'
+
+/** The parts of a package.json that paas reads, checked. */
+export type PackageJson = {
+  scripts: Record<string, string>
+  engines: Record<string, string>
+  dependencies: Record<string, string>
+  devDependencies: Record<string, string>
+  optionalDependencies: Record<string, string>
+  packageManager: string | undefined
+  voltaNode: string | undefined
+  hasWorkspaces: boolean
+  /** As written, for what is handed on to npm. */
+  raw: Record<string, unknown>
+}
+
+/** Reads package.json at the root of a tree. Throws a Failure that says where it is wrong. */
+export function readPackageJson(source: Source): PackageJson {
+  const raw = parse(source.readText('package.json') ?? '')
+  const volta = isRecord(raw.volta) ? raw.volta : {}
+  return {
+    scripts: strings(raw, 'scripts'),
+    engines: strings(raw, 'engines'),
+    dependencies: strings(raw, 'dependencies'),
+    devDependencies: strings(raw, 'devDependencies'),
+    optionalDependencies: strings(raw, 'optionalDependencies'),
+    packageManager: typeof raw.packageManager === 'string' ? raw.packageManager : undefined,
+    voltaNode: typeof volta.node === 'string' ? volta.node : undefined,
+    hasWorkspaces: raw.workspaces !== undefined,
+    raw,
+  }
+}
+
+/** What decides an install, and nothing else: editing a script or a version installs nothing anew. */
+export function reducedManifest(raw: Record<string, unknown>): Record<string, unknown> {
+  const deciding = [
+    'bundleDependencies',
+    'bundledDependencies',
+    'cpu',
+    'dependencies',
+    'devDependencies',
+    'engines',
+    'libc',
+    'optionalDependencies',
+    'os',
+    'overrides',
+    'peerDependencies',
+    'peerDependenciesMeta',
+    'prisma',
+    'puppeteer',
+  ]
+  return Object.fromEntries(deciding.filter((key) => key in raw).map((key) => [key, raw[key]]))
+}
+
+function parse(text: string): Record<string, unknown> {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (cause) {
+    const seen = cause instanceof Error ? cause.message : String(cause)
+    throw new Failure('failed', `package.json is not valid JSON: ${oneLine(seen)}`, {
+      hint: 'Mend package.json, commit and push again',
+      cause,
+    })
+  }
+  if (isRecord(value)) return value
+  throw new Failure('failed', `package.json holds ${kindOf(value)}: expected an object`, {
+    hint: 'Write at least {} in package.json',
+  })
+}
+
+function strings(raw: Record<string, unknown>, key: string): Record<string, string> {
+  const value = raw[key]
+  if (value === undefined || value === null) return {}
+  if (!isRecord(value)) throw wrongPart(key, kindOf(value), 'an object of strings')
+  const result: Record<string, string> = {}
+  for (const [name, entry] of Object.entries(value)) {
+    if (typeof entry !== 'string') throw wrongPart(`${key}.${name}`, kindOf(entry), 'a string')
+    result[name] = entry
+  }
+  return result
+}
+
+function wrongPart(part: string, seen: string, want: string): Failure {
+  return new Failure('failed', `${part} in package.json is ${seen}: expected ${want}`)
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'a list'
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
+}
+
+/** The parser quotes the text it stumbled over, line breaks and all. */
+function oneLine(text: string): string {
+  return text.replace(/[\x00-\x1f\x7f]+/g, ' ')
+}

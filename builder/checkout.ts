@@ -1,0 +1,171 @@
+import type { ChildProcess } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { chown, mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { appUser, limits } from '../core/config.ts'
+import { Failure } from '../core/errors.ts'
+import { exec, spawnGroup, waitForEnd } from '../core/exec.ts'
+import { printable } from '../core/names.ts'
+import { readHead } from './source.ts'
+
+/** A commit and where to read it; `gitEnv` is git's quarantine environment during a push. */
+export type Commit = { repo: string; gitEnv: Record<string, string>; commit: string }
+
+export type TreeEntry = { mode: string; bytes: number; path: string }
+
+const gitTimeoutMs = 60_000
+const extractTimeoutMs = 10 * 60_000
+
+/** The id of a commit's tree: equal for equal content, whatever the history. */
+export async function readTreeId(commit: Commit, signal: AbortSignal): Promise<string> {
+  const args = ['rev-parse', '--verify', '--end-of-options', `${commit.commit}^{tree}`]
+  return (await git(commit, args, signal)).trim()
+}
+
+/**
+ * Writes a commit's files into the directory `into`, which must exist and be empty, owned by the
+ * app user, without `.git`. Failure when the tree is one that paas does not build.
+ */
+export async function extractCommit(
+  commit: Commit,
+  into: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const entries = parseTree(
+    await git(commit, ['ls-tree', '-rlz', '--full-tree', commit.commit], signal),
+  )
+  checkTree(entries)
+  await archiveAsCommitted(commit.repo)
+  await chown(into, appUser, appUser)
+  await archiveInto(commit, into, signal)
+  refuseLfsPointers(entries, into)
+}
+
+/** Reads `git ls-tree -rlz`. */
+export function parseTree(text: string): TreeEntry[] {
+  if (text !== '' && !text.endsWith('\0')) throw tooMany('The list of its files alone is over 8 MB')
+  return text
+    .split('\0')
+    .slice(0, -1)
+    .map((line) => {
+      const tab = line.indexOf('\t')
+      const [mode = '', , , size = ''] = line.slice(0, tab).split(/ +/)
+      return { mode, bytes: Number(size) || 0, path: line.slice(tab + 1) }
+    })
+}
+
+/** Refuses what cannot become an app: nothing at all, too much, or submodules. */
+export function checkTree(entries: TreeEntry[]): void {
+  if (entries.length === 0) {
+    throw new Failure('failed', 'The commit has no files', {
+      hint: 'Add and commit the files of your app, then push again',
+    })
+  }
+  const submodule = entries.find((entry) => entry.mode === '160000')
+  if (submodule) {
+    const path = printable(submodule.path)
+    throw new Failure('failed', `${path} is a git submodule, and its files are not in this push`, {
+      hint: `Commit the files themselves instead: git rm --cached ${path} && git add ${path}/.`,
+    })
+  }
+  if (entries.length > limits.treeEntries) {
+    throw tooMany(`${entries.length} files: at most ${limits.treeEntries} are taken`)
+  }
+  const bytes = entries.reduce((sum, entry) => sum + entry.bytes, 0)
+  if (bytes > limits.treeBytes) {
+    throw tooMany(`${mebibytes(bytes)} of files: at most ${mebibytes(limits.treeBytes)} are taken`)
+  }
+}
+
+async function git(commit: Commit, args: string[], signal: AbortSignal): Promise<string> {
+  const options = { env: gitEnvironment(commit), signal, timeoutMs: gitTimeoutMs }
+  return (await exec('git', [`--git-dir=${commit.repo}`, ...args], options)).stdout
+}
+
+function gitEnvironment(commit: Commit): Record<string, string> {
+  return { PATH: process.env.PATH ?? '', GIT_CONFIG_NOSYSTEM: '1', ...commit.gitEnv }
+}
+
+/** `git archive` leaves out and rewrites what attributes say; an app is what was committed. */
+async function archiveAsCommitted(repo: string): Promise<void> {
+  const file = join(repo, 'info', 'attributes')
+  if (existsSync(file)) return
+  await mkdir(join(repo, 'info'), { recursive: true })
+  await writeFile(file, '* -export-ignore -export-subst\n')
+}
+
+/**
+ * tar runs as the app user and only sees its own working directory: the parents are closed to it.
+ * Files get the time of extraction, not the commit's, so that a web server's ETag never repeats.
+ */
+async function archiveInto(commit: Commit, into: string, signal: AbortSignal): Promise<void> {
+  const limitsOfWait = { signal, timeoutMs: extractTimeoutMs }
+  const user = String(appUser)
+  const drop = ['--reuid', user, '--regid', user, '--clear-groups', '--no-new-privs']
+  const untar = ['tar', '--extract', '--touch', '--no-same-owner', '--file=-']
+  const tar = spawnGroup('setpriv', [...drop, '--inh-caps=-all', '--', ...untar], {
+    cwd: into,
+    env: { PATH: process.env.PATH ?? '', LC_ALL: 'C' },
+    stdio: ['pipe', 'ignore', 'pipe'],
+  })
+  const tarSaid = said(tar)
+  const args = ['-c', 'tar.umask=0022', 'archive', '--format=tar', '--', commit.commit]
+  const archive = spawnGroup('git', [`--git-dir=${commit.repo}`, ...args], {
+    env: gitEnvironment(commit),
+    stdio: ['ignore', tar.stdin ?? 'ignore', 'pipe'],
+  })
+  const archiveSaid = said(archive)
+  tar.stdin?.destroy() // git has the only writing end: its end is tar's end of file
+  const ended = [waitForEnd(archive, limitsOfWait), waitForEnd(tar, limitsOfWait)]
+  await Promise.allSettled(ended)
+  const [archiveCode, tarCode] = await Promise.all(ended)
+  if (tarCode !== 0) throw notExtracted(await tarSaid)
+  if (archiveCode !== 0) throw notExtracted(await archiveSaid)
+}
+
+async function said(child: ChildProcess): Promise<string> {
+  let text = ''
+  if (!child.stderr) return text
+  for await (const chunk of child.stderr) {
+    if (text.length < 8192) text += String(chunk)
+  }
+  return text.trim()
+}
+
+function notExtracted(text: string): Failure {
+  const lines = text.split('\n').slice(-5)
+  return new Failure(
+    'failed',
+    `Could not extract the commit: ${lines.shift() ?? 'no reason given'}`,
+    {
+      details: lines,
+    },
+  )
+}
+
+/** A pointer's first line, and sizes between which a whole pointer file can be. */
+const lfs = { line: 'version https://git-lfs.github.com/spec/v1', bytesMin: 100, bytesMax: 1024 }
+
+function refuseLfsPointers(entries: TreeEntry[], dir: string): void {
+  const pointers = entries.filter((entry) => {
+    const possible = entry.bytes >= lfs.bytesMin && entry.bytes <= lfs.bytesMax
+    return possible && readHead(dir, entry.path, lfs.line.length) === lfs.line
+  })
+  const [first] = pointers
+  if (!first) return
+  const more = pointers.length > 1 ? ` (and ${pointers.length - 1} more)` : ''
+  const seen = `${printable(first.path)} is a Git LFS pointer${more}: its content is not in this push`
+  throw new Failure('failed', seen, {
+    hint: 'Commit the files themselves: git lfs untrack, git add --renormalize . and commit',
+  })
+}
+
+function tooMany(seen: string): Failure {
+  return new Failure('failed', `The repository is too large to build. ${seen}`, {
+    hint: 'Leave generated files and dependencies out of the repository',
+  })
+}
+
+function mebibytes(bytes: number): string {
+  return `${Math.round(bytes / 1024 / 1024)} MiB`
+}

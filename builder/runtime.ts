@@ -1,0 +1,24 @@
+import type { PaasConfig } from '../core/config.ts'
+import type { Layer, Say } from '../core/types.ts'
+import type { ToolRequest } from './buildpack-detect/plan.ts'
+import { caddyRuntime } from './runtime-caddy.ts'
+import { nodeRuntime } from './runtime-node.ts'
+import type { Choice } from './versions.ts'
+
+export type RuntimeContext = { config: PaasConfig; say: Say; signal: AbortSignal }
+
+/** How a tool comes onto the host: choose a version, name its layer, fill it. */
+export type Runtime = {
+  choose(request: ToolRequest, context: RuntimeContext): Promise<Choice>
+  layer(version: string): Layer
+  /** Fills an empty directory that becomes a layer: `<dir>/usr/local/…`, owned by root. */
+  make(version: string, dir: string, context: RuntimeContext): Promise<void>
+  /** Environment of the build steps that run with it. */
+  buildEnv(version: string): Record<string, string>
+}
+
+/** A tool is one file and one line here. */
+export const runtimes: Record<ToolRequest['tool'], Runtime> = {
+  node: nodeRuntime,
+  caddy: caddyRuntime,
+}

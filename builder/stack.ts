@@ -1,0 +1,120 @@
+import { appUser } from '../core/config.ts'
+import type { PaasConfig } from '../core/config.ts'
+import { createHash } from 'node:crypto'
+import { appendFile, chown, mkdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { exec } from '../core/exec.ts'
+import type { Layer, Say } from '../core/types.ts'
+import { ensureLayer } from './layers.ts'
+
+/** The suite of both stacks: what is compiled on one runs on the other, for they share a libc. */
+export const suite = 'trixie'
+
+export type Stacks = {
+  /** The lowest layer of every image. */
+  run: Layer
+  /** What builds run on: the same suite, with compilers. Never part of an image. */
+  build: Layer
+}
+
+const runPackages = ['ca-certificates', 'netbase', 'tzdata']
+const buildPackages = [
+  ...runPackages,
+  'build-essential',
+  'curl',
+  'git',
+  'pkg-config',
+  'python3',
+  'unzip',
+  'xz-utils',
+]
+
+/** What a stack has beyond its packages. A change of it is a change of every stack's key. */
+const recipe = {
+  format: 1,
+  apt: ['Acquire::Languages "none"', 'APT::Install-Recommends "false"'],
+  /** Left out by dpkg, now and whenever a package is added to a container. */
+  leftOut: ['/usr/share/doc/*', '/usr/share/man/*', '/usr/share/info/*', '/usr/share/locale/*/*'],
+  user: `app:x:${appUser}:${appUser}:app:/app:/bin/sh`,
+  group: `app:x:${appUser}:`,
+}
+
+/** The stacks' names, without making them. Their keys change with the recipe, not with time. */
+export function stackLayers(): Stacks {
+  return {
+    run: stackLayer('run', runPackages),
+    build: stackLayer('build', buildPackages),
+  }
+}
+
+/** Makes both stacks unless the host has them: about 40 s and 600 MB, once per host. */
+export async function ensureStack(
+  config: PaasConfig,
+  say: Say,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<Stacks> {
+  const stacks = stackLayers()
+  await ensureOne(config, stacks.run, runPackages, say, signal)
+  await ensureOne(config, stacks.build, buildPackages, say, signal)
+  return stacks
+}
+
+function stackLayer(name: 'run' | 'build', packages: string[]): Layer {
+  const text = JSON.stringify([suite, process.arch, recipe, packages])
+  const hash = createHash('sha256').update(text).digest('hex').slice(0, 16)
+  return {
+    kind: 'stack',
+    key: `stack-${suite}-${name}-${hash}`,
+    label: `Debian ${suite} (${name})`,
+  }
+}
+
+async function ensureOne(
+  config: PaasConfig,
+  layer: Layer,
+  packages: string[],
+  say: Say,
+  signal: AbortSignal,
+): Promise<void> {
+  const began = performance.now()
+  const outcome = await ensureLayer(config, {
+    layer,
+    signal,
+    make: async (dir) => {
+      say(`       stack: making ${layer.label}, once per host`)
+      await exec('mmdebstrap', debootstrapArgs(dir, packages), { signal, timeoutMs: 10 * 60_000 })
+      await finish(dir)
+    },
+  })
+  if (outcome === 'made') {
+    say(`       stack: ${layer.label} ready (${((performance.now() - began) / 1000).toFixed(1)} s)`)
+  }
+}
+
+/** The mirror is mmdebstrap's own choice for the suite; the keyring package is there on Ubuntu too. */
+function debootstrapArgs(dir: string, packages: string[]): string[] {
+  return [
+    '--quiet',
+    '--variant=minbase',
+    '--mode=root',
+    '--keyring=/usr/share/keyrings/debian-archive-keyring.gpg',
+    `--include=${packages.join(',')}`,
+    ...recipe.apt.map((option) => `--aptopt=${option}`),
+    ...recipe.leftOut.map((glob) => `--dpkgopt=path-exclude=${glob}`),
+    '--dpkgopt=path-include=/usr/share/doc/*/copyright',
+    suite,
+    dir,
+  ]
+}
+
+async function finish(dir: string): Promise<void> {
+  await appendFile(join(dir, 'etc/passwd'), `${recipe.user}\n`)
+  await appendFile(join(dir, 'etc/group'), `${recipe.group}\n`)
+  await mkdir(join(dir, 'app'))
+  await chown(join(dir, 'app'), appUser, appUser)
+  // The host's own name and resolver are put in place when a container starts.
+  await rm(join(dir, 'etc/resolv.conf'), { force: true })
+  await writeFile(join(dir, 'etc/resolv.conf'), '')
+  await writeFile(join(dir, 'etc/hostname'), 'app\n')
+  await writeFile(join(dir, 'etc/hosts'), '127.0.0.1 localhost\n::1 localhost\n')
+}

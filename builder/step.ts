@@ -1,0 +1,160 @@
+import { chown, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { appUser, limits } from '../core/config.ts'
+import type { PaasConfig } from '../core/config.ts'
+import { errno, Failure, stopIfCancelled } from '../core/errors.ts'
+import { newId, paths } from '../core/names.ts'
+import type { Layer, Say } from '../core/types.ts'
+import { exec } from '../core/exec.ts'
+import type { PlannedStep } from './layer-plan.ts'
+import { ensureLayer, hasLayer } from './layers.ts'
+import type { Sandbox } from './sandbox.ts'
+
+export type StepContext = {
+  app: string
+  config: PaasConfig
+  sandbox: Sandbox
+  /** The app's own config, of which a step sees the keys that it names. */
+  appConfig: Record<string, string>
+  buildEnv: Record<string, string>
+  say: Say
+  signal: AbortSignal
+  deadline: number
+}
+
+/** Re-uses or makes the layer of one step, and says which. Failure: the command's exit, in words. */
+export async function runStep(planned: PlannedStep, context: StepContext): Promise<void> {
+  const { config, say, signal } = context
+  const { step, layer } = planned
+  if (hasLayer(config, layer)) {
+    say(`       ${step.name}: re-used (${decidedBy(planned)} unchanged)`)
+    return
+  }
+  const began = performance.now()
+  if (planned.manifest) await ensureManifest(config, planned.manifest, signal)
+  const outcome = await ensureLayer(config, {
+    layer,
+    signal,
+    madeFrom: planned.lowers.filter(isOwnStep).map(({ key }) => key),
+    make: async (dir) => {
+      say(`-----> ${step.title}`)
+      await makeInSandbox(planned, context, dir)
+    },
+  })
+  const seconds = ((performance.now() - began) / 1000).toFixed(1)
+  say(`       ${step.name}: ${outcome} (${seconds} s)`)
+}
+
+function isOwnStep(layer: Layer): boolean {
+  return layer.kind === 'dependencies' || layer.kind === 'build'
+}
+
+/** The file whose change would make the step run again. */
+export function decidedBy({ step }: PlannedStep): string {
+  if (step.inputs.kind === 'tree') return 'the source'
+  const lockfile = step.inputs.copy.find((file) => /lock|shrinkwrap/.test(file))
+  return lockfile ?? 'package.json'
+}
+
+async function ensureManifest(
+  config: PaasConfig,
+  manifest: { layer: Layer; files: Record<string, string> },
+  signal: AbortSignal,
+): Promise<void> {
+  const make = async (dir: string) => {
+    const owned = new Set<string>()
+    for (const [path, text] of Object.entries(manifest.files)) {
+      const file = join(dir, 'app', path)
+      await mkdir(dirname(file), { recursive: true })
+      await writeFile(file, text)
+      for (let path = file; path !== dir; path = dirname(path)) owned.add(path)
+    }
+    for (const path of owned) await chown(path, appUser, appUser)
+  }
+  await ensureLayer(config, { layer: manifest.layer, signal, make })
+}
+
+async function makeInSandbox(
+  { step, lowers }: PlannedStep,
+  context: StepContext,
+  dir: string,
+): Promise<void> {
+  const { app, config, say, signal } = context
+  const cache = await ensureCache(config, app)
+  const result = await context.sandbox({
+    app,
+    layers: lowers,
+    argv: step.argv,
+    env: { ...context.buildEnv, ...step.env, ...pick(context.appConfig, step.configKeys) },
+    user: 'app',
+    mounts: [{ source: cache, target: cacheTarget, readOnly: false }],
+    onLine: (line) => say(`       ${line}`),
+    signal,
+    timeoutMs: Math.max(1, context.deadline - Date.now()),
+  })
+  try {
+    stopIfCancelled(signal)
+    if (result.code !== 0) throw stepFailure(step, result, config)
+    // Only /app is of the app; whatever else the command wrote goes with the sandbox.
+    await rename(join(result.upper, 'app'), join(dir, 'app')).catch(ifMissing)
+    for (const path of step.drop) {
+      await rm(join(dir, 'app', path), { recursive: true, force: true })
+    }
+  } finally {
+    await result.discard()
+    await boundCache(cache)
+  }
+}
+
+/** Where a build finds what earlier builds of the app downloaded. */
+export const cacheTarget = '/var/cache/build'
+
+async function ensureCache(config: PaasConfig, app: string): Promise<string> {
+  const cache = paths(config).buildCache(app)
+  await mkdir(cache, { recursive: true, mode: 0o755 })
+  await chown(cache, appUser, appUser)
+  return cache
+}
+
+/** A cache that has outgrown its limit is begun anew: simple, and seldom. */
+async function boundCache(cache: string): Promise<void> {
+  const { stdout } = await exec('du', ['--summarize', '--block-size=1', '--', cache], {
+    timeoutMs: 60_000,
+    accept: [0, 1], // 1: a file went away meanwhile
+  })
+  if (Number.parseInt(stdout, 10) <= limits.buildCacheBytes) return
+  const old = `${cache}.${newId()}`
+  await rename(cache, old)
+  await rm(old, { recursive: true, force: true })
+}
+
+function pick(config: Record<string, string>, keys: string[]): Record<string, string> {
+  const present = keys.map((key): [string, string | undefined] => [key, config[key]])
+  return Object.fromEntries(
+    present.flatMap(([key, value]) => (value === undefined ? [] : [[key, value]])),
+  )
+}
+
+function stepFailure(
+  step: PlannedStep['step'],
+  result: { code: number; oom: boolean },
+  config: PaasConfig,
+): Failure {
+  if (result.oom) {
+    const limit = `${Math.round(config.buildMemoryBytes / 1024 / 1024)} MiB`
+    return new Failure(
+      'failed',
+      `"${step.title}" was killed: it used all of its ${limit} of memory`,
+      {
+        hint: 'Let the build use less, or raise PAAS_BUILD_MEMORY (MiB) on the server',
+      },
+    )
+  }
+  return new Failure('failed', `"${step.title}" exited with ${result.code}; its output is above`, {
+    hint: step.hint,
+  })
+}
+
+function ifMissing(error: unknown): void {
+  if (errno(error) !== 'ENOENT') throw error
+}

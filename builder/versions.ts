@@ -1,0 +1,140 @@
+import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import semver from 'semver'
+import type { PaasConfig } from '../core/config.ts'
+import { errno, Failure } from '../core/errors.ts'
+import { exec } from '../core/exec.ts'
+import { newId, paths } from '../core/names.ts'
+import type { Say } from '../core/types.ts'
+import type { ToolRequest } from './buildpack-detect/plan.ts'
+
+/** A version that was chosen, why (the words a person reads), and what to warn of. */
+export type Choice = { version: string; why: string; warnings: string[] }
+
+export type ChoiceRules = {
+  /** Every version that can be had. */
+  available: string[]
+  /** Whether a major version is preferred where a rule leaves the choice. */
+  isStable: (major: number) => boolean
+}
+
+const ageMaxMs = 24 * 3600_000
+const viewTimeoutMs = 20_000
+
+/**
+ * Picks the version a request means: the pin when it satisfies the constraint; else the newest that
+ * satisfies the constraint, of a stable line where one does; else the newest stable one.
+ * Undefined when none does.
+ */
+export function chooseVersion(request: ToolRequest, rules: ChoiceRules): Choice | undefined {
+  const { constraint, pin } = request
+  if (!constraint && !pin) {
+    const version = newest(rules, '*')
+    return version ? { version, why: 'the default: newest LTS', warnings: [] } : undefined
+  }
+  const pinned = pin && newestOf(rules.available, both(pin.range, constraint?.range), rules)
+  if (pin && pinned) return { version: pinned, why: `${pin.from} "${pin.text}"`, warnings: [] }
+  if (!constraint) return undefined
+  const version = newest(rules, constraint.range)
+  if (!version) return undefined
+  const why = `${quoted(constraint)}`
+  const conflict = `${pin && quoted(pin)} does not satisfy ${why}, which decides`
+  return { version, why, warnings: pin ? [conflict] : [] }
+}
+
+/** The sentence for when nothing satisfies: the range, its file, and what there is. */
+export function noVersion(name: string, request: ToolRequest, available: string[]): Failure {
+  const asked = [request.constraint, request.pin].filter((text) => text !== undefined)
+  const majors = [...new Set(available.map((version) => semver.major(version)))]
+  const newestOfMajor = majors.map((major) => semver.maxSatisfying(available, `${major}.x`))
+  const seen = asked.map(quoted).join(' and ')
+  return new Failure('failed', `No ${name} version satisfies ${seen}`, {
+    hint: `Available: ${newestOfMajor.join(', ')}\nTo choose: ${request.choose}`,
+  })
+}
+
+/**
+ * The published versions of an npm package, from the host's cache when it is younger than a day or
+ * the registry does not answer (`say` is told). `fresh` asks the registry whatever the age.
+ */
+export async function publishedVersions(
+  config: PaasConfig,
+  name: string,
+  options: { say: Say; signal: AbortSignal; fresh?: boolean },
+): Promise<string[]> {
+  const file = paths(config).versions(name)
+  const known = await readKnown(file)
+  if (known && known.ageMs < ageMaxMs && !options.fresh) return known.versions
+  try {
+    const versions = await askRegistry(name, options.signal)
+    await replaceFile(file, JSON.stringify(versions))
+    return versions
+  } catch (cause) {
+    if (options.signal.aborted || !known) throw cause
+    options.say(`       The npm registry did not answer: choosing among the versions known before`)
+    return known.versions
+  }
+}
+
+function quoted({ text, from }: { text: string; from: string }): string {
+  return `${from.replace(/ in .*/, '')} "${text}"${/ in .*/.exec(from)?.[0] ?? ''}`
+}
+
+function both(range: string, other: string | undefined): string[] {
+  return other === undefined ? [range] : [range, other]
+}
+
+function newest(rules: ChoiceRules, range: string): string | undefined {
+  return newestOf(rules.available, [range], rules)
+}
+
+/** A range that allows several lines means "at least this": the newest stable line serves it best. */
+function newestOf(
+  versions: string[],
+  ranges: string[],
+  { isStable }: ChoiceRules,
+): string | undefined {
+  const fitting = versions.filter((version) => {
+    return ranges.every((range) => semver.satisfies(version, range))
+  })
+  const stable = fitting.filter((version) => isStable(semver.major(version)))
+  return semver.sort(stable.length > 0 ? stable : fitting).at(-1)
+}
+
+async function askRegistry(name: string, signal: AbortSignal): Promise<string[]> {
+  const args = ['view', '--json', '--', name, 'versions']
+  const { stdout } = await exec('npm', args, { signal, timeoutMs: viewTimeoutMs })
+  return parseVersions(stdout)
+}
+
+async function readKnown(file: string): Promise<{ versions: string[]; ageMs: number } | undefined> {
+  try {
+    const [text, { mtimeMs }] = await Promise.all([readFile(file, 'utf8'), stat(file)])
+    return { versions: parseVersions(text), ageMs: Date.now() - mtimeMs }
+  } catch (error) {
+    if (errno(error) === 'ENOENT' || error instanceof Failure) return undefined
+    throw error
+  }
+}
+
+function parseVersions(text: string): string[] {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    value = undefined
+  }
+  const list = Array.isArray(value) ? value : [value]
+  const versions = list.filter((entry) => typeof entry === 'string' && semver.valid(entry))
+  if (versions.length > 0) return versions
+  throw new Failure('temporary', 'The npm registry did not list versions', {
+    hint: 'Check that "npm view npm version" works on the server, then push again',
+  })
+}
+
+async function replaceFile(file: string, text: string): Promise<void> {
+  await mkdir(dirname(file), { recursive: true })
+  const beside = `${file}.${newId()}`
+  await writeFile(beside, text, { flush: true })
+  await rename(beside, file)
+}

@@ -1,0 +1,132 @@
+import { createHash } from 'node:crypto'
+import { isIPv4 } from 'node:net'
+import { join, resolve } from 'node:path'
+import { Failure } from './errors.ts'
+
+/**
+ * Everything that can differ between two instances on one machine, read once from the environment.
+ * Durations are in milliseconds, sizes in bytes.
+ */
+export type PaasConfig = {
+  /** State that must survive a reboot: database, repositories, layers, logs, keys. */
+  home: string
+  /** State that need not: sockets, routes, mounts, bundles. On tmpfs. */
+  run: string
+  /** What every instance on this host may share: stacks and runtimes, by content key. */
+  cache: string
+  /** Begins the name of every kernel object of this instance: at most 11 characters. */
+  tag: string
+  sshPort: number
+  httpPort: number
+  httpsPort: number
+  /** Apps answer at `<app>.<domain>`. */
+  domain: string
+  /** CIDR of the apps' bridge, such as `10.87.0.0/16`; the first address is the bridge's own. */
+  subnet: string
+  readyTimeoutMs: number
+  drainTimeoutMs: number
+  graceTimeoutMs: number
+  buildTimeoutMs: number
+  triggerTimeoutMs: number
+  buildMemoryBytes: number
+}
+
+const mebibyte = 1024 * 1024
+
+/** Reads the environment; throws a usage Failure that names the variable and what it should be. */
+export function readConfig(env: NodeJS.ProcessEnv): PaasConfig {
+  const home = resolve(env.PAAS_HOME || defaultHome)
+  const tag = home === defaultHome ? 'paas' : `paas-${hash6(home)}`
+  return {
+    home,
+    run: env.PAAS_RUN ? resolve(env.PAAS_RUN) : join('/run', tag),
+    cache: resolve(env.PAAS_CACHE || '/var/cache/paas'),
+    tag,
+    sshPort: port(env, 'PAAS_SSH_PORT', 2222),
+    httpPort: port(env, 'PAAS_HTTP_PORT', 80),
+    httpsPort: port(env, 'PAAS_HTTPS_PORT', 443),
+    domain: domain(env.PAAS_DOMAIN || 'localhost'),
+    subnet: subnet(env.PAAS_SUBNET || '10.87.0.0/16'),
+    readyTimeoutMs: seconds(env, 'PAAS_READY_TIMEOUT', 60),
+    drainTimeoutMs: seconds(env, 'PAAS_DRAIN_TIMEOUT', 30),
+    graceTimeoutMs: seconds(env, 'PAAS_GRACE_TIMEOUT', 30),
+    buildTimeoutMs: seconds(env, 'PAAS_BUILD_TIMEOUT', 30 * 60),
+    triggerTimeoutMs: seconds(env, 'PAAS_TRIGGER_TIMEOUT', 60),
+    buildMemoryBytes: positive(env, 'PAAS_BUILD_MEMORY', 2048, 'a size in MiB') * mebibyte,
+  }
+}
+
+/** What a container may use unless `resource:limit` says otherwise. */
+export const defaultLimits = { memoryBytes: 512 * mebibyte, cpus: 1, pids: 512 }
+
+/** The port an app must listen on (contract §8). */
+export const appPort = 5000
+
+/** The unprivileged user of apps and builds, the same number in every stack. */
+export const appUser = 32767
+
+/** Limits with no reason to be settable. */
+export const limits = {
+  releasesKept: 5,
+  failedReleasesKept: 50,
+  buildsKept: 100,
+  routeUpstreams: 12,
+  logBytesPerApp: 50 * mebibyte,
+  logLineBytes: 16 * 1024,
+  pushBytes: 1024 * mebibyte,
+  configValueBytes: 64 * 1024,
+  treeEntries: 50_000,
+  treeBytes: 2048 * mebibyte,
+  /** A file of the user's that paas itself reads: a manifest, a Procfile, a lockfile. */
+  userFileBytes: 16 * mebibyte,
+  buildCacheBytes: 1024 * mebibyte,
+  sshConnections: 256,
+  sshConnectionsPerAddress: 32,
+  sshLoginGraceMs: 30_000,
+  sshLoginTries: 6,
+  sshChannels: 16,
+} as const
+
+const defaultHome = '/var/lib/paas'
+
+function hash6(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 6)
+}
+
+function positive(env: NodeJS.ProcessEnv, name: string, fallback: number, want: string): number {
+  const text = env[name]
+  if (!text) return fallback
+  const value = Number(text)
+  if (!(value > 0) || !Number.isFinite(value)) {
+    throw new Failure('usage', `${name} is "${text}": expected ${want}`)
+  }
+  return value
+}
+
+function seconds(env: NodeJS.ProcessEnv, name: string, fallback: number): number {
+  return positive(env, name, fallback, 'a number of seconds') * 1000
+}
+
+function port(env: NodeJS.ProcessEnv, name: string, fallback: number): number {
+  const value = positive(env, name, fallback, 'a port from 1 to 65535')
+  if (!Number.isInteger(value) || value > 65535) {
+    throw new Failure('usage', `${name} is "${env[name]}": expected a port from 1 to 65535`)
+  }
+  return value
+}
+
+function domain(text: string): string {
+  if (!/^[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?$/.test(text)) {
+    throw new Failure('usage', `PAAS_DOMAIN is "${text}": expected a name like apps.example.com`)
+  }
+  return text
+}
+
+function subnet(text: string): string {
+  const [base = '', bits = ''] = text.split('/')
+  const size = Number(bits)
+  if (!isIPv4(base) || !(size >= 8 && size <= 28)) {
+    throw new Failure('usage', `PAAS_SUBNET is "${text}": expected IPv4 CIDR from /8 to /28`)
+  }
+  return text
+}

@@ -1,0 +1,63 @@
+/** What can go wrong, as a table: each code and the exit status a client sees (contract §3). */
+export const exitStatus = {
+  failed: 1,
+  usage: 2,
+  'no-such-app': 20,
+  forbidden: 21,
+  temporary: 75,
+} as const
+
+export type FailureCode = keyof typeof exitStatus
+
+/**
+ * A failure that a person is told about. `message` says what was tried and what was seen,
+ * `hint` what to do next; `details` are further lines (the last log lines, say).
+ * Any other error is a defect: the user is told "internal error" and the log has the stack.
+ */
+export class Failure extends Error {
+  readonly code: FailureCode
+  readonly hint: string | undefined
+  readonly details: string[]
+
+  constructor(
+    code: FailureCode,
+    message: string,
+    options: { hint?: string; details?: string[]; cause?: unknown } = {},
+  ) {
+    super(message, { cause: options.cause })
+    this.name = 'Failure'
+    this.code = code
+    this.hint = options.hint
+    this.details = options.details ?? []
+  }
+}
+
+/** The failure as lines for a terminal: ` !     ` before the sentence, seven spaces before detail. */
+export function failureLines(error: unknown): string[] {
+  if (!(error instanceof Failure)) return [' !     Internal error; the daemon log has the details']
+  const lines = [` !     ${error.message}`]
+  if (error.hint) lines.push(...error.hint.split('\n').map((line) => ` !     ${line}`))
+  lines.push(...error.details.map((line) => `       ${line}`))
+  return lines
+}
+
+/** The exit status for any thrown value. */
+export function statusOf(error: unknown): number {
+  return error instanceof Failure ? exitStatus[error.code] : exitStatus.failed
+}
+
+/** Rethrows the reason when `signal` was aborted. Call it between steps. */
+export function stopIfCancelled(signal: AbortSignal): void {
+  if (signal.aborted) throw cancelled(signal)
+}
+
+/** The failure an aborted signal stands for. */
+export function cancelled(signal: AbortSignal): Failure {
+  if (signal.reason instanceof Failure) return signal.reason
+  return new Failure('failed', 'Cancelled')
+}
+
+/** `ENOENT` and its like, or undefined when `error` is no system error. */
+export function errno(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error ? String(error.code) : undefined
+}

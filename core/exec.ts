@@ -1,0 +1,157 @@
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { cancelled, errno, Failure } from './errors.ts'
+
+/** The only door to child processes: always a file and an argument list, never a shell string. */
+
+export type ExecOptions = {
+  cwd?: string
+  /** Replaces the daemon's environment entirely when given. */
+  env?: Record<string, string>
+  /** Written to the child's standard input, which is closed after it; nothing by default. */
+  input?: string | Uint8Array
+  /** Ends the whole process group when aborted. */
+  signal?: AbortSignal
+  /** Deadline in milliseconds, 60 s unless given. */
+  timeoutMs?: number
+  /** Called with each line of stdout and stderr as it comes. */
+  onLine?: (line: string) => void
+  /** Exit codes that are answers rather than failures; 0 alone by default. */
+  accept?: number[]
+}
+
+export type ExecResult = { code: number; stdout: string; stderr: string }
+
+const outputBytesKept = 8 * 1024 * 1024
+
+/**
+ * Runs a program to its end and returns what it printed (at most 8 MiB of each stream).
+ * Throws a Failure when it cannot start, exits with a code not in `accept`, is cancelled, or is late.
+ */
+export async function exec(
+  file: string,
+  args: string[],
+  options: ExecOptions = {},
+): Promise<ExecResult> {
+  const timeoutMs = options.timeoutMs ?? 60_000
+  const child = spawnGroup(file, args, { ...options, stdio: ['pipe', 'pipe', 'pipe'] })
+  const stdout = keep(child.stdout, options.onLine)
+  const stderr = keep(child.stderr, options.onLine)
+  child.stdin?.on('error', () => {}) // a child that closes its stdin early is no error of ours
+  child.stdin?.end(options.input)
+  const ended = waitForEnd(child, { signal: options.signal, timeoutMs })
+  const [code] = await Promise.all([ended, stdout.done, stderr.done])
+  const result = { code, stdout: stdout.text(), stderr: stderr.text() }
+  if (!(options.accept ?? [0]).includes(code)) throw exitFailure(file, args, result)
+  return result
+}
+
+/** Starts a program as the leader of its own process group, so that a cancel reaches all of it. */
+export function spawnGroup(
+  file: string,
+  args: string[],
+  options: { cwd?: string; env?: Record<string, string>; stdio: StdioOptions },
+): ChildProcess {
+  return spawn(file, args, {
+    cwd: options.cwd,
+    env: options.env ?? process.env,
+    stdio: options.stdio,
+    detached: true,
+  })
+}
+
+/**
+ * Waits until the child has exited; resolves with its exit code (128 + n for signal n).
+ * Abort or deadline: SIGTERM to the group, SIGKILL after one second, then a Failure.
+ */
+export async function waitForEnd(
+  child: ChildProcess,
+  limits: { signal?: AbortSignal | undefined; timeoutMs: number },
+): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>()
+  child.once('error', (error) =>
+    reject(new Failure('failed', startSentence(child, error), { cause: error })),
+  )
+  child.once('exit', (code, signal) => resolve(code ?? 128 + signalNumber(signal)))
+  let why: Failure | undefined
+  const end = (reason: Failure) => {
+    why ??= reason
+    void killGroup(child, 1000)
+  }
+  const onAbort = () => end(cancelled(limits.signal as AbortSignal))
+  const timer = setTimeout(() => {
+    end(new Failure('failed', `${child.spawnfile} took longer than ${limits.timeoutMs / 1000} s`))
+  }, limits.timeoutMs)
+  if (limits.signal?.aborted) onAbort()
+  limits.signal?.addEventListener('abort', onAbort)
+  try {
+    const code = await promise
+    if (why) throw why
+    return code
+  } finally {
+    clearTimeout(timer)
+    limits.signal?.removeEventListener('abort', onAbort)
+  }
+}
+
+/** SIGTERM to the child's group, SIGKILL when it outlives `graceMs`. Safe on one that is gone. */
+export async function killGroup(child: ChildProcess, graceMs: number): Promise<void> {
+  const pid = child.pid
+  if (pid === undefined || child.exitCode !== null || child.signalCode !== null) return
+  signalGroup(pid, 'SIGTERM')
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const timer = setTimeout(() => signalGroup(pid, 'SIGKILL'), graceMs)
+  child.once('exit', () => {
+    clearTimeout(timer)
+    signalGroup(pid, 'SIGKILL') // whoever of the group outlived its leader
+    resolve()
+  })
+  await promise
+}
+
+function signalGroup(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-pid, signal)
+  } catch (error) {
+    if (errno(error) !== 'ESRCH') throw error
+  }
+}
+
+function keep(stream: ChildProcess['stdout'], onLine?: (line: string) => void) {
+  if (!stream) return { text: () => '', done: Promise.resolve() }
+  const chunks: Buffer[] = []
+  let bytes = 0
+  stream.on('data', (chunk: Buffer) => {
+    if (bytes < outputBytesKept) chunks.push(chunk)
+    bytes += chunk.length
+  })
+  if (onLine) createInterface({ input: stream, crlfDelay: Infinity }).on('line', onLine)
+  const { promise, resolve } = Promise.withResolvers<void>()
+  stream.once('close', resolve)
+  return { text: () => Buffer.concat(chunks).toString('utf8'), done: promise }
+}
+
+function exitFailure(file: string, args: string[], result: ExecResult): Failure {
+  const said = (result.stderr.trim() || result.stdout.trim()).split('\n').slice(-5)
+  const line = [file, ...args].join(' ').slice(0, 200)
+  return new Failure('failed', `"${line}" exited with ${result.code}: ${said.join(' · ')}`)
+}
+
+function startSentence(child: ChildProcess, error: Error): string {
+  if (errno(error) !== 'ENOENT') return `Could not start ${child.spawnfile}: ${error.message}`
+  return `Could not start ${child.spawnfile}: not installed (run: paas doctor)`
+}
+
+function signalNumber(signal: NodeJS.Signals | null): number {
+  const numbers: Partial<Record<NodeJS.Signals, number>> = {
+    SIGHUP: 1,
+    SIGINT: 2,
+    SIGQUIT: 3,
+    SIGABRT: 6,
+    SIGKILL: 9,
+    SIGSEGV: 11,
+    SIGPIPE: 13,
+    SIGTERM: 15,
+  }
+  return signal ? (numbers[signal] ?? 0) : 0
+}

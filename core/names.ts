@@ -1,0 +1,120 @@
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import type { PaasConfig } from './config.ts'
+import { Failure } from './errors.ts'
+import type { Layer } from './types.ts'
+
+/** The one door for names users type, and the one place that derives paths and kernel names. */
+
+/** App names become host names, paths and repository names. Accepts a trailing `.git`. */
+export function parseAppName(text: string): string {
+  const name = text.replace(/^\/+/, '').replace(/\.git$/, '')
+  if (/^[a-z][a-z0-9-]{0,39}$/.test(name) && !name.endsWith('-')) return name
+  throw new Failure('usage', `"${printable(text)}" is not an app name`, {
+    hint: 'Use 1 to 40 of a-z, 0-9 and "-", beginning with a letter, not ending in "-"',
+  })
+}
+
+/** A process type as a Procfile may name it. */
+export function isProcessType(text: string): boolean {
+  return /^[a-z][a-z0-9-]{0,62}$/.test(text)
+}
+
+/** Config keys; those that the platform sets itself are refused. */
+export function parseConfigKey(text: string): string {
+  if (!/^[A-Za-z_][A-Za-z0-9_]{0,254}$/.test(text)) {
+    throw new Failure('usage', `"${printable(text)}" is not a config key`, {
+      hint: 'Use letters, digits and "_", not beginning with a digit',
+    })
+  }
+  if (/^(PORT|DYNO|GIT_REV|HOME)$|^PAAS_/.test(text)) {
+    throw new Failure('usage', `${text} is set by paas itself and cannot be changed`)
+  }
+  return text
+}
+
+/** A full domain name in lower case. */
+export function parseDomain(text: string): string {
+  const name = text.toLowerCase().replace(/\.$/, '')
+  const label = '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?'
+  if (name.length <= 253 && new RegExp(`^${label}(\\.${label})*$`).test(name)) return name
+  throw new Failure('usage', `"${printable(text)}" is not a domain name`, {
+    hint: 'Use a name like www.example.com',
+  })
+}
+
+/** A branch name that git itself would take (the part after refs/heads/). */
+export function parseBranch(text: string): string {
+  const bad = /^-|^[./]|[./]$|\.\.|\/\/|@\{|[\x00-\x20\x7f~^:?*[\\]|\.lock$/
+  if (text.length > 0 && text.length <= 200 && !bad.test(text)) return text
+  throw new Failure('usage', `"${printable(text)}" is not a branch name`)
+}
+
+/** User text made safe to echo: no control characters, at most 80 characters. */
+export function printable(text: string): string {
+  const clean = text.replace(/[\x00-\x1f\x7f-\x9f]/g, '?')
+  return clean.length > 80 ? `${clean.slice(0, 80)}…` : clean
+}
+
+/** A fresh instance id: 12 hex digits. */
+export function newId(): string {
+  return randomBytes(6).toString('hex')
+}
+
+/** Where everything of an instance lies. Nothing else joins these paths. */
+export function paths(config: PaasConfig) {
+  const { home, run, cache } = config
+  return {
+    home,
+    run,
+    database: join(home, 'paas.db'),
+    hostKeys: join(home, 'host_keys'),
+    plugins: join(home, 'plugins'),
+    repo: (app: string) => join(home, 'repos', `${app}.git`),
+    logs: (app: string) => join(home, 'logs', app),
+    /** Parent of this instance's layers and scratch directories, which share one file system. */
+    store: join(home, 'store'),
+    /** What an app's package manager downloaded, mounted into its builds; may be emptied any time. */
+    buildCache: (app: string) => join(home, 'store', 'caches', app),
+    /** Writable directories of containers: `scratch/<id>/{upper,work}`. */
+    scratch: (id: string) => join(home, 'store', 'scratch', id),
+    layers: join(home, 'store', 'layers'),
+    /** Layers that all instances on the host share. */
+    sharedLayers: join(cache, 'layers'),
+    /** Layers half made: emptied at boot, or by the next maker of the same shared layer. */
+    making: join(home, 'store', 'making'),
+    sharedMaking: join(cache, 'making'),
+    /** Files whose kernel lock is held while a shared layer is made. */
+    locks: join(cache, 'locks'),
+    /** Published versions of a tool, as the registry last told. */
+    versions: (tool: string) => join(cache, 'versions', `${tool}.json`),
+    layer: (layer: Pick<Layer, 'kind' | 'key'>) => {
+      const shared = layer.kind === 'stack' || layer.kind === 'runtime'
+      return shared ? join(cache, 'layers', layer.key) : join(home, 'store', 'layers', layer.key)
+    },
+    /** OCI bundle of a container; its presence is the claim that the container may exist. */
+    bundle: (id: string) => join(run, 'bundles', id),
+    bundles: join(run, 'bundles'),
+    runcRoot: join(run, 'runc'),
+    exits: join(run, 'exits'),
+    idmaps: join(run, 'idmaps'),
+    routes: join(run, 'routes'),
+    caddy: join(run, 'caddy'),
+    socket: join(run, 'paas.sock'),
+    daemonPid: join(run, 'paas.pid'),
+    daemonLog: join(home, 'logs', 'daemon.log'),
+  }
+}
+
+/** Names of kernel objects, all derived from the instance tag and a container id. */
+export function kernelNames(config: PaasConfig) {
+  return {
+    bridge: config.tag,
+    /** Host end of a container's veth pair; the kernel allows 15 characters. */
+    veth: (id: string) => `pv${id}`,
+    nftTable: config.tag,
+    /** Path below each cgroup hierarchy's root. */
+    cgroup: (id: string) => `/${config.tag}/${id}`,
+    cgroupParent: `/${config.tag}`,
+  }
+}

@@ -1,0 +1,89 @@
+/** The nouns of paas, on one screen. Rooms take and return these plain values. */
+
+/** One line to whoever waits (no newline); `-----> ` opens a step, ` !     ` warns. */
+export type Say = (line: string) => void
+
+/** Who asked: the name a key was added under, `root` on the local socket, or `paas` itself. */
+export type Identity = { name: string }
+
+export type LayerKind = 'stack' | 'runtime' | 'dependencies' | 'build' | 'app'
+
+/** A read-only directory, named by what went into it; `label` is for people. */
+export type Layer = { kind: LayerKind; key: string; label: string }
+
+/** What a build leaves behind. `layers` lie lowest first; `processes` maps a type to its command. */
+export type Image = {
+  layers: Layer[]
+  processes: Record<string, string>
+  env: Record<string, string>
+  language: string
+}
+
+/** `cpus` in cores (0.5 = half of one); a container may not leave these. */
+export type Limits = { memoryBytes: number; cpus: number; pids: number }
+
+/** How many of each process type run. */
+export type Formation = Record<string, number>
+
+export type Config = Record<string, string>
+
+export type App = {
+  id: number
+  name: string
+  deployBranch: string | null
+  currentRelease: number | null
+  limits: Limits
+  createdAt: string
+}
+
+/** Image + config + formation + limits, numbered from 1 within its app, immutable. */
+export type Release = {
+  id: number
+  app: string
+  version: number
+  commit: string | null
+  image: Image
+  config: Config
+  formation: Formation
+  limits: Limits
+  /** Why it exists: `Deploy 1a2b3c4`, `Set KEY`, `Roll back to v3`. */
+  cause: string
+  by: string
+  createdAt: string
+}
+
+/** One container as it is to be started. `id` is 12 hex digits and names every kernel object. */
+export type InstanceSpec = {
+  id: string
+  app: string
+  /** `web.1` */
+  process: string
+  /** The release's version, 0 for a build. */
+  release: number
+  layers: Layer[]
+  argv: string[]
+  env: Record<string, string>
+  /** IPv4 address on our bridge. */
+  address: string
+  limits: Limits
+  /** What dies first when memory runs out: a build, then a one-off, then an app (the default). */
+  kind?: 'app' | 'run' | 'build'
+  /** `root` is root inside the container only, without any capability; `app` by default. */
+  user?: 'app' | 'root'
+  /** Directories of the instance's store, or readable ones of the host, shown inside. */
+  mounts?: { source: string; target: string; readOnly: boolean }[]
+}
+
+/** A started container. */
+export type Instance = {
+  id: string
+  app: string
+  process: string
+  release: number
+  address: string
+  /** Process id of the container's init on the host. */
+  pid: number
+}
+
+/** How a container ended, as its monitor saw it. `code` is 128 + n for signal n. */
+export type Exit = { id: string; code: number; oom: boolean; at: string }

@@ -1,0 +1,66 @@
+import { build, planOnly } from '../builder/build.ts'
+import { exec } from '../core/exec.ts'
+import { Failure } from '../core/errors.ts'
+import { paths } from '../core/names.ts'
+import type { App, Image, Say } from '../core/types.ts'
+import { gitEnvironment } from '../receiver/git.ts'
+import type { Daemon } from './daemon.ts'
+
+/** Builds a commit; git's quarantine environment lets it be read before the ref moves. */
+export async function buildCommit(
+  daemon: Daemon,
+  app: App,
+  source: { commit: string; gitEnv: Record<string, string> },
+  say: Say,
+  signal: AbortSignal,
+): Promise<Image> {
+  const fire = daemon.triggers.fire
+  const facts = { app: app.name, commit: source.commit }
+  const image = await build(
+    {
+      app: app.name,
+      repo: paths(daemon.config).repo(app.name),
+      commit: source.commit,
+      gitEnv: source.gitEnv,
+      config: daemon.store.config(app),
+      extracted: async (dir) => {
+        await fire('post-extract', { ...facts, args: [dir], cwd: dir }, say, signal)
+        await fire('pre-build', { ...facts, args: [dir], cwd: dir }, say, signal)
+      },
+    },
+    { config: daemon.config, sandbox: daemon.sandbox },
+    say,
+    signal,
+  )
+  await fire('post-build', facts, say, signal)
+  return image
+}
+
+/** The plan of a branch's last pushed commit. */
+export async function planCommit(
+  daemon: Daemon,
+  app: App,
+  branch: string,
+  say: Say,
+  signal: AbortSignal,
+): Promise<unknown> {
+  const repo = paths(daemon.config).repo(app.name)
+  const commit = await readRef(repo, `refs/heads/${branch}`)
+  if (!commit) throw new Failure('failed', `${app.name} has no branch "${branch}" yet`)
+  return planOnly(
+    { app: app.name, repo, commit, gitEnv: gitEnvironment(), config: daemon.store.config(app) },
+    { config: daemon.config, sandbox: daemon.sandbox },
+    say,
+    signal,
+  )
+}
+
+/** The commit a ref points at, or undefined when there is no such ref. */
+export async function readRef(repo: string, ref: string): Promise<string | undefined> {
+  const { stdout } = await exec(
+    'git',
+    ['--git-dir', repo, 'rev-parse', '--verify', '--quiet', '--end-of-options', ref],
+    { env: gitEnvironment(), accept: [0, 1, 128] },
+  )
+  return stdout.trim() || undefined
+}

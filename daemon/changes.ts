@@ -1,0 +1,170 @@
+import { Failure, stopIfCancelled } from '../core/errors.ts'
+import type { App, Config, Formation, Limits, Release, Say } from '../core/types.ts'
+import { deploy, type Change } from './deploy.ts'
+import { formationFor } from './processes.ts'
+import type { Daemon } from './daemon.ts'
+import type { Ask } from './queue.ts'
+
+/**
+ * Every way to change what an app runs, as a first step for the line. What is read of the app is
+ * read in `prepare`, when the app's turn has come, so that two changes never overwrite each other.
+ */
+
+/** Takes the app's turn, walks the line, and tells the plugins when it fails. */
+export async function applyChange(daemon: Daemon, change: Change, ask: Ask): Promise<Release> {
+  const { say, signal } = ask
+  using turn = await daemon.queue.turn(change.app.name, ask)
+  void turn
+  try {
+    const release = await deploy(change, daemon.rooms(say, signal), say, signal)
+    daemon.reconcile.forget(change.app.name)
+    return release
+  } catch (error) {
+    const why = error instanceof Failure ? error.message : 'Internal error'
+    await daemon.triggers.fire('deploy-failed', { app: change.app.name, error: why }, say)
+    throw error
+  } finally {
+    daemon.collectGarbage()
+  }
+}
+
+/** Changes settings that no running process needs to know, in the app's turn like any change. */
+export async function applySetting(
+  daemon: Daemon,
+  app: App,
+  ask: Ask,
+  work: () => void,
+): Promise<void> {
+  using turn = await daemon.queue.turn(app.name, ask)
+  void turn
+  work()
+}
+
+/** New values for some keys; `undefined` removes one. */
+export type ConfigPatch = Record<string, string | undefined>
+
+export function configChange(daemon: Daemon, app: App, patch: ConfigPatch, by: string): Change {
+  const keys = Object.keys(patch).join(', ')
+  const verb = Object.values(patch).every((value) => value === undefined) ? 'Unset' : 'Set'
+  return {
+    app,
+    cause: `${verb} ${keys}`,
+    by,
+    replace: 'all',
+    prepare: async () => ({
+      ...current(daemon, app),
+      config: patchConfig(daemon.store.config(app), patch),
+    }),
+  }
+}
+
+export function patchConfig(config: Config, patch: ConfigPatch): Config {
+  const entries = Object.entries({ ...config, ...patch })
+  return Object.fromEntries(
+    entries.filter((entry): entry is [string, string] => entry[1] !== undefined),
+  )
+}
+
+/** The same release with more or fewer processes: what runs already keeps running. */
+export function scaleChange(daemon: Daemon, app: App, wish: Formation, by: string): Change {
+  return {
+    app,
+    cause: 'Scale',
+    by,
+    replace: 'missing',
+    prepare: async () => {
+      const release = current(daemon, app)
+      refuseUnknownTypes(wish, release)
+      const formation = { ...daemon.store.formation(app), ...wish }
+      return { ...release, formation, same: { ...release, formation } }
+    },
+  }
+}
+
+export function restartChange(daemon: Daemon, app: App, by: string): Change {
+  return {
+    app,
+    cause: 'Restart',
+    by,
+    replace: 'all',
+    prepare: async () => {
+      const release = current(daemon, app)
+      const formation = daemon.store.formation(app)
+      return { ...release, formation, same: { ...release, formation } }
+    },
+  }
+}
+
+export function limitsChange(daemon: Daemon, app: App, limits: Limits, by: string): Change {
+  return {
+    app,
+    cause: 'Change limits',
+    by,
+    replace: 'all',
+    prepare: async () => ({ ...current(daemon, app), limits }),
+  }
+}
+
+/** Code, config, formation and limits of an earlier release, as a new release; builds nothing. */
+export function rollbackChange(daemon: Daemon, app: App, to: Release, by: string): Change {
+  return {
+    app,
+    cause: `Roll back to v${to.version}`,
+    by,
+    replace: 'all',
+    prepare: async () => daemon.store.release(to.id),
+  }
+}
+
+/** A push: what the builder makes of the commit, with the app's own config and formation. */
+export function pushChange(
+  daemon: Daemon,
+  app: App,
+  push: {
+    commit: string
+    by: string
+    build: (say: Say, signal: AbortSignal) => Promise<Release['image']>
+  },
+): Change {
+  return {
+    app,
+    cause: `Deploy ${push.commit.slice(0, 7)}`,
+    by: push.by,
+    replace: 'all',
+    prepare: async (say, signal) => {
+      const image = await push.build(say, signal)
+      stopIfCancelled(signal)
+      const before = daemon.store.currentRelease(app.name)
+      for (const type of Object.keys(before?.image.processes ?? {})) {
+        if (type in image.processes || !before?.formation[type]) continue
+        say(` !     Process type "${type}" is gone from this version; its processes will stop`)
+      }
+      const limits = daemon.store.findApp(app.name)?.limits ?? app.limits
+      return {
+        commit: push.commit,
+        image,
+        config: daemon.store.config(app),
+        formation: formationFor(image.processes, daemon.store.formation(app)),
+        limits,
+      }
+    },
+  }
+}
+
+function current(daemon: Daemon, app: App): Release {
+  const release = daemon.store.currentRelease(app.name)
+  if (release) return release
+  throw new Failure('failed', `${app.name} has no release yet`, {
+    hint: 'Push code first: git push paas main',
+  })
+}
+
+/** Scaling a type that the code does not have is a mistake, not a wish for later. */
+export function refuseUnknownTypes(wish: Formation, release: Release): void {
+  const known = Object.keys(release.image.processes).filter((type) => type !== 'release')
+  const unknown = Object.keys(wish).find((type) => !known.includes(type))
+  if (unknown === undefined) return
+  throw new Failure('failed', `${release.app} has no process type "${unknown}"`, {
+    hint: `It has: ${known.join(', ')}`,
+  })
+}

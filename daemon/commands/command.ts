@@ -1,0 +1,63 @@
+import type { Readable, Writable } from 'node:stream'
+import type { App, Identity, Say } from '../../core/types.ts'
+import type { Daemon } from '../daemon.ts'
+import type { Ask } from '../queue.ts'
+
+/** A command of ours: one entry in `table.ts`, whichever door it is called through. */
+export type Command = {
+  /** `config:set` */
+  name: string
+  /** What follows the name, app included: `APP KEY=VALUE [KEY=VALUE ...]`. */
+  usage: string
+  summary: string
+  /** Whether the first argument names an app that must exist; `--app` may stand for it. */
+  app: boolean
+  options?: Record<string, CommandOption>
+  /** Everything after the app belongs to the command itself, dashes included (`run`). */
+  verbatim?: boolean
+  run: (call: Call, daemon: Daemon) => Promise<Answer | number>
+}
+
+export type CommandOption = {
+  type: 'boolean' | 'string'
+  short?: string
+  /** What the value is, for the help: `N`, `TYPE`. */
+  value?: string
+  help: string
+}
+
+/** What a command that prints facts returns: lines for people, and the same as data for `--json`. */
+export type Answer = { lines: string[]; json: unknown }
+
+/** Where a command's words come from and go to, whichever door it came through. */
+export type Session = {
+  argv: string[]
+  identity: Identity
+  stdin: Readable
+  stdout: Writable
+  stderr: Writable
+  /** Aborted when the client goes away. */
+  signal: AbortSignal
+  /** Whether a person sits at a terminal on the other side. */
+  tty: boolean
+  /** The app in whose change a plugin is calling back, so that it does not wait for itself. */
+  turn: string | null
+}
+
+/** One call, parsed and looked up. `args` are those after the app. */
+export type Call = {
+  session: Session
+  command: Command
+  /** Every command there is, for those that list them. */
+  table: Command[]
+  /** The app that the call names; throws for a command that takes none, which is a defect. */
+  app: () => App
+  args: string[]
+  options: Record<string, string | boolean | undefined>
+  json: boolean
+  force: boolean
+  /** Progress, a line at a time; warnings (` !     `) go to stderr; silent under `--quiet`. */
+  say: Say
+  /** How this call asks for an app's turn. */
+  ask: Ask
+}

@@ -1,0 +1,88 @@
+import type { Writable } from 'node:stream'
+import { Failure, failureLines, statusOf } from '../../core/errors.ts'
+import { logError } from '../../core/log.ts'
+import { parseAppName, printable } from '../../core/names.ts'
+import type { App, Say } from '../../core/types.ts'
+import type { Daemon } from '../daemon.ts'
+import type { Call, Session } from './command.ts'
+import { helpFor } from './help.ts'
+import { didYouMean, type Parsed, parseCommand, usageFailure } from './parse.ts'
+import { table } from './table.ts'
+
+/**
+ * The one way from words to a command, for every door. Prints the answer or the failure and
+ * returns the exit status of contract §3; it never throws.
+ */
+export async function dispatch(session: Session, daemon: Daemon): Promise<number> {
+  try {
+    const parsed = parseCommand(session.argv, table)
+    const answer = parsed.help
+      ? helpFor(parsed.command)
+      : await parsed.command.run(openCall(parsed, session, daemon), daemon)
+    if (typeof answer === 'number') return answer
+    await print(session.stdout, parsed.json ? [JSON.stringify(answer.json, null, 2)] : answer.lines)
+    return 0
+  } catch (error) {
+    if (!(error instanceof Failure)) {
+      logError('command-failed', error, { command: session.argv[0] ?? '' })
+    }
+    await print(session.stderr, failureLines(error))
+    return statusOf(error)
+  }
+}
+
+/** Writes lines and waits while the other side is slow; a client that is gone is no error. */
+export async function print(stream: Writable, lines: string[]): Promise<void> {
+  if (lines.length === 0 || stream.destroyed || !stream.writable) return
+  if (stream.write(lines.map((line) => `${line}\n`).join(''))) return
+  const { promise, resolve } = Promise.withResolvers<void>()
+  stream.once('drain', resolve).once('close', resolve)
+  await promise
+}
+
+/** Finds an app by its name or says which one may have been meant (exit 20). */
+export function findApp(name: string, daemon: Daemon): App {
+  const app = daemon.store.findApp(parseAppName(name))
+  if (app) return app
+  const hint = didYouMean(
+    name,
+    daemon.store.apps().map((one) => one.name),
+  )
+  throw new Failure(
+    'no-such-app',
+    `App "${printable(name)}" does not exist.${hint ? ` ${hint}` : ''}`,
+  )
+}
+
+function openCall(parsed: Parsed, session: Session, daemon: Daemon): Call {
+  const app = parsed.command.app ? findApp(requireApp(parsed), daemon) : undefined
+  const say = sayTo(session, parsed)
+  return {
+    session,
+    command: parsed.command,
+    table,
+    app() {
+      if (!app) throw new TypeError(`${parsed.command.name} takes no app`)
+      return app
+    },
+    args: parsed.args,
+    options: parsed.options,
+    json: parsed.json,
+    force: parsed.force,
+    say,
+    ask: { say, signal: session.signal, inside: session.turn },
+  }
+}
+
+function requireApp(parsed: Parsed): string {
+  if (parsed.app) return parsed.app
+  throw usageFailure(parsed.command, `${parsed.command.name} needs the name of an app`)
+}
+
+/** Warnings always reach stderr; steps go to stdout, or nowhere where only data is wanted. */
+function sayTo(session: Session, { quiet, json }: Parsed): Say {
+  return (line) => {
+    if (line.startsWith(' !     ')) session.stderr.write(`${line}\n`)
+    else if (!quiet && !json) session.stdout.write(`${line}\n`)
+  }
+}

@@ -1,0 +1,70 @@
+import { Failure } from '../../core/errors.ts'
+import { parseDomain } from '../../core/names.ts'
+import { appUrls, defaultHost, refuseTakenHost } from '../hosts.ts'
+import type { Call, Command } from './command.ts'
+import { usageFailure } from './parse.ts'
+
+export const domainCommands: Command[] = [
+  {
+    name: 'domains:add',
+    usage: 'APP DOMAIN [DOMAIN ...]',
+    summary: 'Let an app answer to more domains',
+    app: true,
+    run: async (call, daemon) => {
+      const app = call.app()
+      const hosts = parseHosts(call)
+      for (const host of hosts) refuseTakenHost(daemon.config, daemon.store, host, app.name)
+      const known = new Set(daemon.store.domains(app))
+      for (const host of hosts.filter((one) => !known.has(one))) daemon.store.addDomain(app, host)
+      daemon.routes.syncHosts(app)
+      await daemon.triggers.fire('post-domains-update', { app: app.name, args: hosts }, call.say)
+      return {
+        lines: hosts.map((host) => `-----> ${host} leads to ${app.name}`),
+        json: { added: hosts },
+      }
+    },
+  },
+  {
+    name: 'domains:remove',
+    usage: 'APP DOMAIN [DOMAIN ...]',
+    summary: 'Take domains from an app',
+    app: true,
+    run: async (call, daemon) => {
+      const app = call.app()
+      const hosts = parseHosts(call)
+      const known = daemon.store.domains(app)
+      const unknown = hosts.find((host) => !known.includes(host))
+      if (unknown !== undefined) {
+        throw new Failure('failed', `${app.name} does not have the domain ${unknown}`)
+      }
+      for (const host of hosts) daemon.store.removeDomain(app, host)
+      daemon.routes.syncHosts(app)
+      await daemon.triggers.fire('post-domains-update', { app: app.name, args: hosts }, call.say)
+      return {
+        lines: hosts.map((host) => `-----> ${host} no longer leads to ${app.name}`),
+        json: { removed: hosts },
+      }
+    },
+  },
+  {
+    name: 'domains:report',
+    usage: 'APP',
+    summary: 'List the names an app answers to',
+    app: true,
+    run: async (call, daemon) => {
+      const app = call.app()
+      const facts = {
+        default: defaultHost(daemon.config, app.name),
+        domains: daemon.store.domains(app),
+        urls: appUrls(daemon.config, daemon.store, app),
+      }
+      return { lines: facts.urls.map((url) => `       ${url}`), json: facts }
+    },
+  },
+]
+
+function parseHosts(call: Call): string[] {
+  if (call.args.length === 0)
+    throw usageFailure(call.command, `${call.command.name} needs a domain`)
+  return [...new Set(call.args.map(parseDomain))]
+}

@@ -1,0 +1,23 @@
+import { parseBranch } from '../../core/names.ts'
+import type { Command } from './command.ts'
+import { usageFailure } from './parse.ts'
+
+export const gitCommands: Command[] = [
+  {
+    name: 'git:set',
+    usage: 'APP deploy-branch BRANCH',
+    summary: 'Choose the branch whose pushes are deployed',
+    app: true,
+    run: async (call, daemon) => {
+      const [setting, branch] = call.args
+      if (setting !== 'deploy-branch' || branch === undefined) {
+        throw usageFailure(call.command, 'git:set needs "deploy-branch" and a branch')
+      }
+      daemon.store.setDeployBranch(call.app(), parseBranch(branch))
+      return {
+        lines: [`       Pushes of "${branch}" to ${call.app().name} are deployed`],
+        json: { app: call.app().name, deployBranch: branch },
+      }
+    },
+  },
+]

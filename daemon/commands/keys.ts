@@ -1,0 +1,74 @@
+import { Failure } from '../../core/errors.ts'
+import { printable } from '../../core/names.ts'
+import { parsePublicKey } from '../../receiver/keys.ts'
+import type { Command, Session } from './command.ts'
+import { columns } from './help.ts'
+import { usageFailure } from './parse.ts'
+
+const keyBytesMost = 16 * 1024
+
+export const keyCommands: Command[] = [
+  {
+    name: 'keys:add',
+    usage: 'NAME [PUBLIC-KEY]',
+    summary: 'Let the holder of an SSH key in; without PUBLIC-KEY it is read from standard input',
+    app: false,
+    run: async (call, daemon) => {
+      const [name, ...words] = call.args
+      if (name === undefined || !/^[\w.@-]{1,64}$/.test(name)) {
+        throw usageFailure(call.command, 'keys:add needs a name of letters, digits and ".@_-"')
+      }
+      const line = words.length > 0 ? words.join(' ') : await readAll(call.session)
+      const { algorithm, blob, fingerprint } = parsePublicKey(line.trim())
+      const same = daemon.store.keys().find((key) => key.fingerprint === fingerprint)
+      if (same?.name === name) {
+        return { lines: [`       ${name} is known already`], json: { name, fingerprint } }
+      }
+      if (same) throw new Failure('failed', `That key is known already, as "${same.name}"`)
+      if (daemon.store.keys().some((key) => key.name === name)) {
+        throw new Failure('failed', `A key named "${name}" exists already`, {
+          hint: `To replace it: keys:remove ${name}`,
+        })
+      }
+      daemon.store.addKey({ name, algorithm, blob, fingerprint })
+      return { lines: [`-----> Added ${name} (${fingerprint})`], json: { name, fingerprint } }
+    },
+  },
+  {
+    name: 'keys:list',
+    usage: '',
+    summary: 'List the SSH keys that are let in',
+    app: false,
+    run: async (_call, daemon) => {
+      const keys = daemon.store.keys()
+      const rows = keys.map((key) => [key.name, key.algorithm, key.fingerprint])
+      return { lines: columns(rows), json: keys }
+    },
+  },
+  {
+    name: 'keys:remove',
+    usage: 'NAME',
+    summary: 'Take an SSH key out',
+    app: false,
+    run: async (call, daemon) => {
+      const [name] = call.args
+      if (name === undefined) throw usageFailure(call.command, 'keys:remove needs a name')
+      if (!daemon.store.removeKey(name)) {
+        throw new Failure('failed', `There is no key named "${printable(name)}"`)
+      }
+      return { lines: [`-----> Removed ${name}`], json: { removed: name } }
+    },
+  },
+]
+
+async function readAll(session: Session): Promise<string> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of session.stdin) {
+    const data = Buffer.from(chunk)
+    bytes += data.length
+    if (bytes > keyBytesMost) throw new Failure('usage', 'That is too long for a public key')
+    chunks.push(data)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}

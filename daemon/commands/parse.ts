@@ -1,0 +1,157 @@
+import { parseArgs } from 'node:util'
+import { Failure } from '../../core/errors.ts'
+import { printable } from '../../core/names.ts'
+import type { Command } from './command.ts'
+
+/** Pure: an argument list to a command of the table and what was given to it. */
+
+export type Parsed = {
+  command: Command
+  app: string | undefined
+  args: string[]
+  options: Record<string, string | boolean | undefined>
+  json: boolean
+  quiet: boolean
+  force: boolean
+  help: boolean
+}
+
+const globalOptions = {
+  app: { type: 'string' },
+  json: { type: 'boolean' },
+  quiet: { type: 'boolean' },
+  force: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const
+
+/** Throws a usage Failure that names the nearest command, the unknown option or the missing app. */
+export function parseCommand(argv: string[], table: Command[]): Parsed {
+  const start = argv.findIndex((arg, index) => !arg.startsWith('-') && argv[index - 1] !== '--app')
+  if (start === -1) return parseCommand([...argv, 'help'], table)
+  const name = argv[start] ?? ''
+  const command = table.find((one) => one.name === name)
+  if (!command) return namespaceHelp(name, table)
+  const before = argv.slice(0, start)
+  const after = argv.slice(start + 1)
+  if (command.verbatim) return parseVerbatim(command, before, after)
+  const { values, positionals } = parse(command, [...before, ...after])
+  const { json, quiet, force, help, ...options } = values
+  const app = command.app ? (text(values.app) ?? positionals.shift()) : undefined
+  return {
+    command,
+    app,
+    args: positionals,
+    options,
+    json: json === true,
+    quiet: quiet === true,
+    force: force === true,
+    help: help === true,
+  }
+}
+
+/** `run [--env K=V] APP command…`: our own options end where the app's name stands. */
+function parseVerbatim(command: Command, before: string[], after: string[]): Parsed {
+  const takesValue = (arg: string) =>
+    arg === '--app' || command.options?.[arg.replace(/^--/, '')]?.type === 'string'
+  let end = 0
+  while (after[end]?.startsWith('-') && after[end] !== '--') {
+    end += takesValue(after[end] ?? '') && !after[end]?.includes('=') ? 2 : 1
+  }
+  const { values } = parse(command, [...before, ...after.slice(0, end)])
+  const rest = after.slice(end)
+  const app = text(values.app) ?? rest.shift()
+  if (rest[0] === '--') rest.shift()
+  const { json, quiet, force, help, ...options } = values
+  return {
+    command,
+    app,
+    args: rest,
+    options,
+    json: json === true,
+    quiet: quiet === true,
+    force: force === true,
+    help: help === true,
+  }
+}
+
+function parse(command: Command, args: string[]) {
+  const own = Object.fromEntries(
+    Object.entries(command.options ?? {}).map(([name, { type, short }]) => [
+      name,
+      short ? { type, short } : { type },
+    ]),
+  )
+  try {
+    const { values, positionals } = parseArgs({
+      args,
+      options: { ...globalOptions, ...own },
+      allowPositionals: true,
+      strict: true,
+    })
+    const plain: Record<string, string | boolean | undefined> = {}
+    for (const [key, value] of Object.entries(values)) {
+      if (typeof value === 'string' || typeof value === 'boolean') plain[key] = value
+    }
+    return { values: plain, positionals }
+  } catch (error) {
+    const sentence = error instanceof Error ? (error.message.split('. ')[0] ?? '') : String(error)
+    throw usageFailure(command, printable(sentence))
+  }
+}
+
+/** A bare namespace (`config`) prints its help; anything else unknown is an error. */
+function namespaceHelp(name: string, table: Command[]): Parsed {
+  const help = table.find((one) => one.name === 'help')
+  const prefix = name.replace(/:help$/, '')
+  if (help && table.some((one) => one.name.startsWith(`${prefix}:`))) {
+    return {
+      command: help,
+      app: undefined,
+      args: [prefix],
+      options: {},
+      json: false,
+      quiet: false,
+      force: false,
+      help: false,
+    }
+  }
+  const names = table.map((one) => one.name)
+  throw new Failure('usage', `"${printable(name)}" is not a command`, {
+    hint: [didYouMean(name, names), 'All commands: help'].filter(Boolean).join(' '),
+  })
+}
+
+/** What was wrong with a call, and how the command is called rightly. */
+export function usageFailure(command: Command, sentence: string): Failure {
+  return new Failure('usage', sentence, { hint: `Usage: ${command.name} ${command.usage}`.trim() })
+}
+
+/** `Did you mean "shop"?`, or nothing when no name is near. */
+export function didYouMean(name: string, names: string[]): string | undefined {
+  const near = names
+    .map((one) => ({ one, distance: editDistance(name.slice(0, 80), one) }))
+    .sort((a, b) => a.distance - b.distance)[0]
+  return near && near.distance <= Math.max(2, name.length / 3)
+    ? `Did you mean "${near.one}"?`
+    : undefined
+}
+
+/** Levenshtein distance, with a swap of neighbours (`shpo`) counting as one. */
+function editDistance(a: string, b: string): number {
+  const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, index) => index)]
+  const at = (row: number, column: number) => rows[row]?.[column] ?? Infinity
+  for (let i = 1; i <= a.length; i++) {
+    rows[i] = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const same = a[i - 1] === b[j - 1]
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
+      const best = Math.min(at(i - 1, j) + 1, at(i, j - 1) + 1, at(i - 1, j - 1) + (same ? 0 : 1))
+      rows[i]?.push(swapped ? Math.min(best, at(i - 2, j - 2) + 1) : best)
+    }
+  }
+  return at(a.length, b.length)
+}
+
+function text(value: string | boolean | undefined): string | undefined {
+  return typeof value === 'string' ? value : undefined
+}

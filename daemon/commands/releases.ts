@@ -1,0 +1,69 @@
+import { Failure } from '../../core/errors.ts'
+import { printable } from '../../core/names.ts'
+import type { App, Release } from '../../core/types.ts'
+import { applyChange, rollbackChange } from '../changes.ts'
+import type { Daemon } from '../daemon.ts'
+import type { Command } from './command.ts'
+import { columns } from './help.ts'
+
+export const releaseCommands: Command[] = [
+  {
+    name: 'releases',
+    usage: 'APP',
+    summary: 'List the releases that can be rolled back to, newest first',
+    app: true,
+    run: async (call, daemon) => {
+      const current = daemon.store.currentRelease(call.app().name)
+      const facts = daemon.store.releases(call.app()).map((release) => ({
+        release: `v${release.version}`,
+        status: release.id === current?.id ? 'current' : release.status,
+        cause: release.cause,
+        commit: release.commit,
+        by: release.by,
+        createdAt: release.createdAt,
+      }))
+      const rows = facts.map(({ release, status, cause, by, createdAt }) => [
+        release,
+        status,
+        cause,
+        by,
+        createdAt,
+      ])
+      return { lines: columns([['RELEASE', 'STATUS', 'CAUSE', 'BY', 'AT'], ...rows]), json: facts }
+    },
+  },
+  {
+    name: 'releases:rollback',
+    usage: 'APP [vN]',
+    summary: 'Go back to the release before, or to vN: code, config and formation together',
+    app: true,
+    run: async (call, daemon) => {
+      const app = call.app()
+      const to = findTarget(daemon, app, call.args[0])
+      const change = rollbackChange(daemon, app, to, call.session.identity.name)
+      const release = await applyChange(daemon, change, call.ask)
+      return {
+        lines: [`-----> ${app.name} runs v${release.version}, a copy of v${to.version}`],
+        json: { app: app.name, release: `v${release.version}`, from: `v${to.version}` },
+      }
+    },
+  },
+]
+
+function findTarget(daemon: Daemon, app: App, wanted: string | undefined): Release {
+  const current = daemon.store.currentRelease(app.name)
+  const good = daemon.store.releases(app).filter(({ status }) => status === 'live')
+  const earlier = good.filter(({ id }) => id !== current?.id)
+  const hint = earlier.length
+    ? `There is: ${earlier.map(({ version }) => `v${version}`).join(', ')}`
+    : 'It has had no other release'
+  if (wanted === undefined) {
+    const before = good.find(({ version }) => version < (current?.version ?? 0))
+    if (before) return before
+    throw new Failure('failed', `${app.name} has no release to go back to`, { hint })
+  }
+  const [, number] = /^v?(\d{1,9})$/.exec(wanted) ?? []
+  const found = good.find(({ version }) => version === Number(number))
+  if (found) return found
+  throw new Failure('failed', `${app.name} has no good release "${printable(wanted)}"`, { hint })
+}

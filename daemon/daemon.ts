@@ -1,0 +1,105 @@
+import { mkdir } from 'node:fs/promises'
+import type { Sandbox } from '../builder/sandbox.ts'
+import { sweepLayers } from '../builder/layers.ts'
+import type { PaasConfig } from '../core/config.ts'
+import { log, logError } from '../core/log.ts'
+import { paths } from '../core/names.ts'
+import type { Say } from '../core/types.ts'
+import { ensureRepo, sweepRepo } from '../receiver/repo.ts'
+import { openRouter, type Router } from '../router/caddy.ts'
+import { type Host, openHost } from '../runner/host.ts'
+import { boundLogs } from '../runner/logs.ts'
+import { sweepOrphans } from '../runner/observe.ts'
+import type { Rooms } from './deploy.ts'
+import { type Fleet, openFleet } from './fleet.ts'
+import { openGarbage } from './garbage.ts'
+import { openQueue, type Queue } from './queue.ts'
+import { openReconcile, type Reconcile } from './reconcile.ts'
+import { wireRooms } from './rooms.ts'
+import { openRoutes, type Routes } from './routes.ts'
+import { openSandbox } from './sandbox.ts'
+import { openStore, type Store } from './store/store.ts'
+import { openTriggers, type Triggers } from './triggers.ts'
+
+/** Everything the commands and the line reach for. */
+export type Daemon = {
+  config: PaasConfig
+  store: Store
+  host: Host
+  fleet: Fleet
+  routes: Routes
+  queue: Queue
+  triggers: Triggers
+  reconcile: Reconcile
+  sandbox: Sandbox
+  rooms: (say: Say, signal: AbortSignal) => Rooms
+  collectGarbage: () => void
+  /** One slow look at everything: routes, processes, logs, the router itself. */
+  tick: () => Promise<void>
+  close: () => void
+}
+
+/**
+ * Wires the rooms, in order, and takes over whatever a previous daemon left: what serves goes on
+ * serving, what was half-made is removed. Processes that are missing start in `reconcile.all`.
+ */
+export async function openDaemon(config: PaasConfig): Promise<Daemon> {
+  const { home, database } = paths(config)
+  await mkdir(home, { recursive: true, mode: 0o711 })
+  const store = openStore(database)
+  store.failUnfinished()
+  const host = await openHost(config)
+  let router: Router = await openRouter(config)
+  const queue = openQueue()
+  const fleet = openFleet(host, config, (member, exit) => daemon.reconcile.died(member, exit))
+  const routes = openRoutes(config, store, fleet, () => router)
+  const triggers = openTriggers(config, store)
+
+  const daemon: Daemon = {
+    config,
+    store,
+    host,
+    fleet,
+    routes,
+    queue,
+    triggers,
+    sandbox: openSandbox({ config, host, fleet }),
+    get reconcile() {
+      return reconcile
+    },
+    get collectGarbage() {
+      return collectGarbage
+    },
+    rooms: (say, signal) => wireRooms(daemon, say, signal),
+    async tick() {
+      router = await openRouter(config)
+      await reconcile.all()
+      for (const { name } of store.apps()) await boundLogs(host, name)
+    },
+    close() {
+      reconcile.close()
+      fleet.close()
+      store.close()
+    },
+  }
+  const reconcile = openReconcile(daemon)
+  const collectGarbage = openGarbage(daemon)
+  await takeOver(daemon)
+  return daemon
+}
+
+/** Re-admits living containers, removes the remains of the dead and of work that was cut off. */
+async function takeOver(daemon: Daemon): Promise<void> {
+  const { config, store, host, fleet, routes } = daemon
+  const alive = await fleet.readmit()
+  await sweepOrphans(host, new Set(alive.map(({ id }) => id)))
+  await sweepLayers(config)
+  for (const { name } of store.apps()) {
+    await ensureRepo(paths(config).repo(name))
+    await sweepRepo(paths(config).repo(name)).catch((error) =>
+      logError('sweep-failed', error, { app: name }),
+    )
+  }
+  routes.sweep()
+  log('took-over', { apps: store.apps().length, containers: alive.length })
+}

@@ -1,0 +1,82 @@
+import { stopIfCancelled } from '../core/errors.ts'
+import type { App, Instance, Release, Say } from '../core/types.ts'
+import type { TriggerName } from '../plugins/trigger.ts'
+import type { Draft } from './store/store.ts'
+
+/**
+ * The line. A push, `config:set`, `ps:scale`, `ps:restart`, `resource:limit` and
+ * `releases:rollback` are all this function with another `prepare`. Everything done before the
+ * point of no return is undone when a later step fails, in reverse order; the old set serves on.
+ */
+export async function deploy(
+  change: Change,
+  rooms: Rooms,
+  say: Say,
+  signal: AbortSignal,
+): Promise<Release> {
+  await using undo = new AsyncDisposableStack()
+
+  const draft = await change.prepare(say, signal)
+  await rooms.trigger('pre-release', change.app)
+  const release = rooms.createRelease(change, draft)
+  undo.defer(async () => rooms.abandonRelease(release))
+  await rooms.trigger('post-release', change.app, release)
+  await rooms.releasePhase(change, release, say, signal)
+
+  say(`-----> Starting ${release.app} v${release.version}`)
+  await rooms.trigger('pre-deploy', change.app, release)
+  const set = await rooms.start(change, release, signal)
+  undo.defer(() => rooms.stop(set))
+  await rooms.waitUntilReady(set, say, signal)
+  await rooms.trigger('check-deploy', change.app, release)
+
+  await rooms.trigger('pre-switch', change.app, release)
+  stopIfCancelled(signal)
+  undo.defer(() => rooms.publishCurrent(change.app))
+  await rooms.publish(set)
+  rooms.commitRelease(release)
+  undo.move() // point of no return: requests reach the new set, nothing below may undo them
+
+  rooms.retireOthers(set)
+  await rooms.trigger('post-deploy', change.app, release)
+  return release
+}
+
+/** A wish to change what an app runs. */
+export type Change = {
+  app: App
+  /** Why, as `releases` shows it: `Deploy 1a2b3c4`, `Set KEY`, `Roll back to v3`. */
+  cause: string
+  by: string
+  /** `all` starts every process afresh; `missing` keeps those that already run this release. */
+  replace: 'all' | 'missing'
+  /**
+   * Makes what the release will be: builds a push, or takes the current release with another
+   * config. A draft with `same` makes no new release, only another set of processes for that one.
+   */
+  prepare: (say: Say, signal: AbortSignal) => Promise<Draft & { same?: Release }>
+}
+
+/** All processes of one release as they are to serve: the new ones beside those kept. */
+export type ProcessSet = { app: App; release: Release; fresh: Instance[]; kept: Instance[] }
+
+/** What the line needs of the rooms. `daemon/rooms.ts` wires it. */
+export type Rooms = {
+  trigger: (name: TriggerName, app: App, release?: Release) => Promise<void>
+  createRelease: (change: Change, draft: Draft & { same?: Release }) => Release
+  /** Marks a release that never served as failed. */
+  abandonRelease: (release: Release) => void
+  /** Runs the `release:` process type, if there is one, in the new image. */
+  releasePhase: (change: Change, release: Release, say: Say, signal: AbortSignal) => Promise<void>
+  start: (change: Change, release: Release, signal: AbortSignal) => Promise<ProcessSet>
+  stop: (set: ProcessSet) => Promise<void>
+  waitUntilReady: (set: ProcessSet, say: Say, signal: AbortSignal) => Promise<void>
+  /** Points the router at the set and confirms it from the router's side. */
+  publish: (set: ProcessSet) => Promise<void>
+  /** Points the router at what the committed release runs. */
+  publishCurrent: (app: App) => Promise<void>
+  /** Makes the release the app's own, by one row. */
+  commitRelease: (release: Release) => void
+  /** Drains and stops, in the background, whatever of the app is not in the set. */
+  retireOthers: (set: ProcessSet) => void
+}

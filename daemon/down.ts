@@ -1,0 +1,44 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { rm } from 'node:fs/promises'
+import { readConfig } from '../core/config.ts'
+import { failureLines, statusOf } from '../core/errors.ts'
+import { paths } from '../core/names.ts'
+import { closeRouter } from '../router/caddy.ts'
+import { closeHost, openHost } from '../runner/host.ts'
+import { sweepOrphans } from '../runner/observe.ts'
+import { runningDaemon } from './daemon-pid.ts'
+
+/**
+ * Stops everything of this instance: daemon, containers, router, bridge, mounts, cgroups. The state
+ * stays, so that the next start brings every app back; `--purge` removes it too.
+ */
+const stopTimeoutMs = 10_000
+
+try {
+  await down(process.argv.includes('--purge'))
+} catch (error) {
+  process.stderr.write(`${failureLines(error).join('\n')}\n${String(error)}\n`)
+  process.exitCode = statusOf(error)
+}
+
+async function down(purge: boolean): Promise<void> {
+  const config = readConfig(process.env)
+  const { home, run, daemonPid } = paths(config)
+  await stopDaemon(daemonPid)
+  const host = await openHost(config) // finds what is there; closing it removes that
+  await sweepOrphans(host, new Set())
+  await closeRouter(config)
+  await closeHost(host)
+  await rm(run, { recursive: true, force: true })
+  if (purge) await rm(home, { recursive: true, force: true })
+}
+
+async function stopDaemon(pidFile: string): Promise<void> {
+  const deadline = Date.now() + stopTimeoutMs
+  let signal: NodeJS.Signals = 'SIGTERM'
+  for (let pid = runningDaemon(pidFile); pid; pid = runningDaemon(pidFile)) {
+    process.kill(pid, signal)
+    if (Date.now() > deadline) signal = 'SIGKILL'
+    await pause(50)
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * What `paas` on the host and the daemon say to each other over the local socket: frames of one
+ * byte for the kind, four for the length (big-endian), then the bytes.
+ */
+export const frame = { request: 0, stdin: 1, stdout: 2, stderr: 3, exit: 4 } as const
+
+/** The first frame, as JSON. `turn` names the app in whose change a plugin is calling back. */
+export type Request = { argv: string[]; tty: boolean; turn: string | null }
+
+const frameBytesMost = 1024 * 1024
+
+export function encode(kind: number, data: Uint8Array): Buffer {
+  const head = Buffer.alloc(5)
+  head.writeUInt8(kind, 0)
+  head.writeUInt32BE(data.length, 1)
+  return Buffer.concat([head, data])
+}
+
+/** The frames of a stream, one after another. Throws on a frame over 1 MiB. */
+export async function* decode(
+  stream: AsyncIterable<Buffer>,
+): AsyncGenerator<{ kind: number; data: Buffer }> {
+  let rest: Buffer = Buffer.alloc(0)
+  for await (const chunk of stream) {
+    rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])
+    while (rest.length >= 5) {
+      const length = rest.readUInt32BE(1)
+      if (length > frameBytesMost) throw new RangeError(`frame of ${length} bytes`)
+      if (rest.length < 5 + length) break
+      yield { kind: rest.readUInt8(0), data: rest.subarray(5, 5 + length) }
+      rest = rest.subarray(5 + length)
+    }
+  }
+}
+
+export function parseRequest(data: Buffer): Request {
+  const value: unknown = JSON.parse(data.toString('utf8'))
+  if (typeof value !== 'object' || value === null || !('argv' in value))
+    throw new TypeError('no argv')
+  if (!Array.isArray(value.argv)) throw new TypeError('argv is no list')
+  const turn = 'turn' in value && typeof value.turn === 'string' ? value.turn : null
+  return { argv: value.argv.map(String), tty: 'tty' in value && value.tty === true, turn }
+}

@@ -1,0 +1,67 @@
+import { appPort } from '../core/config.ts'
+import type { Formation, InstanceSpec, Release } from '../core/types.ts'
+
+/** Pure: from a release to the containers it wants. */
+
+/** Every process a formation asks for, `web` first: `['web.1', 'web.2', 'worker.1']`. */
+export function wantedProcesses(release: Release): string[] {
+  const types = Object.keys(release.image.processes).filter((type) => type !== 'release')
+  types.sort((a, b) => Number(b === 'web') - Number(a === 'web') || a.localeCompare(b))
+  return types.flatMap((type) =>
+    Array.from({ length: release.formation[type] ?? 0 }, (_, index) => `${type}.${index + 1}`),
+  )
+}
+
+/** The first deploy runs one `web`; later ones keep what is set and add new types at 0. */
+export function formationFor(processes: Record<string, string>, current: Formation): Formation {
+  const types = Object.keys(processes).filter((type) => type !== 'release')
+  return Object.fromEntries(types.map((type) => [type, current[type] ?? (type === 'web' ? 1 : 0)]))
+}
+
+/** `web.2` → `web` */
+export function processType(process: string): string {
+  return process.slice(0, process.lastIndexOf('.'))
+}
+
+/** The container of one process. `argv` replaces the process type's own command. */
+export function instanceSpec(
+  release: Release,
+  process: string,
+  placed: { id: string; address: string },
+  argv?: string[],
+): InstanceSpec {
+  const command = release.image.processes[processType(process)] ?? ''
+  return {
+    ...placed,
+    app: release.app,
+    process,
+    release: release.version,
+    layers: release.image.layers,
+    argv: argv ?? shellArgv(command),
+    env: processEnv(release, process),
+    limits: release.limits,
+  }
+}
+
+/** What a process finds in its environment (contract §8): the platform's own values win. */
+export function processEnv(release: Release, process: string): Record<string, string> {
+  return {
+    ...release.image.env,
+    ...release.config,
+    PORT: String(appPort),
+    DYNO: process,
+    PAAS_APP: release.app,
+    PAAS_RELEASE: `v${release.version}`,
+    PAAS_PROCESS: process,
+    ...(release.commit ? { GIT_REV: release.commit } : {}),
+  }
+}
+
+/**
+ * A Procfile command is the app's own shell text, run inside its container. `exec` lets a plain
+ * command get signals directly; `A=1 cmd` and compound commands would mean something else with it.
+ */
+export function shellArgv(command: string): string[] {
+  const compound = /[&|;<>()`\n]|^\s*\w+=|^\s*(cd|export|if|for|while|exec|set|\.|\{)\s/
+  return ['sh', '-c', compound.test(command) ? command : `exec ${command}`]
+}

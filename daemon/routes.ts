@@ -1,0 +1,46 @@
+import { appPort, type PaasConfig } from '../core/config.ts'
+import type { App, Instance } from '../core/types.ts'
+import type { Router } from '../router/caddy.ts'
+import { listRoutes, publish, removeApp, setHosts } from '../router/switch.ts'
+import type { Fleet } from './fleet.ts'
+import { appHosts } from './hosts.ts'
+import { processType } from './processes.ts'
+import type { Store } from './store/store.ts'
+
+/** Which containers an app's names lead to, as the router is told. */
+export type Routes = ReturnType<typeof openRoutes>
+
+export function openRoutes(config: PaasConfig, store: Store, fleet: Fleet, router: () => Router) {
+  /** Points the app's names at the `web` processes among `instances`. */
+  async function point(app: App, instances: Instance[]): Promise<void> {
+    syncHosts(app)
+    const web = instances.filter(({ process }) => processType(process) === 'web')
+    const upstreams = web.map(({ address }) => `${address}:${appPort}`)
+    await publish(router(), app.name, upstreams)
+  }
+
+  function syncHosts(app: App): void {
+    setHosts(router(), app.name, appHosts(config, store, app))
+  }
+
+  return {
+    point,
+    syncHosts,
+    /** Points the app's names at what its committed release runs. */
+    async pointAtCurrent(app: App): Promise<void> {
+      const release = store.currentRelease(app.name)
+      const serving = fleet
+        .of(app.name)
+        .filter(({ state, release: version }) => state === 'live' && version === release?.version)
+      await point(app, serving)
+    },
+    remove: (app: string) => removeApp(router(), app),
+    /** Removes the routes of apps that do not exist. */
+    sweep(): void {
+      const known = new Set(store.apps().map(({ name }) => name))
+      for (const app of listRoutes(router()).keys()) {
+        if (!known.has(app)) removeApp(router(), app)
+      }
+    },
+  }
+}

@@ -1,0 +1,40 @@
+import { DatabaseSync } from 'node:sqlite'
+import { migrate } from './migrate.ts'
+import type { Row } from './rows.ts'
+
+type Value = string | number | null
+
+/** The open database with the few calls that the store's files need. Statements are kept prepared. */
+export type Database = ReturnType<typeof openDatabase>
+
+export function openDatabase(path: string) {
+  migrate(path)
+  const db = new DatabaseSync(path)
+  db.exec('pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on')
+  const statements = new Map<string, ReturnType<DatabaseSync['prepare']>>()
+  const prepare = (sql: string) => {
+    const statement = statements.get(sql) ?? db.prepare(sql)
+    statements.set(sql, statement)
+    return statement
+  }
+  return {
+    all: (sql: string, ...values: Value[]): Row[] => prepare(sql).all(...values),
+    get: (sql: string, ...values: Value[]): Row | undefined => prepare(sql).get(...values),
+    /** The number of rows changed. */
+    run: (sql: string, ...values: Value[]): number => Number(prepare(sql).run(...values).changes),
+    transaction<T>(work: () => T): T {
+      db.exec('begin immediate')
+      try {
+        const result = work()
+        db.exec('commit')
+        return result
+      } catch (error) {
+        db.exec('rollback')
+        throw error
+      }
+    },
+    close: () => db.close(),
+  }
+}
+
+export const now = () => new Date().toISOString()

@@ -1,0 +1,95 @@
+import { limits } from '../../core/config.ts'
+import type { App, Release } from '../../core/types.ts'
+import { type Database, now } from './database.ts'
+import { must, number, optional, text, toRelease } from './rows.ts'
+import type { Draft, ReleaseRow } from './store.ts'
+
+const columns = 'releases.*, apps.name as app from releases join apps on apps.id = app_id'
+
+export function releaseStore({ all, get, run, transaction }: Database) {
+  const release = (id: number): ReleaseRow =>
+    toRelease(must(get(`select ${columns} where releases.id = ?`, id)))
+
+  return {
+    release,
+
+    /** Newest first. */
+    releases: (app: App): ReleaseRow[] =>
+      all(`select ${columns} where app_id = ? order by version desc`, app.id).map(toRelease),
+
+    currentRelease: (app: string): ReleaseRow | undefined =>
+      optional(
+        get(`select ${columns} where apps.name = ? and releases.id = current_release`, app),
+        toRelease,
+      ),
+
+    /** Writes a release that is about to start. It becomes real with `commitRelease`. */
+    createRelease(app: App, draft: Draft, about: { cause: string; by: string }): Release {
+      const sql = `insert into releases (app_id, version, status, git_commit, image, config,
+        formation, limits, cause, by, created_at) values (?1, (select coalesce(max(version), 0) + 1
+        from releases where app_id = ?1), 'starting', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) returning id`
+      const { image, config, formation } = draft
+      const parts = [image, config, formation, draft.limits].map((part) => JSON.stringify(part))
+      const cause = about.cause.slice(0, 200)
+      return release(
+        number(must(get(sql, app.id, draft.commit, ...parts, cause, about.by, now())).id),
+      )
+    },
+
+    /**
+     * The one row that makes a release the app's own. What config and formation the app has from
+     * here on goes with it, and the releases too old to roll back to are forgotten.
+     */
+    commitRelease: ({ id, config, formation, limits: caps }: Release): void =>
+      transaction(() => {
+        const app = number(must(get('select app_id from releases where id = ?', id)).app_id)
+        run(`update releases set status = 'live' where id = ?`, id)
+        run(
+          'update apps set current_release = ?, config = ?, formation = ?, limits = ? where id = ?',
+          id,
+          ...[config, formation, caps].map((part) => JSON.stringify(part)),
+          app,
+        )
+        const oldestKept = `select min(version) from (select version from releases
+          where app_id = ?1 and status = 'live' order by version desc limit ?2)`
+        run(
+          `delete from releases where app_id = ?1 and version < (${oldestKept})`,
+          app,
+          limits.releasesKept,
+        )
+      }),
+
+    /**
+     * Marks a release that never served as failed; one that did is left alone. It stays in the
+     * list, so that its logs can be found by its number.
+     */
+    abandonRelease: ({ id }: Release): void =>
+      transaction(() => {
+        run(`update releases set status = 'failed' where id = ? and status = 'starting'`, id)
+        run(
+          `delete from releases where status = 'failed' and id not in (select id from releases
+            where status = 'failed' order by id desc limit ?)`,
+          limits.failedReleasesKept,
+        )
+      }),
+
+    /** Content keys of every layer that some release can still be started from. */
+    layerKeys: (): Set<string> =>
+      new Set(
+        all(`select distinct json_extract(layer.value, '$.key') as key
+          from releases, json_each(releases.image, '$.layers') as layer
+          where status <> 'failed'`).map(({ key }) => text(key)),
+      ),
+
+    /** At boot: whatever a previous daemon was in the middle of has failed. */
+    failUnfinished: (): void =>
+      transaction(() => {
+        run(`update releases set status = 'failed' where status = 'starting'`)
+        run(
+          `update builds set status = 'failed', finished_at = ?,
+            error = 'paas was restarted meanwhile' where status in ('waiting', 'running')`,
+          now(),
+        )
+      }),
+  }
+}

@@ -1,0 +1,122 @@
+import type { SQLOutputValue } from 'node:sqlite'
+import { Failure } from '../../core/errors.ts'
+import type { App, Image, Limits } from '../../core/types.ts'
+import type { Build, Key, ReleaseRow } from './store.ts'
+
+/** Rows to nouns. A row of the wrong shape is a defect and throws a TypeError. */
+
+export type Row = Record<string, SQLOutputValue>
+
+export function toApp(row: Row): App {
+  return {
+    id: number(row.id),
+    name: text(row.name),
+    deployBranch: row.deploy_branch === null ? null : text(row.deploy_branch),
+    currentRelease: row.current_release === null ? null : number(row.current_release),
+    limits: toLimits(json(row.limits)),
+    createdAt: text(row.created_at),
+  }
+}
+
+export function toRelease(row: Row): ReleaseRow {
+  const status = text(row.status)
+  return {
+    id: number(row.id),
+    app: text(row.app),
+    version: number(row.version),
+    status: status === 'live' || status === 'starting' ? status : 'failed',
+    commit: row.git_commit === null ? null : text(row.git_commit),
+    image: toImage(json(row.image)),
+    config: toStrings(json(row.config)),
+    formation: toNumbers(json(row.formation)),
+    limits: toLimits(json(row.limits)),
+    cause: text(row.cause),
+    by: text(row.by),
+    createdAt: text(row.created_at),
+  }
+}
+
+export function toBuild(row: Row): Build {
+  const statuses = ['waiting', 'running', 'succeeded', 'failed', 'cancelled'] as const
+  return {
+    id: number(row.id),
+    number: number(row.number),
+    status: statuses.find((status) => status === row.status) ?? 'failed',
+    commit: text(row.git_commit),
+    error: row.error === null ? null : text(row.error),
+    by: text(row.by),
+    createdAt: text(row.created_at),
+    finishedAt: row.finished_at === null ? null : text(row.finished_at),
+  }
+}
+
+export function toKey(row: Row): Key {
+  return {
+    name: text(row.name),
+    fingerprint: text(row.fingerprint),
+    algorithm: text(row.algorithm),
+    createdAt: text(row.created_at),
+  }
+}
+
+export function toImage(value: unknown): Image {
+  const { layers, processes, env, language } = object(value)
+  if (!Array.isArray(layers)) throw new TypeError('image without layers in the database')
+  return {
+    layers: layers.map((layer) => {
+      const { kind, key, label } = object(layer)
+      return { kind: layerKind(kind), key: text(key), label: text(label) }
+    }),
+    processes: toStrings(processes),
+    env: toStrings(env),
+    language: text(language),
+  }
+}
+
+export function layerKind(value: unknown) {
+  const kinds = ['stack', 'runtime', 'dependencies', 'build', 'app'] as const
+  const kind = kinds.find((one) => one === value)
+  if (!kind) throw new TypeError(`unknown layer kind ${String(value)} in the database`)
+  return kind
+}
+
+export function toLimits(value: unknown): Limits {
+  const { memoryBytes, cpus, pids } = object(value)
+  return { memoryBytes: number(memoryBytes), cpus: number(cpus), pids: number(pids) }
+}
+
+export function toStrings(value: unknown): Record<string, string> {
+  return Object.fromEntries(Object.entries(object(value)).map(([key, one]) => [key, text(one)]))
+}
+
+export function toNumbers(value: unknown): Record<string, number> {
+  return Object.fromEntries(Object.entries(object(value)).map(([key, one]) => [key, number(one)]))
+}
+
+export function json(value: SQLOutputValue | undefined): unknown {
+  return JSON.parse(text(value))
+}
+
+export function object(value: unknown): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) throw new TypeError('expected an object')
+  return { ...value }
+}
+
+export function text(value: unknown): string {
+  if (typeof value !== 'string') throw new TypeError(`expected text, got ${typeof value}`)
+  return value
+}
+
+export function number(value: unknown): number {
+  if (typeof value !== 'number') throw new TypeError(`expected a number, got ${typeof value}`)
+  return value
+}
+
+export function must<T>(row: T | undefined): T {
+  if (row === undefined) throw new Failure('failed', 'That was removed meanwhile')
+  return row
+}
+
+export function optional<T>(row: Row | undefined, read: (row: Row) => T): T | undefined {
+  return row && read(row)
+}

@@ -1,0 +1,87 @@
+import type { PaasConfig } from '../core/config.ts'
+import { paths } from '../core/names.ts'
+import type { Release, Say } from '../core/types.ts'
+import {
+  bundledPlugins,
+  listens,
+  loadPlugins,
+  trigger,
+  type TriggerName,
+} from '../plugins/trigger.ts'
+import { appUrls } from './hosts.ts'
+import type { Store } from './store/store.ts'
+
+/** What a trigger is about. The app's config goes along, for plugins that are set by it. */
+export type TriggerFacts = {
+  app: string
+  args?: string[]
+  release?: Release
+  commit?: string
+  /** Directory the script starts in: the source tree, where there is one. */
+  cwd?: string
+  error?: string
+}
+
+export type Triggers = ReturnType<typeof openTriggers>
+
+/** The plugins' scripts, as the daemon fires them: facts become arguments, variables and JSON. */
+export function openTriggers(config: PaasConfig, store: Store) {
+  const load = () => loadPlugins([bundledPlugins, paths(config).plugins], store.pluginSwitches())
+  let plugins = load()
+
+  /** Throws a Failure when a plugin stops the act; costs a look-up where nobody listens. */
+  async function fire(
+    name: TriggerName,
+    facts: TriggerFacts,
+    say: Say,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    if (!listens(plugins, name)) return
+    const app = store.findApp(facts.app)
+    const urls = app ? appUrls(config, store, app) : []
+    const release = facts.release && `v${facts.release.version}`
+    const commit = facts.commit ?? facts.release?.commit ?? undefined
+    const vars = {
+      PAAS_APP: facts.app,
+      PAAS_URL: urls[0],
+      PAAS_RELEASE: release,
+      PAAS_COMMIT: commit,
+      PAAS_ERROR: facts.error,
+      PAAS_TURN: facts.app, // a `paas` call from the script must not wait for the act it is part of
+    }
+    await trigger(
+      plugins,
+      {
+        name,
+        app: facts.app,
+        args: facts.args ?? [],
+        vars: defined(vars),
+        json: {
+          app: facts.app,
+          urls,
+          release: release ?? null,
+          commit: commit ?? null,
+          args: facts.args ?? [],
+          error: facts.error ?? null,
+          config: app ? store.config(app) : {},
+        },
+      },
+      { say, signal, timeoutMs: config.triggerTimeoutMs, cwd: facts.cwd },
+    )
+  }
+
+  return {
+    fire,
+    list: () => plugins,
+    /** After a plugin was switched, added or removed. */
+    reload: () => {
+      plugins = load()
+    },
+  }
+}
+
+function defined(vars: Record<string, string | undefined>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(vars).filter((pair): pair is [string, string] => pair[1] !== undefined),
+  )
+}

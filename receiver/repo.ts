@@ -1,0 +1,74 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { errno } from '../core/errors.ts'
+import { exec } from '../core/exec.ts'
+import { gitEnv, initArgs } from './git.ts'
+
+/** Makes the bare repository at `path` unless it is there. Atomic: made beside and renamed. */
+export async function ensureRepo(path: string): Promise<void> {
+  if (await exists(join(path, 'HEAD'))) return
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+  const beside = `${path}.new-${randomBytes(4).toString('hex')}`
+  try {
+    await exec('git', initArgs(beside), { env: gitEnv({ path: process.env['PATH'] }) })
+    await rename(beside, path)
+  } catch (error) {
+    await rm(beside, { recursive: true, force: true })
+    if (!isTaken(error)) throw error // somebody made it meanwhile
+  }
+}
+
+/**
+ * Removes what a killed push left in the repository at `path`: quarantines, half packs, locks; also
+ * half-made repositories beside it. Returns how many. Call it only while no push to `path` runs.
+ */
+export async function sweepRepo(path: string): Promise<number> {
+  const objects = await children(join(path, 'objects'), /^(tmp_objdir-|tmp_|incoming-)/)
+  const packs = await children(join(path, 'objects', 'pack'), /^(tmp_|\.tmp-)/)
+  const locks = (await children(path, /\.lock$/)).concat(await refLocks(join(path, 'refs')))
+  const beside = await children(dirname(path), (name) => name.startsWith(`${path}.new-`))
+  const found = [...objects, ...packs, ...locks, ...beside]
+  for (const item of found) await rm(item, { recursive: true, force: true })
+  return found.length
+}
+
+async function refLocks(dir: string): Promise<string[]> {
+  const names = await children(dir, /./)
+  const locks: string[] = []
+  for (const name of names) {
+    if (name.endsWith('.lock')) locks.push(name)
+    else if ((await stat(name)).isDirectory()) locks.push(...(await refLocks(name)))
+  }
+  return locks
+}
+
+/** Full paths of the entries of `dir` that fit; none when there is no such directory. */
+async function children(
+  dir: string,
+  fits: RegExp | ((path: string) => boolean),
+): Promise<string[]> {
+  try {
+    const names = await readdir(dir)
+    const matches = (name: string) =>
+      fits instanceof RegExp ? fits.test(name) : fits(join(dir, name))
+    return names.filter(matches).map((name) => join(dir, name))
+  } catch (error) {
+    if (errno(error) === 'ENOENT') return []
+    throw error
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path)
+    return true
+  } catch (error) {
+    if (errno(error) === 'ENOENT') return false
+    throw error
+  }
+}
+
+function isTaken(error: unknown): boolean {
+  return ['ENOTEMPTY', 'EEXIST'].includes(errno(error) ?? '')
+}

@@ -1,0 +1,157 @@
+import { chown, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { appUser } from '../core/config.ts'
+import { errno, Failure } from '../core/errors.ts'
+import { kernelNames, paths } from '../core/names.ts'
+import type { Instance, InstanceSpec, Limits } from '../core/types.ts'
+import { hardwareAddress, parseSubnet } from './address.ts'
+import type { Host } from './host.ts'
+import { type Idmap, mapped, openIdmap } from './idmap.ts'
+import { mountOverlay } from './kernel.ts'
+import { ociSpec } from './spec.ts'
+
+/** A container on disk: its bundle, its writable directories, its root file system. */
+
+/** What a bundle remembers of a started container, for whoever comes after this process. */
+export type InstanceRecord = Instance & { startTime: number; limits: Limits }
+
+/**
+ * Makes the bundle and mounts the root. The bundle's directory comes first and goes last: as long
+ * as anything of a container may exist, its name is there to be found (see removeInstance).
+ */
+export async function makeBundle(host: Host, spec: InstanceSpec): Promise<string> {
+  const { config } = host
+  const bundle = paths(config).bundle(spec.id)
+  const idmap = await idmapOf(host, spec.app)
+  await mkdir(join(bundle, 'rootfs'), { recursive: true, mode: 0o710 })
+  await chown(bundle, 0, idmap?.base ?? appUser)
+  await mountRoot(host, spec, idmap)
+  await writeFiles(host, spec, idmap, bundle)
+  return bundle
+}
+
+/** Remembers that the container runs; written whole or not at all. */
+export async function writeRecord(host: Host, record: InstanceRecord): Promise<void> {
+  await writeJson(join(paths(host.config).bundle(record.id), 'instance.json'), record)
+}
+
+/** What `writeRecord` wrote, or undefined when the container never came so far. */
+export async function readRecord(host: Host, id: string): Promise<InstanceRecord | undefined> {
+  const file = join(paths(host.config).bundle(id), 'instance.json')
+  const value: unknown = await readJson(file)
+  return isRecord(value) ? value : undefined
+}
+
+/** Writes JSON beside `file` and renames it there. */
+export async function writeJson(file: string, value: unknown): Promise<void> {
+  await writeFile(`${file}.new`, JSON.stringify(value), { mode: 0o600 })
+  await rename(`${file}.new`, file)
+}
+
+/** Reads JSON, undefined when there is no such file. */
+export async function readJson(file: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(file, 'utf8'))
+  } catch (error) {
+    if (errno(error) === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+function idmapOf(host: Host, app: string): Promise<Idmap> | undefined {
+  if (host.noUserNamespace !== undefined) return undefined
+  let idmap = host.idmaps.get(app)
+  if (!idmap) {
+    // One at a time: each looks for a range that no other has taken.
+    const before = [...host.idmaps.values()].at(-1)
+    idmap = Promise.allSettled([before]).then(() => openIdmap(host.config, app))
+    host.idmaps.set(app, idmap)
+    idmap.catch(() => host.idmaps.delete(app))
+  }
+  return idmap
+}
+
+async function mountRoot(host: Host, spec: InstanceSpec, idmap: Idmap | undefined): Promise<void> {
+  const { config } = host
+  const p = paths(config)
+  const at = (path: string) => mapped(config, idmap, path)
+  const [upper, work] = [join(p.scratch(spec.id), 'upper'), join(p.scratch(spec.id), 'work')]
+  await mkdir(upper, { recursive: true })
+  await mkdir(work)
+  try {
+    mountOverlay({
+      lower: spec.layers.map((layer) => at(p.layer(layer))),
+      upper: at(upper),
+      work: at(work),
+      target: join(p.bundle(spec.id), 'rootfs'),
+    })
+  } catch (error) {
+    if (errno(error) !== 'ENOENT') throw error
+    const labels = spec.layers.map((layer) => layer.label).join(', ')
+    throw new Failure('failed', `A layer of ${spec.app} is missing (one of ${labels})`, {
+      hint: `Push ${spec.app} again to build it anew`,
+      cause: error,
+    })
+  }
+}
+
+async function writeFiles(
+  host: Host,
+  spec: InstanceSpec,
+  idmap: Idmap | undefined,
+  bundle: string,
+): Promise<void> {
+  const { config } = host
+  const names = kernelNames(config)
+  const { gateway, bits } = parseSubnet(config.subnet)
+  const address = `${spec.address}/${bits}`
+  const hardware = hardwareAddress(spec.address)
+  const json = ociSpec(spec, {
+    idBase: idmap?.base,
+    bundle,
+    cgroup: names.cgroup(spec.id),
+    architecture: process.arch,
+    init: host.programs.init,
+    certificates: host.certificates,
+    filesMax: host.filesMax,
+    limitsSwap: host.limitsSwap,
+    oomScore: host.oomScore,
+    hook: {
+      path: join(import.meta.dirname, 'network-hook'),
+      args: [names.bridge, names.veth(spec.id), address, gateway, hardware],
+    },
+    mounts: (spec.mounts ?? []).map((mount) => {
+      return { ...mount, source: mapped(config, idmap, mount.source) }
+    }),
+  })
+  const hosts = `127.0.0.1 localhost\n::1 localhost\n${spec.address} ${spec.app}\n`
+  await Promise.all([
+    // Secrets lie in the environment: for root alone.
+    writeFile(join(bundle, 'config.json'), JSON.stringify(json), { mode: 0o600 }),
+    writeFile(join(bundle, 'hosts'), hosts),
+    writeFile(join(bundle, 'hostname'), `${spec.app}\n`),
+    writeFile(join(bundle, 'resolv.conf'), await resolverFile()),
+  ])
+}
+
+const resolverFiles = ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf']
+
+/** The host's own, if a container can reach its servers; a loopback address there is not the host's. */
+async function resolverFile(): Promise<string> {
+  for (const file of resolverFiles) {
+    const text = await readFile(file, 'utf8').catch(() => '')
+    const usable = withoutLoopback(text)
+    if (/^nameserver/m.test(usable)) return usable
+  }
+  return 'nameserver 1.1.1.1\nnameserver 9.9.9.9\n'
+}
+
+/** Drops name servers at loopback addresses. Pure. */
+export function withoutLoopback(text: string): string {
+  return text.replace(/^\s*nameserver\s+(127\.|::1).*\n?/gm, '')
+}
+
+function isRecord(value: unknown): value is InstanceRecord {
+  if (typeof value !== 'object' || value === null) return false
+  return 'id' in value && 'pid' in value && 'startTime' in value && 'limits' in value
+}

@@ -1,0 +1,172 @@
+import { connect } from 'node:net'
+import { constants } from 'node:os'
+import { setTimeout as delay } from 'node:timers/promises'
+import { appPort } from '../core/config.ts'
+import { errno, Failure, stopIfCancelled } from '../core/errors.ts'
+import { paths } from '../core/names.ts'
+import type { Exit, Instance, Limits } from '../core/types.ts'
+import { readRecord } from './bundle.ts'
+import { waitForExit } from './exits.ts'
+import type { Host } from './host.ts'
+import { tailLogs } from './logs.ts'
+import { isLoopback, type Socket, socketsOf } from './processes.ts'
+
+export type Check = { port: number } | { uptimeMs: number }
+
+type Waiting = { timeoutMs: number; signal: AbortSignal; warn: (line: string) => void }
+
+const connectTimeoutMs = 1000
+const wrongPortAfterMs = 2000
+const linesShown = 20
+
+/**
+ * Resolves once the container accepts on `port`, or has stayed up for `uptimeMs`. Throws a Failure
+ * with its last log lines as soon as it has exited, or at the deadline.
+ */
+export async function waitUntilReady(
+  host: Host,
+  instance: Instance,
+  check: Check,
+  waiting: Waiting,
+): Promise<void> {
+  stopIfCancelled(waiting.signal)
+  using scope = abortable(waiting.signal)
+  const timeoutMs = 'port' in check ? waiting.timeoutMs : check.uptimeMs
+  const exited = waitForExit(host, instance.id, { timeoutMs: timeoutMs + 5000, signal: scope.signal })
+  const done =
+    'port' in check
+      ? accepts(instance, check.port, { ...waiting, signal: scope.signal })
+      : delay(check.uptimeMs, undefined, { signal: scope.signal }).catch(() => undefined)
+  const first = await Promise.race([exited.then((exit) => exit ?? done), done])
+  stopIfCancelled(waiting.signal)
+  if (first === undefined) return
+  const limits = (await readRecord(host, instance.id))?.limits
+  const sentence = typeof first === 'string' ? first : death(instance, check, first, limits)
+  throw await withLastLines(host, instance, sentence)
+}
+
+/** Polls the port; returns what was wrong when the time is up. */
+async function accepts(
+  instance: Instance,
+  port: number,
+  { timeoutMs, signal, warn }: Waiting,
+): Promise<string | undefined> {
+  const began = performance.now()
+  const type = typeOf(instance)
+  let warned = false
+  let last = 'nothing'
+  for (let wait = 5; !signal.aborted; wait = Math.min(wait + 2, 25)) {
+    const error = await dial(instance.address, port, signal)
+    if (error === undefined) return undefined
+    last = error
+    const waited = performance.now() - began
+    const elsewhere = waited > wrongPortAfterMs ? wrongPort(type, port, instance.pid) : undefined
+    if (waited > timeoutMs) {
+      const late = `${type} did not answer on port ${port} within ${timeoutMs / 1000} s (last: ${last})`
+      return wrongPort(type, port, instance.pid) ?? late
+    }
+    if (elsewhere && !warned) warn(` !     ${elsewhere}; still waiting`)
+    warned ||= elsewhere !== undefined
+    await delay(wait, undefined, { signal }).catch(() => {})
+  }
+  return undefined
+}
+
+/** Why nothing can reach the port although something listens; undefined when nothing does. Pure. */
+export function explainSockets(type: string, port: number, sockets: Socket[]): string | undefined {
+  const listening = sockets.filter(({ state }) => state === 'listen')
+  const open = listening.find(({ address }) => !isLoopback(address))
+  const local = listening.find((socket) => socket.port === port) ?? listening[0]
+  if (open && open.port !== port) return `${type} listens on port ${open.port}, not on $PORT (${port})`
+  if (open || !local) return undefined
+  return `${type} listens on ${local.address}:${local.port}, which only the app itself can reach`
+}
+
+function wrongPort(type: string, port: number, pid: number): string | undefined {
+  return explainSockets(type, port, socketsOf(pid))
+}
+
+function dial(host: string, port: number, signal: AbortSignal): Promise<string | undefined> {
+  const { promise, resolve } = Promise.withResolvers<string | undefined>()
+  const socket = connect({ host, port, signal })
+  socket.setTimeout(connectTimeoutMs, () => resolve('no answer'))
+  socket.once('connect', () => resolve(undefined))
+  socket.once('error', (error) => resolve(dialErrors[errno(error) ?? ''] ?? error.message))
+  return promise.finally(() => socket.destroy())
+}
+
+const dialErrors: Record<string, string> = {
+  ECONNREFUSED: 'connection refused',
+  ETIMEDOUT: 'no answer',
+  EHOSTUNREACH: 'host unreachable',
+  ECONNRESET: 'connection reset',
+}
+
+function death(instance: Instance, check: Check, exit: Exit, limits?: Limits): string {
+  const type = typeOf(instance)
+  if (exit.oom && limits) {
+    return `${type} ran out of memory: it was killed at its limit of ${mebibytes(limits)} MiB`
+  }
+  const when =
+    'port' in check
+      ? `before it answered on port ${check.port}`
+      : `within ${check.uptimeMs / 1000} s of its start`
+  if (exit.code > 128) return `${type} was killed by signal ${signalName(exit.code - 128)} ${when}`
+  return `${type} exited with code ${exit.code} ${when}`
+}
+
+async function withLastLines(host: Host, instance: Instance, sentence: string): Promise<Failure> {
+  const { app, id, release } = instance
+  const directory = paths(host.config).logs(app)
+  const { lines } = await tailLogs(directory, { lines: linesShown, id })
+  const more = `more with: logs ${app} --release v${release}`
+  const count = lines.length === 1 ? 'Its only log line follows' : `Its last ${lines.length} log lines follow`
+  const hint = lines.length === 0 ? `It logged nothing; ${more}` : `${count}; ${more}`
+  return new Failure('failed', sentence, { hint, details: lines.map(({ text }) => text) })
+}
+
+/**
+ * Resolves when no connection to the app's port is open, or at the deadline. The router has been
+ * switched just before; requests it had already sent may still be on their way, hence two looks.
+ */
+export async function drained(
+  _host: Host,
+  instance: Instance,
+  options: { timeoutMs: number; signal?: AbortSignal; port?: number },
+): Promise<void> {
+  const port = options.port ?? appPort
+  const deadline = performance.now() + options.timeoutMs
+  const busy = () => {
+    return socketsOf(instance.pid).some((socket) => socket.state === 'open' && socket.port === port)
+  }
+  for (let quiet = 0; quiet < 2; quiet = busy() ? 0 : quiet + 1) {
+    const left = deadline - performance.now()
+    if (left <= 0) return
+    await delay(Math.min(drainLookMs, left), undefined, { signal: options.signal }).catch(() => {})
+    if (options.signal) stopIfCancelled(options.signal)
+  }
+}
+
+const drainLookMs = 50
+
+/** A signal that follows `parent` and is aborted at the end of the scope, so that waits end. */
+function abortable(parent: AbortSignal): { signal: AbortSignal } & Disposable {
+  const own = new AbortController()
+  return {
+    signal: AbortSignal.any([parent, own.signal]),
+    [Symbol.dispose]: () => own.abort(),
+  }
+}
+
+function typeOf(instance: Instance): string {
+  return instance.process.replace(/\.\d+$/, '')
+}
+
+function mebibytes(limits: Limits): number {
+  return Math.round(limits.memoryBytes / 1024 / 1024)
+}
+
+function signalName(number: number): string {
+  const found = Object.entries(constants.signals).find(([, value]) => value === number)
+  return found?.[0] ?? String(number)
+}

@@ -1,0 +1,120 @@
+import { constants } from 'node:fs'
+import { access, chmod, mkdir, readFile, rmdir, writeFile } from 'node:fs/promises'
+import { delimiter, join } from 'node:path'
+import type { PaasConfig } from '../core/config.ts'
+import { errno, Failure } from '../core/errors.ts'
+import { exec } from '../core/exec.ts'
+import { kernelNames, paths } from '../core/names.ts'
+import { hardwareAddress, parseSubnet } from './address.ts'
+import { limitsSwap, removeCgroup } from './cgroup.ts'
+import { firewall, noFirewall } from './firewall.ts'
+import { closeIdmap, type Idmap, idmappedApps, whyNoIdmap } from './idmap.ts'
+
+/** The machine, made ready to run containers. Plain facts; all state lies in the kernel and files. */
+export type Host = {
+  config: PaasConfig
+  /** Full paths of the programs that others start for us. */
+  programs: { runc: string; conmon: string; init: string }
+  /** Why containers share the host's user ids, or undefined when each app has its own. */
+  noUserNamespace: string | undefined
+  limitsSwap: boolean
+  filesMax: number
+  oomScore: number
+  certificates: string | undefined
+  /** Ranges already opened, or being opened, by app. */
+  idmaps: Map<string, Promise<Idmap>>
+}
+
+const certificatesFile = '/etc/ssl/certs/ca-certificates.crt'
+
+/** Directories, bridge, firewall; safe to repeat, and does so at every start of the daemon. */
+export async function openHost(config: PaasConfig): Promise<Host> {
+  const programs = {
+    runc: await find('runc'),
+    conmon: await find('conmon'),
+    init: await find('catatonit'),
+  }
+  await makeDirectories(config)
+  await openNetwork(config)
+  return {
+    config,
+    programs,
+    noUserNamespace: await whyNoIdmap(config),
+    limitsSwap: limitsSwap(),
+    filesMax: await hardFileLimit(),
+    oomScore: Number(await readFile('/proc/self/oom_score_adj', 'utf8')),
+    certificates: (await isReadable(certificatesFile)) ? certificatesFile : undefined,
+    idmaps: new Map(),
+  }
+}
+
+/** Removes what `openHost` made in the kernel. No container may be left: call sweepOrphans first. */
+export async function closeHost(host: Host): Promise<void> {
+  const { config } = host
+  const { bridge, cgroupParent } = kernelNames(config)
+  host.idmaps.clear()
+  for (const app of await idmappedApps(config)) await closeIdmap(config, app)
+  await exec('nft', ['-f', '-'], { input: noFirewall(config) })
+  if (await isReadable(`/sys/class/net/${bridge}`)) await exec('ip', ['link', 'delete', bridge])
+  await removeCgroup(cgroupParent)
+  const { bundles, exits, idmaps, runcRoot } = paths(config)
+  for (const directory of [bundles, exits, idmaps, runcRoot]) await removeIfEmpty(directory)
+}
+
+async function makeDirectories(config: PaasConfig): Promise<void> {
+  const p = paths(config)
+  const directories = [p.layers, p.scratch(''), p.sharedLayers, p.bundles, p.runcRoot, p.exits, p.idmaps]
+  for (const path of directories) await mkdir(path, { recursive: true })
+  // Files below keep the ids of containers, setuid ones of their root too: nobody else goes there.
+  for (const path of [p.store, p.exits, p.idmaps]) await chmod(path, 0o700)
+  // A container's init comes through here on the way to its root, and may see no names.
+  for (const path of [config.run, p.bundles, p.runcRoot]) await chmod(path, 0o711)
+}
+
+async function openNetwork(config: PaasConfig): Promise<void> {
+  const { bridge } = kernelNames(config)
+  const { gateway, bits } = parseSubnet(config.subnet)
+  const lines = [
+    `address replace ${gateway}/${bits} dev ${bridge}`,
+    `link set ${bridge} addrgenmode none up`,
+  ]
+  if (!(await isReadable(`/sys/class/net/${bridge}`))) {
+    // A fixed hardware address: a bridge would otherwise change its own as containers come and go.
+    lines.unshift(
+      `link add ${bridge} address ${hardwareAddress(gateway)} type bridge stp_state 0 forward_delay 0`,
+    )
+  }
+  await exec('ip', ['-batch', '-'], { input: `${lines.join('\n')}\n` })
+  await exec('nft', ['-f', '-'], { input: firewall(config) })
+  await writeFile('/proc/sys/net/ipv4/ip_forward', '1')
+}
+
+async function find(program: string): Promise<string> {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/bin', '/sbin']
+  for (const folder of folders) {
+    const path = join(folder, program)
+    if (folder.startsWith('/') && (await isReadable(path, constants.X_OK))) return path
+  }
+  throw new Failure('failed', `${program} is not installed`, { hint: `apt-get install ${program}` })
+}
+
+async function isReadable(path: string, mode = constants.R_OK): Promise<boolean> {
+  return access(path, mode).then(
+    () => true,
+    () => false,
+  )
+}
+
+async function hardFileLimit(): Promise<number> {
+  const text = await readFile('/proc/self/limits', 'utf8')
+  const hard = /^Max open files\s+\S+\s+(\S+)/m.exec(text)?.[1]
+  return hard === 'unlimited' ? Infinity : Number(hard)
+}
+
+async function removeIfEmpty(directory: string): Promise<void> {
+  try {
+    await rmdir(directory)
+  } catch (error) {
+    if (errno(error) !== 'ENOENT' && errno(error) !== 'ENOTEMPTY') throw error
+  }
+}

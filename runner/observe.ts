@@ -1,0 +1,86 @@
+import { readdir } from 'node:fs/promises'
+import { basename, dirname } from 'node:path'
+import { logError } from '../core/log.ts'
+import { kernelNames, paths } from '../core/names.ts'
+import type { Exit, Instance } from '../core/types.ts'
+import { readRecord } from './bundle.ts'
+import { childGroups } from './cgroup.ts'
+import { readExit, watchDirectory } from './exits.ts'
+import type { Host } from './host.ts'
+import { isAlive } from './processes.ts'
+import { removeInstance } from './stop.ts'
+
+/** Every container that was started and not yet removed, read from the bundles alone. */
+export async function listInstances(host: Host): Promise<(Instance & { alive: boolean })[]> {
+  const ids = await names(paths(host.config).bundles)
+  const records = await Promise.all(ids.map((id) => readRecord(host, id)))
+  return records
+    .filter((record) => record !== undefined)
+    .map(({ startTime, limits: _limits, ...instance }) => {
+      return { ...instance, alive: isAlive(instance.pid, startTime) }
+    })
+}
+
+/**
+ * Calls back once with the exit of each container that still has a bundle, those included that
+ * ended while nobody watched. A container that stopInstance removed meanwhile is not reported.
+ */
+export function watchExits(host: Host, onExit: (exit: Exit) => void): Disposable {
+  const seen = new Set<string>()
+  let open = true
+  const look = async (id: string) => {
+    if (!isId(id) || seen.has(id)) return
+    const exit = await readExit(host, id)
+    if (!exit || seen.has(id) || !open) return
+    seen.add(id)
+    onExit(exit)
+  }
+  const report = (id: string) => {
+    look(id).catch((error: unknown) => logError('exit-unread', error, { id }))
+  }
+  const watcher = watchDirectory(paths(host.config).exits, report)
+  names(paths(host.config).bundles).then(
+    (ids) => ids.forEach(report),
+    (error: unknown) => logError('exits-unread', error),
+  )
+  return {
+    [Symbol.dispose]: () => {
+      open = false
+      watcher[Symbol.dispose]()
+    },
+  }
+}
+
+/**
+ * Removes every container, or part of one, whose id is not in `keepIds`: what a killed daemon has
+ * left in bundles, the runtime's state, control groups, network or writable directories.
+ * Returns the ids it removed.
+ */
+export async function sweepOrphans(host: Host, keepIds: ReadonlySet<string>): Promise<string[]> {
+  const p = paths(host.config)
+  const places = [p.bundles, p.runcRoot, p.exits, dirname(p.scratch('x'))]
+  const found = [
+    ...(await Promise.all(places.map(names))).flat(),
+    ...childGroups(kernelNames(host.config).cgroupParent),
+    ...(await vethIds(host)),
+  ]
+  const orphans = [...new Set(found)].filter((id) => isId(id) && !keepIds.has(id))
+  for (const id of orphans) await removeInstance(host, id)
+  return orphans
+}
+
+/** Ids of the pairs on this instance's bridge. */
+async function vethIds(host: Host): Promise<string[]> {
+  const { bridge, veth } = kernelNames(host.config)
+  const ports = await names(`/sys/class/net/${bridge}/brif`)
+  const prefix = veth('')
+  return ports.map((port) => basename(port).replace(prefix, ''))
+}
+
+function isId(name: string): boolean {
+  return /^[0-9a-f]{12}$/.test(name)
+}
+
+async function names(directory: string): Promise<string[]> {
+  return readdir(directory).catch(() => [])
+}

@@ -1,0 +1,80 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { errno } from '../core/errors.ts'
+
+/** What /proc says of processes. Small synchronous reads: the kernel answers from memory. */
+
+/** When the process began, in clock ticks since boot: with the pid, a name no other ever has. */
+export function startTime(pid: number): number | undefined {
+  const text = readProc(`${pid}/stat`)
+  if (text === undefined) return undefined
+  // The second field is the program's name in brackets and may hold anything.
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+  if (fields[0] === 'Z' || fields[0] === 'X') return undefined
+  return Number(fields[19])
+}
+
+/** Whether the very process that began at `started` still runs. */
+export function isAlive(pid: number, started: number): boolean {
+  return startTime(pid) === started
+}
+
+/** Processes one of whose arguments is exactly `argument`. */
+export function processesWithArgument(argument: string): number[] {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
+  return pids
+    .filter((pid) => readProc(`${pid}/cmdline`)?.split('\0').includes(argument))
+    .map(Number)
+}
+
+export type Socket = { address: string; port: number; state: 'listen' | 'open' | 'other' }
+
+/** The TCP sockets of the process's network, IPv4 and IPv6. */
+export function socketsOf(pid: number): Socket[] {
+  const files = [readProc(`${pid}/net/tcp`), readProc(`${pid}/net/tcp6`)]
+  return files.flatMap((text) => parseSockets(text ?? ''))
+}
+
+/** Reads the format of /proc/net/tcp and tcp6; pure. */
+export function parseSockets(text: string): Socket[] {
+  return text
+    .split('\n')
+    .slice(1)
+    .filter(Boolean)
+    .map((line) => {
+      const [, local = '', , state = ''] = line.trim().split(/\s+/)
+      const [address = '', port = ''] = local.split(':')
+      return { address: parseAddress(address), port: parseInt(port, 16), state: stateOf(state) }
+    })
+}
+
+/** Whether only the container itself can connect to such an address. */
+export function isLoopback(address: string): boolean {
+  return address.startsWith('127.') || address === '[::1]'
+}
+
+function stateOf(hex: string): Socket['state'] {
+  if (hex === '0A') return 'listen'
+  return hex === '01' || hex === '03' ? 'open' : 'other' // established, or about to be
+}
+
+/** Words of four bytes, each in the machine's own (little-endian) order. */
+function parseAddress(hex: string): string {
+  const words = hex.match(/.{8}/g) ?? []
+  const bytes = words.flatMap((word) => [...Buffer.from(word, 'hex')].reverse())
+  if (bytes.length === 4) return bytes.join('.')
+  const mapped = bytes.slice(0, 10).every((byte) => byte === 0) && bytes[10] === 255
+  if (mapped) return bytes.slice(12).join('.')
+  const last = bytes[15]
+  if (bytes.slice(0, 15).every((byte) => byte === 0)) return last === 1 ? '[::1]' : '[::]'
+  return `[${Buffer.from(bytes).toString('hex').replace(/(.{4})(?=.)/g, '$1:')}]`
+}
+
+function readProc(file: string): string | undefined {
+  try {
+    return readFileSync(`/proc/${file}`, 'utf8')
+  } catch (error) {
+    const code = errno(error)
+    if (code === 'ENOENT' || code === 'ESRCH' || code === 'EINVAL') return undefined
+    throw error
+  }
+}

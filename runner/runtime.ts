@@ -1,0 +1,151 @@
+import { constants, existsSync, readFileSync } from 'node:fs'
+import { type FileHandle, open, rm, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { Readable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
+import { limits } from '../core/config.ts'
+import { errno, Failure, stopIfCancelled } from '../core/errors.ts'
+import { exec, spawnGroup, waitForEnd } from '../core/exec.ts'
+import { paths } from '../core/names.ts'
+import type { InstanceSpec } from '../core/types.ts'
+import type { Host } from './host.ts'
+import { logFile } from './log-files.ts'
+import { isAlive, startTime } from './processes.ts'
+
+/** runc and conmon: the only place that knows their arguments and their files. */
+
+const createTimeoutMs = 30_000
+const startTimeoutMs = 10_000
+/** One process may fill this much before its log begins anew; the ring keeps the older pieces. */
+const logPieceBytes = Math.floor(limits.logBytesPerApp / 16)
+
+/**
+ * Has a monitor of its own create the container, up to but not into its program. The monitor
+ * belongs to nobody: it keeps output and exit status whatever becomes of the daemon.
+ * Returns the pid of the container's init.
+ */
+export async function createContainer(
+  host: Host,
+  spec: InstanceSpec,
+  signal: AbortSignal,
+): Promise<number> {
+  const monitor = spawnGroup(host.programs.conmon, monitorArguments(host, spec), {
+    cwd: paths(host.config).bundle(spec.id),
+    env: { _OCI_SYNCPIPE: '3', PATH: process.env.PATH ?? '/usr/sbin:/usr/bin' },
+    stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+  })
+  const pipe = monitor.stdio[3]
+  if (!(pipe instanceof Readable)) throw new Error('The monitor has no sync pipe')
+  const deadline = AbortSignal.any([signal, AbortSignal.timeout(createTimeoutMs)])
+  const ended = waitForEnd(monitor, { signal: deadline, timeoutMs: createTimeoutMs })
+  try {
+    const [text] = await Promise.all([firstLine(pipe, deadline), ended])
+    return createdPid(spec, text)
+  } finally {
+    pipe.destroy()
+    stopIfCancelled(signal)
+  }
+}
+
+/**
+ * Lets the created container run its program: its init waits until somebody reads one byte from
+ * this pipe, which is all that `runc start` would do, a process and many milliseconds later.
+ */
+export async function startContainer(host: Host, id: string, pid: number): Promise<void> {
+  const fifo = join(paths(host.config).runcRoot, id, 'exec.fifo')
+  const started = startTime(pid)
+  const deadline = performance.now() + startTimeoutMs
+  // Not blocking: were the container dead by now, nobody would ever open the other end.
+  const handle = await open(fifo, constants.O_RDONLY | constants.O_NONBLOCK)
+  try {
+    while (!(await readByte(handle))) {
+      const alive = started !== undefined && isAlive(pid, started)
+      if (!alive || performance.now() > deadline) {
+        throw new Failure('failed', 'The container ended before its program could start')
+      }
+      await delay(1)
+    }
+  } finally {
+    await handle.close()
+  }
+  await unlink(fifo) // what tells the runtime "running" from "created"
+}
+
+/** Removes the runtime's state of a container, whatever it is in; no error when there is none. */
+export async function deleteContainer(host: Host, id: string): Promise<void> {
+  const state = join(paths(host.config).runcRoot, id)
+  if (!existsSync(join(state, 'state.json'))) return rm(state, { recursive: true, force: true })
+  // 1: half made, so that runc does not know what to do with it; its group is removed by us.
+  await exec(host.programs.runc, [...rootArguments(host), 'delete', '--force', id], { accept: [0, 1] })
+  await rm(state, { recursive: true, force: true })
+}
+
+/** What comes before every verb of runc. */
+export function rootArguments(host: Host): string[] {
+  return ['--root', paths(host.config).runcRoot]
+}
+
+/** The pid in a file that the monitor or runc wrote, undefined before that. */
+export function pidIn(file: string): number | undefined {
+  const pid = Number(existsSync(file) ? readFileSync(file, 'utf8') : 'none')
+  return pid > 0 ? pid : undefined
+}
+
+function monitorArguments(host: Host, spec: InstanceSpec): string[] {
+  const p = paths(host.config)
+  const bundle = p.bundle(spec.id)
+  return [
+    ['--api-version', '1'],
+    ['--cid', spec.id],
+    ['--cuuid', spec.id],
+    ['--name', spec.id],
+    ['--runtime', host.programs.runc],
+    ...rootArguments(host).map((argument) => ['--runtime-arg', argument]),
+    ['--bundle', bundle],
+    ['--container-pidfile', join(bundle, 'pid')],
+    ['--conmon-pidfile', join(bundle, 'monitor.pid')],
+    ['--exit-dir', p.exits],
+    ['--persist-dir', bundle],
+    ['--log-path', `k8s-file:${join(p.logs(spec.app), logFile(spec))}`],
+    ['--log-size-max', String(logPieceBytes)],
+    ['--log-level', 'error'],
+    ['--full-attach'],
+    ['--no-sync-log'],
+  ].flat()
+}
+
+type SyncMessage = { data: number; message?: string }
+
+function createdPid(spec: InstanceSpec, line: string): number {
+  const message: unknown = line === '' ? undefined : JSON.parse(line)
+  if (isSyncMessage(message) && message.data > 0) return message.data
+  const why = isSyncMessage(message) ? message.message : undefined
+  throw new Failure('failed', `Could not create the container of ${spec.process}: ${reason(why)}`)
+}
+
+/** runc logs in key="value" form; a person wants the sentence in it. */
+function reason(text: string | undefined): string {
+  const said = /msg="((?:[^"\\]|\\.)*)"/.exec(text ?? '')?.[1]
+  const plain = said?.replace(/\\n/g, ' ').replace(/\\(.)/g, '$1')
+  return plain?.trim() || text?.trim() || 'the monitor said nothing'
+}
+
+function isSyncMessage(value: unknown): value is SyncMessage {
+  if (typeof value !== 'object' || value === null) return false
+  return 'data' in value && typeof value.data === 'number'
+}
+
+async function firstLine(stream: Readable, signal: AbortSignal): Promise<string> {
+  for await (const line of createInterface({ input: stream, signal })) return line
+  return ''
+}
+
+async function readByte(handle: FileHandle): Promise<boolean> {
+  try {
+    return (await handle.read(Buffer.alloc(1), 0, 1)).bytesRead === 1
+  } catch (error) {
+    if (errno(error) === 'EAGAIN') return false
+    throw error
+  }
+}
