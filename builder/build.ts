@@ -1,21 +1,21 @@
-import { chown, mkdir, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { appUser } from '../core/config.ts'
 import type { PaasConfig } from '../core/config.ts'
 import { stopIfCancelled } from '../core/errors.ts'
-import { exec } from '../core/exec.ts'
 import { newId, paths } from '../core/names.ts'
 import type { Image, Layer, Say } from '../core/types.ts'
 import { detect } from './buildpack-detect/detect.ts'
 import type { Plan } from './buildpack-detect/plan.ts'
-import { type Commit, extractCommit, readTreeId } from './checkout.ts'
+import type { Commit } from './checkout.ts'
+import { environment } from './environment.ts'
 import { filesOfSteps, type LayerPlan, planLayers } from './layer-plan.ts'
 import { ensureLayer, hasLayer, pinLayers } from './layers.ts'
 import { runtimes } from './runtime.ts'
 import type { Sandbox } from './sandbox.ts'
 import { openSource, type Source } from './source.ts'
 import { ensureStack, stackLayers } from './stack.ts'
-import { cacheTarget, decidedBy, runStep } from './step.ts'
+import { decidedBy, runStep } from './step.ts'
+import { ensureTree, extractTo, treeLayer } from './tree.ts'
 import type { Choice } from './versions.ts'
 
 export type BuildRequest = Commit & {
@@ -24,6 +24,11 @@ export type BuildRequest = Commit & {
   config: Record<string, string>
   /** Makes every layer that a command makes anew. */
   noCache?: boolean
+  /**
+   * Called with the directory of the extracted source, before anything is read from it. It may change
+   * files there: with it the source layer is this build's own, and nothing made of it is re-used.
+   */
+  extracted?: (dir: string) => Promise<void>
 }
 
 export type BuildTools = { config: PaasConfig; sandbox: Sandbox }
@@ -43,8 +48,10 @@ export async function build(
   const deadline = Date.now() + config.buildTimeoutMs
   const tree = await treeLayer(request, signal)
   pins.add(tree.key)
+  const dir = join(paths(config).layer(tree), 'app')
   await ensureTree(request, config, tree, signal)
-  const source = openSource(join(paths(config).layer(tree), 'app'))
+  await request.extracted?.(dir)
+  const source = openSource(dir)
   const plan = detect(source, request.config.BUILDER)
   say(`-----> ${plan.language} detected (${plan.because})`)
   const choice = await runtimes[plan.tool.tool].choose(plan.tool, { config, say, signal })
@@ -57,7 +64,7 @@ export async function build(
   }
   await ensureStack(config, say, signal)
   await ensureRuntime(plan, choice, { config, say, signal })
-  const buildEnv = await environment(plan, choice, signal, layerPlan)
+  const buildEnv = () => environment(plan, choice)
   const context = {
     ...request,
     ...tools,
@@ -71,8 +78,10 @@ export async function build(
     stopIfCancelled(signal)
     await runStep(planned, context)
   }
-  for (const [type, command] of Object.entries(plan.processes)) say(`       ${type}: ${command}`)
-  const { processes, env, language } = plan
+  const { processes, processesFrom, env, language } = plan
+  for (const [type, command] of Object.entries(processes)) {
+    say(`       ${type}: ${command} (${processesFrom})`)
+  }
   return { layers: layerPlan.image, processes, env, language }
 }
 
@@ -92,7 +101,7 @@ export type PrintedPlan = {
 /** The plan of a commit, without building anything. Same failures as `build` up to there. */
 export async function planOnly(
   request: BuildRequest,
-  tools: Pick<BuildTools, 'config'>,
+  tools: BuildTools,
   say: Say,
   signal: AbortSignal,
 ): Promise<PrintedPlan> {
@@ -108,31 +117,6 @@ export async function planOnly(
   } finally {
     await rm(dir, { recursive: true, force: true })
   }
-}
-
-async function treeLayer(request: BuildRequest, signal: AbortSignal): Promise<Layer> {
-  const tree = await readTreeId(request, signal)
-  return { kind: 'app', key: `app-1-${tree}`, label: `source ${request.commit.slice(0, 7)}` }
-}
-
-async function ensureTree(
-  request: BuildRequest,
-  config: PaasConfig,
-  layer: Layer,
-  signal: AbortSignal,
-): Promise<void> {
-  const make = async (dir: string) => {
-    await extractTo(request, dir, signal)
-  }
-  await ensureLayer(config, { layer, signal, make })
-}
-
-async function extractTo(commit: Commit, dir: string, signal: AbortSignal): Promise<string> {
-  const into = join(dir, 'app')
-  await mkdir(into, { recursive: true })
-  await chown(into, appUser, appUser)
-  await extractCommit(commit, into, signal)
-  return into
 }
 
 function sayPlan(plan: Plan, choice: Choice, say: Say): void {
@@ -151,6 +135,7 @@ function nameLayers(
   const texts = filesOfSteps(plan).map((path) => [path, source.readText(path) ?? ''])
   return planLayers({
     app: request.app,
+    config: request.config,
     plan,
     stacks: stackLayers(),
     runtime: runtime.layer(choice.version),
@@ -175,46 +160,6 @@ async function ensureRuntime(
   const make = (dir: string) => runtime.make(choice.version, dir, context)
   await ensureLayer(config, { layer, signal, make })
   say(`       ${layer.label}: ready (${((performance.now() - began) / 1000).toFixed(1)} s)`)
-}
-
-/** Environment of every step. The host's registry is asked for only when a step will run. */
-async function environment(
-  plan: Plan,
-  choice: Choice,
-  signal: AbortSignal,
-  { steps }: LayerPlan,
-): Promise<Record<string, string>> {
-  if (steps.length === 0) return {}
-  const bundle = '/etc/ssl/certs/ca-certificates.crt'
-  return {
-    CI: 'true',
-    HOME: '/tmp',
-    LANG: 'C.UTF-8',
-    PATH: plan.env.PATH ?? '/usr/local/bin:/usr/bin:/bin',
-    NODE_EXTRA_CA_CERTS: bundle,
-    SSL_CERT_FILE: bundle,
-    npm_config_audit: 'false',
-    npm_config_cache: `${cacheTarget}/npm`,
-    npm_config_fund: 'false',
-    npm_config_registry: await hostRegistry(signal),
-    npm_config_update_notifier: 'false',
-    ...runtimes[plan.tool.tool].buildEnv(choice.version),
-  }
-}
-
-let registry: Promise<string> | undefined
-
-/** The registry that npm is set to use on this host; asked once. */
-async function hostRegistry(signal: AbortSignal): Promise<string> {
-  registry ??= exec('npm', ['config', 'get', 'registry'], { signal }).then(({ stdout }) =>
-    stdout.trim(),
-  )
-  try {
-    return await registry
-  } catch (error) {
-    registry = undefined
-    throw error
-  }
 }
 
 function printed(

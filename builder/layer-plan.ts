@@ -16,6 +16,8 @@ export type LayerPlan = { steps: PlannedStep[]; image: Layer[] }
 
 export type LayerInputs = {
   app: string
+  /** The app's config: what a step's output may show is part of its key. */
+  config: Record<string, string>
   plan: Plan
   stacks: Stacks
   runtime: Layer
@@ -50,6 +52,19 @@ export function filesOfSteps(plan: Plan): string[] {
   return [...new Set(copied)]
 }
 
+/** What a step sees of the app's config. */
+export function visibleConfig(step: Step, config: Record<string, string>): Record<string, string> {
+  const named = step.configKeys.filter((key) => key in config)
+  const secrets = Object.fromEntries(named.map((key) => [key, config[key] ?? '']))
+  return { ...secrets, ...Object.fromEntries(publicConfig(step, config)) }
+}
+
+function publicConfig(step: Step, config: Record<string, string>): [string, string][] {
+  return Object.entries(config)
+    .filter(([key]) => step.configPrefixes.some((prefix) => key.startsWith(prefix)))
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+}
+
 function planStep(inputs: LayerInputs, step: Step, earlier: PlannedStep[]): PlannedStep {
   const manifest = manifestOf(inputs, step)
   const on = earlier.filter((planned) => step.on.includes(planned.step.name))
@@ -66,6 +81,7 @@ function planStep(inputs: LayerInputs, step: Step, earlier: PlannedStep[]): Plan
     format,
     step.argv,
     step.env,
+    publicConfig(step, inputs.config),
     inputs.buildEnv,
     lowers.map((layer) => layer.key),
     step.shareable ? '' : inputs.app,

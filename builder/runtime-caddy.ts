@@ -3,7 +3,7 @@ import { cp, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { exec } from '../core/exec.ts'
 import type { Runtime } from './runtime.ts'
-import { suite } from './stack.ts'
+import { debianKeyring, suite } from './stack.ts'
 
 /** The web server of static sites: the suite's own Caddy, so that it fits the stack's libc. */
 export const caddyRuntime: Runtime = {
@@ -16,7 +16,7 @@ export const caddyRuntime: Runtime = {
   make: async (version, dir, { signal }) => {
     const unpacked = `${dir}/unpacked`
     const args = ['--quiet', '--variant=extract', '--mode=root', '--include=caddy']
-    const keyring = '--keyring=/usr/share/keyrings/debian-archive-keyring.gpg'
+    const keyring = `--keyring=${debianKeyring()}`
     await exec('mmdebstrap', [...args, keyring, version, unpacked], { signal, timeoutMs: 300_000 })
     await mkdir(join(dir, 'usr/local/bin'), { recursive: true })
     await cp(join(unpacked, 'usr/bin/caddy'), join(dir, 'usr/local/bin/caddy'))

@@ -1,8 +1,9 @@
-import { appUser } from '../core/config.ts'
-import type { PaasConfig } from '../core/config.ts'
 import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { appendFile, chown, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { appUser, type PaasConfig } from '../core/config.ts'
+import { Failure } from '../core/errors.ts'
 import { exec } from '../core/exec.ts'
 import type { Layer, Say } from '../core/types.ts'
 import { ensureLayer } from './layers.ts'
@@ -97,7 +98,7 @@ function debootstrapArgs(dir: string, packages: string[]): string[] {
     '--quiet',
     '--variant=minbase',
     '--mode=root',
-    '--keyring=/usr/share/keyrings/debian-archive-keyring.gpg',
+    `--keyring=${debianKeyring()}`,
     `--include=${packages.join(',')}`,
     ...recipe.apt.map((option) => `--aptopt=${option}`),
     ...recipe.leftOut.map((glob) => `--dpkgopt=path-exclude=${glob}`),
@@ -105,6 +106,18 @@ function debootstrapArgs(dir: string, packages: string[]): string[] {
     suite,
     dir,
   ]
+}
+
+/** The file of the package debian-archive-keyring, which changed its ending over the years. */
+export function debianKeyring(): string {
+  const names = ['gpg', 'pgp'].map(
+    (ending) => `/usr/share/keyrings/debian-archive-keyring.${ending}`,
+  )
+  const found = names.find((name) => existsSync(name))
+  if (found) return found
+  throw new Failure('failed', 'Could not make the stack: the keys of Debian are not installed', {
+    hint: 'apt-get install debian-archive-keyring',
+  })
 }
 
 async function finish(dir: string): Promise<void> {

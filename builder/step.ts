@@ -1,12 +1,11 @@
-import { chown, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { chown, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { appUser, limits } from '../core/config.ts'
-import type { PaasConfig } from '../core/config.ts'
+import { appUser, limits, type PaasConfig } from '../core/config.ts'
 import { errno, Failure, stopIfCancelled } from '../core/errors.ts'
 import { newId, paths } from '../core/names.ts'
 import type { Layer, Say } from '../core/types.ts'
 import { exec } from '../core/exec.ts'
-import type { PlannedStep } from './layer-plan.ts'
+import { type PlannedStep, visibleConfig } from './layer-plan.ts'
 import { ensureLayer, hasLayer } from './layers.ts'
 import type { Sandbox } from './sandbox.ts'
 
@@ -16,7 +15,8 @@ export type StepContext = {
   sandbox: Sandbox
   /** The app's own config, of which a step sees the keys that it names. */
   appConfig: Record<string, string>
-  buildEnv: Record<string, string>
+  /** Environment of every step; asked for only when one will run. */
+  buildEnv: () => Promise<Record<string, string>>
   say: Say
   signal: AbortSignal
   deadline: number
@@ -67,9 +67,9 @@ async function ensureManifest(
       const file = join(dir, 'app', path)
       await mkdir(dirname(file), { recursive: true })
       await writeFile(file, text)
-      for (let path = file; path !== dir; path = dirname(path)) owned.add(path)
+      for (let made = file; made !== dir; made = dirname(made)) owned.add(made)
     }
-    for (const path of owned) await chown(path, appUser, appUser)
+    for (const made of owned) await chown(made, appUser, appUser)
   }
   await ensureLayer(config, { layer: manifest.layer, signal, make })
 }
@@ -85,10 +85,10 @@ async function makeInSandbox(
     app,
     layers: lowers,
     argv: step.argv,
-    env: { ...context.buildEnv, ...step.env, ...pick(context.appConfig, step.configKeys) },
+    env: { ...(await context.buildEnv()), ...step.env, ...visibleConfig(step, context.appConfig) },
     user: 'app',
     mounts: [{ source: cache, target: cacheTarget, readOnly: false }],
-    onLine: (line) => say(`       ${line}`),
+    onLine: (line) => say(`       ${line}`.trimEnd()),
     signal,
     timeoutMs: Math.max(1, context.deadline - Date.now()),
   })
@@ -126,13 +126,6 @@ async function boundCache(cache: string): Promise<void> {
   const old = `${cache}.${newId()}`
   await rename(cache, old)
   await rm(old, { recursive: true, force: true })
-}
-
-function pick(config: Record<string, string>, keys: string[]): Record<string, string> {
-  const present = keys.map((key): [string, string | undefined] => [key, config[key]])
-  return Object.fromEntries(
-    present.flatMap(([key, value]) => (value === undefined ? [] : [[key, value]])),
-  )
 }
 
 function stepFailure(

@@ -100,6 +100,8 @@ export function paths(config: PaasConfig) {
     idmaps: join(run, 'idmaps'),
     routes: join(run, 'routes'),
     caddy: join(run, 'caddy'),
+    /** Caddy's own storage: its certificate authority and certificates. */
+    certificates: join(home, 'caddy'),
     socket: join(run, 'paas.sock'),
     daemonPid: join(run, 'paas.pid'),
     daemonLog: join(home, 'logs', 'daemon.log'),

@@ -14,19 +14,22 @@ export async function buildCommit(
   say: Say,
   signal: AbortSignal,
 ): Promise<Image> {
-  const fire = daemon.triggers.fire
+  const { fire, listens } = daemon.triggers
   const facts = { app: app.name, commit: source.commit }
+  const extracted = async (dir: string) => {
+    const about = { ...facts, args: [dir], cwd: dir }
+    await fire('post-extract', about, say, signal)
+    await fire('pre-build', about, say, signal)
+  }
+  // A plugin may change the tree, which is then no longer the commit's alone and is not shared.
+  const heard = listens('post-extract') || listens('pre-build')
   const image = await build(
     {
       app: app.name,
       repo: paths(daemon.config).repo(app.name),
-      commit: source.commit,
-      gitEnv: source.gitEnv,
+      ...source,
       config: daemon.store.config(app),
-      extracted: async (dir) => {
-        await fire('post-extract', { ...facts, args: [dir], cwd: dir }, say, signal)
-        await fire('pre-build', { ...facts, args: [dir], cwd: dir }, say, signal)
-      },
+      ...(heard ? { extracted } : {}),
     },
     { config: daemon.config, sandbox: daemon.sandbox },
     say,

@@ -6,15 +6,16 @@ import { log, logError } from '../core/log.ts'
 import { paths } from '../core/names.ts'
 import type { Say } from '../core/types.ts'
 import { ensureRepo, sweepRepo } from '../receiver/repo.ts'
-import { openRouter, type Router } from '../router/caddy.ts'
+import { isRunning, openRouter, type Router } from '../router/caddy.ts'
 import { type Host, openHost } from '../runner/host.ts'
 import { boundLogs } from '../runner/logs.ts'
 import { sweepOrphans } from '../runner/observe.ts'
 import type { Rooms } from './deploy.ts'
-import { type Fleet, openFleet } from './fleet.ts'
+import { Fleet } from './fleet.ts'
 import { openGarbage } from './garbage.ts'
+import { type Journal, openJournal } from './journal.ts'
 import { openQueue, type Queue } from './queue.ts'
-import { openReconcile, type Reconcile } from './reconcile.ts'
+import { Reconcile } from './reconcile.ts'
 import { wireRooms } from './rooms.ts'
 import { openRoutes, type Routes } from './routes.ts'
 import { openSandbox } from './sandbox.ts'
@@ -29,6 +30,7 @@ export type Daemon = {
   fleet: Fleet
   routes: Routes
   queue: Queue
+  journal: Journal
   triggers: Triggers
   reconcile: Reconcile
   sandbox: Sandbox
@@ -51,7 +53,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   const host = await openHost(config)
   let router: Router = await openRouter(config)
   const queue = openQueue()
-  const fleet = openFleet(host, config, (member, exit) => daemon.reconcile.died(member, exit))
+  const fleet = new Fleet(host, config, (member, exit) => daemon.reconcile.died(member, exit))
   const routes = openRoutes(config, store, fleet, () => router)
   const triggers = openTriggers(config, store)
 
@@ -62,6 +64,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
     fleet,
     routes,
     queue,
+    journal: openJournal(config),
     triggers,
     sandbox: openSandbox({ config, host, fleet }),
     get reconcile() {
@@ -72,7 +75,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
     },
     rooms: (say, signal) => wireRooms(daemon, say, signal),
     async tick() {
-      router = await openRouter(config)
+      if (!isRunning(router)) router = await openRouter(config)
       await reconcile.all()
       for (const { name } of store.apps()) await boundLogs(host, name)
     },
@@ -82,7 +85,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
       store.close()
     },
   }
-  const reconcile = openReconcile(daemon)
+  const reconcile = new Reconcile(daemon)
   const collectGarbage = openGarbage(daemon)
   await takeOver(daemon)
   return daemon

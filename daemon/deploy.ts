@@ -1,6 +1,6 @@
 import { stopIfCancelled } from '../core/errors.ts'
 import type { App, Instance, Release, Say } from '../core/types.ts'
-import type { TriggerName } from '../plugins/trigger.ts'
+import type { TriggerName } from '../plugins/names.ts'
 import type { Draft } from './store/store.ts'
 
 /**

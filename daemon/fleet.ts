@@ -1,7 +1,7 @@
 import { appPort, type PaasConfig } from '../core/config.ts'
 import { log, logError } from '../core/log.ts'
 import { newId } from '../core/names.ts'
-import type { Exit, Instance, InstanceSpec, Release, Say } from '../core/types.ts'
+import type { Exit, Instance, Release, Say } from '../core/types.ts'
 import { nextAddress } from '../runner/address.ts'
 import { drained, waitUntilReady } from '../runner/health.ts'
 import type { Host } from '../runner/host.ts'
@@ -10,116 +10,124 @@ import { startInstance } from '../runner/start.ts'
 import { removeInstance, stopInstance } from '../runner/stop.ts'
 import { instanceSpec, processType } from './processes.ts'
 
-/**
- * Every container of this host, as one list in memory that mirrors what the kernel runs. It is
- * read anew from the kernel at boot, so that nothing here needs to survive the daemon.
- */
-export type Fleet = ReturnType<typeof openFleet>
-
 /** `starting`: a deploy holds it and nobody else may judge it. `retiring`: it drains and stops. */
 export type Member = Instance & { state: 'starting' | 'live' | 'retiring'; startedAt: number }
 
+/** What a container gets before it exists; disposing of it gives the address back. */
+export type Place = { id: string; address: string } & Disposable
+
 const neverServedGraceMs = 1000
+const workerUptimeMs = 1000
 
-export function openFleet(
-  host: Host,
-  config: PaasConfig,
-  onDeath: (member: Member, exit: Exit) => void,
-) {
-  const members = new Map<string, Member>()
-  const reserved = new Set<string>()
-  const exits = new Map<string, (exit: Exit) => void>()
-  let lastAddress: string | undefined
+/**
+ * Every container of this instance, as one list in memory that mirrors what the kernel runs. It is
+ * read anew from the kernel at boot, so that nothing here needs to survive the daemon.
+ */
+export class Fleet {
+  readonly #host: Host
+  readonly #config: PaasConfig
+  readonly #onDeath: (member: Member, exit: Exit) => void
+  readonly #members = new Map<string, Member>()
+  readonly #reserved = new Set<string>()
+  readonly #watcher: Disposable
+  #lastAddress: string | undefined
 
-  /** An id and an address for a container that is about to start. */
-  function place(): { id: string; address: string } & Disposable {
-    const used = new Set([...reserved, ...[...members.values()].map(({ address }) => address)])
-    const address = nextAddress(config.subnet, used, lastAddress)
-    lastAddress = address
-    reserved.add(address)
-    return { id: newId(), address, [Symbol.dispose]: () => void reserved.delete(address) }
+  constructor(host: Host, config: PaasConfig, onDeath: (member: Member, exit: Exit) => void) {
+    this.#host = host
+    this.#config = config
+    this.#onDeath = onDeath
+    this.#watcher = watchExits(host, (exit) => this.#exited(exit))
   }
 
-  async function start(release: Release, process: string, signal: AbortSignal): Promise<Member> {
-    using placed = place()
-    const spec: InstanceSpec = instanceSpec(release, process, placed)
-    const instance = await startInstance(host, spec, signal)
+  close(): void {
+    this.#watcher[Symbol.dispose]()
+  }
+
+  all(): Member[] {
+    return [...this.#members.values()]
+  }
+
+  of(app: string): Member[] {
+    return this.all().filter((member) => member.app === app)
+  }
+
+  /** Takes in the containers that outlived a previous daemon. */
+  async readmit(): Promise<Member[]> {
+    for (const { alive, ...instance } of await listInstances(this.#host)) {
+      if (!alive) continue
+      this.#members.set(instance.id, { ...instance, state: 'live', startedAt: Date.now() })
+    }
+    return this.all()
+  }
+
+  /** An id, and an address that nobody has and nobody had a moment ago. */
+  place(): Place {
+    const used = new Set([...this.#reserved, ...this.all().map(({ address }) => address)])
+    const address = nextAddress(this.#config.subnet, used, this.#lastAddress)
+    this.#lastAddress = address
+    this.#reserved.add(address)
+    const release = () => void this.#reserved.delete(address)
+    return { id: newId(), address, [Symbol.dispose]: release }
+  }
+
+  async start(release: Release, process: string, signal: AbortSignal): Promise<Member> {
+    using place = this.place()
+    const spec = instanceSpec(release, process, place)
+    const instance = await startInstance(this.#host, spec, signal)
     const member: Member = { ...instance, state: 'starting', startedAt: Date.now() }
-    members.set(member.id, member)
+    this.#members.set(member.id, member)
     return member
   }
 
   /** Web must accept on its port, anything else must stay up for a second. */
-  async function ready(member: Instance, say: Say, signal: AbortSignal): Promise<void> {
-    const check = processType(member.process) === 'web' ? { port: appPort } : { uptimeMs: 1000 }
-    await waitUntilReady(host, member, check, {
-      timeoutMs: config.readyTimeoutMs,
-      signal,
-      warn: say,
-    })
+  async ready(member: Instance, say: Say, signal: AbortSignal): Promise<void> {
+    const isWeb = processType(member.process) === 'web'
+    const check = isWeb ? { port: appPort } : { uptimeMs: workerUptimeMs }
+    const timeoutMs = this.#config.readyTimeoutMs
+    await waitUntilReady(this.#host, member, check, { timeoutMs, signal, warn: say })
+  }
+
+  /** Marks containers as serving: from now on a death of theirs is repaired. */
+  adopt(instances: Instance[]): void {
+    for (const { id } of instances) {
+      const member = this.#members.get(id)
+      if (member?.state === 'starting') member.state = 'live'
+    }
   }
 
   /** Stops at once what never served a request, or with `graceMs` what may have work to finish. */
-  async function stop(instances: Instance[], graceMs = neverServedGraceMs): Promise<void> {
+  async stop(instances: Instance[], graceMs = neverServedGraceMs): Promise<void> {
     await Promise.all(
       instances.map(async ({ id }) => {
-        const member = members.get(id)
+        const member = this.#members.get(id)
         if (member) member.state = 'retiring'
-        await stopInstance(host, id, { graceMs })
-        members.delete(id)
+        await stopInstance(this.#host, id, { graceMs })
+        this.#members.delete(id)
       }),
     )
   }
 
   /** Lets the open requests of these finish, then stops them; resolves when they are gone. */
-  async function retire(instances: Instance[]): Promise<void> {
+  async retire(members: Member[]): Promise<void> {
     await Promise.all(
-      instances.map(async (instance) => {
-        const member = members.get(instance.id)
-        if (!member) return
+      members.map(async (member) => {
         member.state = 'retiring'
         if (processType(member.process) === 'web') {
-          await drained(host, member, { timeoutMs: config.drainTimeoutMs })
+          await drained(this.#host, member, { timeoutMs: this.#config.drainTimeoutMs })
         }
-        await stop([member], config.graceTimeoutMs)
+        await this.stop([member], this.#config.graceTimeoutMs)
       }),
     )
   }
 
-  const watcher = watchExits(host, (exit) => {
-    exits.get(exit.id)?.(exit)
-    const member = members.get(exit.id)
-    if (!member || member.state === 'retiring') return
-    if (member.state === 'starting') return // its deploy sees the exit and undoes it
-    members.delete(exit.id)
+  /** A container ended. One that starts or retires is watched by whoever starts or stops it. */
+  #exited(exit: Exit): void {
+    const member = this.#members.get(exit.id)
+    if (member?.state !== 'live') return
+    this.#members.delete(exit.id)
     log('process-died', { app: member.app, process: member.process, code: exit.code })
-    removeInstance(host, exit.id)
+    removeInstance(this.#host, exit.id)
       .catch((error) => logError('remove-failed', error, { id: exit.id }))
-      .finally(() => onDeath(member, exit))
-  })
-
-  return {
-    start,
-    ready,
-    stop,
-    retire,
-    place,
-    /** Marks containers as serving: from now on a death of theirs is repaired. */
-    adopt: (instances: Instance[]) => {
-      for (const { id } of instances) {
-        const member = members.get(id)
-        if (member?.state === 'starting') member.state = 'live'
-      }
-    },
-    /** Takes in the containers that outlived a previous daemon; returns them. */
-    async readmit(): Promise<Member[]> {
-      for (const { alive, ...instance } of await listInstances(host)) {
-        if (alive) members.set(instance.id, { ...instance, state: 'live', startedAt: Date.now() })
-      }
-      return [...members.values()]
-    },
-    of: (app: string) => [...members.values()].filter((member) => member.app === app),
-    all: () => [...members.values()],
-    close: () => watcher[Symbol.dispose](),
+      .finally(() => this.#onDeath(member, exit))
   }
 }

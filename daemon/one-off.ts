@@ -1,7 +1,5 @@
 import { Failure } from '../core/errors.ts'
-import { paths } from '../core/names.ts'
 import type { Exit, Release, Say } from '../core/types.ts'
-import { appendLog } from '../runner/logs.ts'
 import { runAttached } from '../runner/run.ts'
 import type { Session } from './commands/command.ts'
 import type { Daemon } from './daemon.ts'
@@ -19,7 +17,7 @@ export async function runOneOff(
   { argv, env, session }: { argv: string[]; env: Record<string, string>; session: Session },
 ): Promise<Exit> {
   using placed = daemon.fleet.place()
-  const spec = instanceSpec(release, nextRunName(daemon, release.app), placed, argv)
+  const spec = instanceSpec(release, nextRunName(), placed, argv)
   return runAttached(
     daemon.host,
     { ...spec, kind: 'run', env: { ...spec.env, ...env } },
@@ -45,7 +43,6 @@ export async function runReleasePhase(
   say(`-----> Release phase: ${command}`)
   using placed = daemon.fleet.place()
   const spec = instanceSpec(release, 'release.1', placed, shellArgv(command))
-  const dir = paths(daemon.config).logs(release.app)
   const source = { process: 'release.1', release: release.version }
   const exit = await runAttached(
     daemon.host,
@@ -53,7 +50,7 @@ export async function runReleasePhase(
     {
       onLine: (line) => {
         say(`       ${line}`)
-        appendLog(dir, source, line)
+        daemon.journal.write(release.app, source, line)
       },
       signal,
       timeoutMs: releaseTimeoutMs,
@@ -68,9 +65,7 @@ export async function runReleasePhase(
 
 let runs = 0
 
-function nextRunName(daemon: Daemon, app: string): string {
+function nextRunName(): string {
   runs += 1
-  void daemon
-  void app
   return `run.${runs}`
 }

@@ -2,7 +2,6 @@ import { Failure } from '../core/errors.ts'
 import { paths } from '../core/names.ts'
 import type { App, Identity, Say } from '../core/types.ts'
 import type { PushRequest } from '../receiver/receive-pack.ts'
-import { appendLog } from '../runner/logs.ts'
 import { createApp } from './apps.ts'
 import { buildCommit, readRef } from './build.ts'
 import { applyChange, pushChange } from './changes.ts'
@@ -86,10 +85,9 @@ async function refuseMovedRef(
 
 /** Says a line to the pusher and keeps it in the app's log as `build.N`. */
 function recorder(daemon: Daemon, app: App, build: Build, say: Say) {
-  const dir = paths(daemon.config).logs(app.name)
   const source = { process: `build.${build.number}`, release: 0 }
   return (line: string, only?: 'log only'): void => {
-    appendLog(dir, source, line)
+    daemon.journal.write(app.name, source, line)
     if (!only) say(line)
   }
 }

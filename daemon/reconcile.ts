@@ -1,166 +1,154 @@
 import { Failure } from '../core/errors.ts'
 import { log, logError } from '../core/log.ts'
-import { paths } from '../core/names.ts'
 import type { App, Exit, Release } from '../core/types.ts'
-import { appendLog } from '../runner/logs.ts'
+import { BackOff } from './back-off.ts'
 import type { Daemon } from './daemon.ts'
 import type { Member } from './fleet.ts'
 import { wantedProcesses } from './processes.ts'
+
+const tickMs = 30_000
+const steadyMs = 10_000
+const appsAtOnce = 4
 
 /**
  * Compares what each app should run with what the fleet shows, and converges: at boot, after every
  * death of a container, and on a slow tick. Crashes, reboots and upgrades all end here.
  */
-export type Reconcile = ReturnType<typeof openReconcile>
+export class Reconcile {
+  readonly #daemon: Daemon
+  readonly #backOff = new BackOff()
+  readonly #running = new Map<string, Promise<void>>()
+  readonly #again = new Set<string>()
+  readonly #closing = new AbortController()
+  readonly #timers = new Set<NodeJS.Timeout>()
+  readonly #tick: NodeJS.Timeout
 
-const tickMs = 30_000
-const firstDelayMs = 100
-const longestDelayMs = 30_000
-const steadyMs = 10_000
-const appsAtOnce = 4
+  constructor(daemon: Daemon) {
+    this.#daemon = daemon
+    this.#tick = setInterval(() => {
+      daemon.tick().catch((error) => logError('tick-failed', error))
+    }, tickMs)
+  }
 
-type Trouble = { deaths: number; notBefore: number; reason: string }
+  close(): void {
+    this.#closing.abort(new Failure('temporary', 'paas is shutting down'))
+    clearInterval(this.#tick)
+    for (const timer of this.#timers) clearTimeout(timer)
+  }
 
-export function openReconcile(daemon: Daemon) {
-  const troubles = new Map<string, Trouble>()
-  const running = new Map<string, Promise<void>>()
-  const again = new Set<string>()
-  const closing = new AbortController()
-  const timers = new Set<NodeJS.Timeout>()
+  async all(): Promise<void> {
+    const names = this.#daemon.store.apps().map(({ name }) => name)
+    const worker = async (): Promise<void> => {
+      for (let name = names.shift(); name !== undefined; name = names.shift()) {
+        if (this.#closing.signal.aborted) return
+        await this.app(name)
+      }
+    }
+    await Promise.all(Array.from({ length: appsAtOnce }, worker))
+  }
 
   /** Converges one app; calls that come while it works are answered by one more round. */
-  async function app(name: string): Promise<void> {
-    const busy = running.get(name)
+  async app(name: string): Promise<void> {
+    const busy = this.#running.get(name)
     if (busy) {
-      again.add(name)
+      this.#again.add(name)
       return busy
     }
-    const work = (async () => {
-      do {
-        again.delete(name)
-        await converge(name).catch((error) => logError('reconcile-failed', error, { app: name }))
-      } while (again.has(name) && !closing.signal.aborted)
-    })()
-    running.set(name, work)
-    await work.finally(() => running.delete(name))
-  }
-
-  async function all(): Promise<void> {
-    const names = daemon.store.apps().map(({ name }) => name)
-    const next = async (): Promise<void> => {
-      const name = names.shift()
-      if (name === undefined || closing.signal.aborted) return
-      await app(name)
-      await next()
-    }
-    await Promise.all(Array.from({ length: appsAtOnce }, next))
-  }
-
-  async function converge(name: string): Promise<void> {
-    const found = daemon.store.findApp(name)
-    if (!found) return
-    const release = daemon.store.currentRelease(name)
-    const wanted = release
-      ? wantedProcesses({ ...release, formation: daemon.store.formation(found) })
-      : []
-    const { stay, surplus } = sort(daemon.fleet.of(name), release, wanted)
-    daemon.fleet.retire(surplus).catch((error) => logError('retire-failed', error, { app: name }))
-    await daemon.routes.pointAtCurrent(found)
-    if (!release) return
-    const missing = wanted.filter((process) => !stay.some((one) => one.process === process))
-    await Promise.all(missing.map((process) => startMissing(found, release, process)))
-  }
-
-  /** Starts one process that should run and does not, unless it died too often just now. */
-  async function startMissing(found: App, release: Release, process: string): Promise<void> {
-    const key = `${found.name}/${process}`
-    const wait = (troubles.get(key)?.notBefore ?? 0) - Date.now()
-    if (wait > 0) return later(found.name, wait)
-    try {
-      const member = await daemon.fleet.start(release, process, closing.signal)
-      try {
-        await daemon.fleet.ready(member, () => {}, closing.signal)
-        if (!stillWanted(daemon, found, release, process)) throw superseded
-        daemon.fleet.adopt([member])
-        await daemon.routes.pointAtCurrent(found)
-        note(found.name, `${process} is up (v${release.version})`)
-      } catch (error) {
-        await daemon.fleet.stop([member])
-        throw error
-      }
-    } catch (error) {
-      if (error === superseded || closing.signal.aborted) return
-      if (!(error instanceof Failure)) logError('start-failed', error, { app: found.name, process })
-      stumble(found.name, process, error instanceof Failure ? error.message : 'internal error')
-    }
-  }
-
-  /** Counts a death and plans the next try: 100 ms, doubling to 30 s. */
-  function stumble(name: string, process: string, reason: string): void {
-    const key = `${name}/${process}`
-    const deaths = (troubles.get(key)?.deaths ?? 0) + 1
-    const delay = Math.min(longestDelayMs, firstDelayMs * 2 ** (deaths - 1))
-    troubles.set(key, { deaths, notBefore: Date.now() + delay, reason })
-    note(name, `${process} is down (${reason}); next try in ${delay / 1000} s`)
-    later(name, delay)
+    const work = this.#rounds(name).finally(() => this.#running.delete(name))
+    this.#running.set(name, work)
+    await work
   }
 
   /** A container of a committed release ended by itself. */
-  function died(member: Member, exit: Exit): void {
-    const key = `${member.app}/${member.process}`
-    if (Date.now() - member.startedAt > steadyMs) troubles.delete(key)
-    const reason = exit.oom ? 'out of memory' : `exit code ${exit.code}`
-    if (daemon.store.currentRelease(member.app)?.version !== member.release) return
-    stumble(member.app, member.process, reason)
-    void daemon.triggers
-      .fire(
-        'process-died',
-        { app: member.app, args: [member.process, String(exit.code)] },
-        () => {},
+  died(member: Member, exit: Exit): void {
+    const { app, process } = member
+    if (Date.now() - member.startedAt > steadyMs) this.#backOff.forgive(app, process)
+    if (this.#daemon.store.currentRelease(app)?.version !== member.release) return
+    this.#stumble(app, process, exit.oom ? 'out of memory' : `exit code ${exit.code}`)
+    this.#daemon.triggers
+      .fire('process-died', { app, args: [process, String(exit.code)] }, () => {})
+      .catch((error) => logError('trigger-failed', error, { app }))
+    void this.app(app)
+  }
+
+  /** Why a process that should run does not, for `ps`. */
+  troubleOf(app: string, process: string): string | undefined {
+    const reason = this.#backOff.reason(app, process)
+    return reason && `down: ${reason}`
+  }
+
+  /** A change replaced everything: old troubles say nothing about the new processes. */
+  forget(app: string): void {
+    this.#backOff.forgive(app)
+  }
+
+  async #rounds(name: string): Promise<void> {
+    do {
+      this.#again.delete(name)
+      await this.#converge(name).catch((error) =>
+        logError('reconcile-failed', error, { app: name }),
       )
-      .catch((error) => logError('trigger-failed', error, { app: member.app }))
-    void app(member.app)
+    } while (this.#again.has(name) && !this.#closing.signal.aborted)
   }
 
-  function later(name: string, delayMs: number): void {
-    if (closing.signal.aborted) return
+  async #converge(name: string): Promise<void> {
+    const { store, fleet, routes } = this.#daemon
+    const app = store.findApp(name)
+    if (!app) return
+    const release = store.currentRelease(name)
+    const wanted = release ? wantedProcesses({ ...release, formation: store.formation(app) }) : []
+    const { stay, surplus } = sort(fleet.of(name), release, wanted)
+    fleet.retire(surplus).catch((error) => logError('retire-failed', error, { app: name }))
+    await routes.pointAtCurrent(app)
+    if (!release) return
+    const missing = wanted.filter((process) => !stay.some((one) => one.process === process))
+    await Promise.all(missing.map((process) => this.#startMissing(app, release, process)))
+  }
+
+  /** Starts one process that should run and does not, unless it died too often just now. */
+  async #startMissing(app: App, release: Release, process: string): Promise<void> {
+    const { fleet, routes } = this.#daemon
+    const { signal } = this.#closing
+    const waitMs = this.#backOff.remaining(app.name, process)
+    if (waitMs > 0) return this.#later(app.name, waitMs)
+    try {
+      await using undo = new AsyncDisposableStack()
+      const member = await fleet.start(release, process, signal)
+      undo.defer(() => fleet.stop([member]))
+      await fleet.ready(member, () => {}, signal)
+      if (!isStillMissing(this.#daemon, app, release, process)) return
+      fleet.adopt([member])
+      undo.move()
+      await routes.pointAtCurrent(app)
+      this.#note(app.name, `${process} is up (v${release.version})`)
+    } catch (error) {
+      if (signal.aborted) return
+      if (!(error instanceof Failure)) logError('start-failed', error, { app: app.name, process })
+      this.#stumble(app.name, process, error instanceof Failure ? error.message : 'internal error')
+    }
+  }
+
+  #stumble(app: string, process: string, reason: string): void {
+    const delayMs = this.#backOff.stumble(app, process, reason)
+    this.#note(app, `${process} is down (${reason}); next try in ${delayMs / 1000} s`)
+    this.#later(app, delayMs)
+  }
+
+  #later(app: string, delayMs: number): void {
+    if (this.#closing.signal.aborted) return
     const timer = setTimeout(() => {
-      timers.delete(timer)
-      void app(name)
+      this.#timers.delete(timer)
+      void this.app(app)
     }, delayMs)
-    timers.add(timer)
+    this.#timers.add(timer)
   }
 
-  function note(name: string, text: string): void {
-    log('reconcile', { app: name, text })
-    const version = daemon.store.currentRelease(name)?.version ?? 0
-    appendLog(paths(daemon.config).logs(name), { process: 'paas', release: version }, text)
-  }
-
-  const tick = setInterval(() => void daemon.tick(), tickMs)
-
-  return {
-    app,
-    all,
-    died,
-    /** Why a process that should run does not, for `ps`. */
-    troubleOf: (name: string, process: string) => {
-      const trouble = troubles.get(`${name}/${process}`)
-      return trouble && `down: ${trouble.reason}`
-    },
-    /** A change replaced everything: old troubles say nothing about the new processes. */
-    forget: (name: string) => {
-      for (const key of troubles.keys()) if (key.startsWith(`${name}/`)) troubles.delete(key)
-    },
-    close: () => {
-      closing.abort(new Failure('temporary', 'paas is shutting down'))
-      clearInterval(tick)
-      for (const timer of timers) clearTimeout(timer)
-    },
+  #note(app: string, text: string): void {
+    log('reconcile', { app, text })
+    const release = this.#daemon.store.currentRelease(app)?.version ?? 0
+    this.#daemon.journal.write(app, { process: 'paas', release }, text)
   }
 }
-
-const superseded = new Failure('failed', 'A newer release took over')
 
 /** Of the live containers, those that the release wants, once each, and the others. */
 function sort(members: Member[], release: Release | undefined, wanted: string[]) {
@@ -174,11 +162,10 @@ function sort(members: Member[], release: Release | undefined, wanted: string[])
   return { stay, surplus }
 }
 
-function stillWanted(daemon: Daemon, app: App, release: Release, process: string): boolean {
-  const twin = daemon.fleet
-    .of(app.name)
-    .some(
-      (one) => one.state === 'live' && one.process === process && one.release === release.version,
-    )
-  return daemon.store.currentRelease(app.name)?.id === release.id && !twin
+/** A deploy may have passed by while the process started. */
+function isStillMissing(daemon: Daemon, app: App, release: Release, process: string): boolean {
+  const { store, fleet } = daemon
+  if (store.currentRelease(app.name)?.id !== release.id) return false
+  const same = (one: Member) => one.process === process && one.release === release.version
+  return !fleet.of(app.name).some((one) => one.state === 'live' && same(one))
 }

@@ -52,7 +52,12 @@ export function wireRooms(daemon: Daemon, say: Say, signal: AbortSignal): Rooms 
       const others = fleet
         .of(set.app.name)
         .filter(({ id, state }) => !stay.has(id) && state === 'live')
-      fleet.retire(others).catch((error) => logError('retire-failed', error, { app: set.app.name }))
+      for (const member of others) member.state = 'retiring'
+      // A look of reconcile between switch and commit may have led the router back to these.
+      routes
+        .pointAtCurrent(set.app)
+        .then(() => fleet.retire(others))
+        .catch((error) => logError('retire-failed', error, { app: set.app.name }))
     },
   }
 }

@@ -1,13 +1,9 @@
 import type { PaasConfig } from '../core/config.ts'
 import { paths } from '../core/names.ts'
 import type { Release, Say } from '../core/types.ts'
-import {
-  bundledPlugins,
-  listens,
-  loadPlugins,
-  trigger,
-  type TriggerName,
-} from '../plugins/trigger.ts'
+import { bundledPlugins, loadPlugins } from '../plugins/load.ts'
+import type { TriggerName } from '../plugins/names.ts'
+import { listens, trigger } from '../plugins/trigger.ts'
 import { appUrls } from './hosts.ts'
 import type { Store } from './store/store.ts'
 
@@ -53,7 +49,6 @@ export function openTriggers(config: PaasConfig, store: Store) {
       plugins,
       {
         name,
-        app: facts.app,
         args: facts.args ?? [],
         vars: defined(vars),
         json: {
@@ -72,6 +67,8 @@ export function openTriggers(config: PaasConfig, store: Store) {
 
   return {
     fire,
+    /** Whether anybody would hear it. */
+    listens: (name: TriggerName) => listens(plugins, name),
     list: () => plugins,
     /** After a plugin was switched, added or removed. */
     reload: () => {

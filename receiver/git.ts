@@ -44,19 +44,20 @@ export function initArgs(path: string): string[] {
   return [...settings(common), ...args]
 }
 
-/** The whole environment of git: nothing of the daemon's or of the host's git configuration. */
-export function gitEnv(options: { path: string | undefined; protocol?: string | undefined }) {
+/**
+ * The whole environment of a git process: nothing of the daemon's but `PATH`, nothing of the host's
+ * git configuration. `protocol` is the client's `GIT_PROTOCOL`.
+ */
+export function gitEnvironment(protocol?: string): Record<string, string> {
   const env: Record<string, string> = {
-    PATH: options.path || '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+    PATH: process.env['PATH'] || '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
     HOME: '/nonexistent',
     LANG: 'C.UTF-8',
     GIT_CONFIG_NOSYSTEM: '1',
     GIT_CONFIG_GLOBAL: '/dev/null',
     GIT_TERMINAL_PROMPT: '0',
   }
-  if (options.protocol && /^version=[0-2](:[\w=-]{1,64})?$/.test(options.protocol)) {
-    env['GIT_PROTOCOL'] = options.protocol
-  }
+  if (protocol && /^version=[0-2](:[\w=-]{1,64})?$/.test(protocol)) env['GIT_PROTOCOL'] = protocol
   return env
 }
 

@@ -2,20 +2,9 @@ import type { Socket } from 'node:net'
 import { resolve } from 'node:path'
 import { Failure } from '../core/errors.ts'
 import type { Say } from '../core/types.ts'
+import type { PushRequest } from './receive-pack.ts'
 
 /** The daemon's end of the two sockets that `hooks/pre-receive` inherits through git. */
-
-/** An all-zero sha stands for "does not exist": a ref created, or one deleted. */
-export type RefUpdate = { ref: string; oldSha: string; newSha: string }
-
-export type PushRequest = {
-  updates: RefUpdate[]
-  /**
-   * `GIT_DIR` and the quarantine's variables with absolute paths: with these (and not without), git
-   * sees the pushed objects before the push is accepted.
-   */
-  gitEnv: Record<string, string>
-}
 
 const factsBytesMost = 4 * 1024 * 1024
 const unsentBytesMost = 8 * 1024 * 1024

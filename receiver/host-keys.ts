@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { chmod, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import ssh2 from 'ssh2'
-import { errno } from '../core/errors.ts'
+import { errno, Failure } from '../core/errors.ts'
 
 /**
  * The server's private keys (OpenSSH format, in the order they are offered), made once in `dir`:
@@ -30,10 +30,19 @@ async function hostKey(path: string, generate: () => Pair): Promise<string> {
   } catch (error) {
     if (errno(error) !== 'ENOENT') throw error
   }
-  const pair = generate()
+  const pair = sound(generate)
   await writeBeside(`${path}.pub`, `${pair.public}\n`, 0o644)
   await writeBeside(path, pair.private, 0o600)
   return pair.private
+}
+
+/** ssh2 1.17 drops a leading zero byte, so that one Ed25519 key in 130 cannot be read back. */
+function sound(generate: () => Pair): Pair {
+  for (let tries = 0; tries < 20; tries += 1) {
+    const pair = generate()
+    if (!(ssh2.utils.parseKey(pair.private) instanceof Error)) return pair
+  }
+  throw new Failure('failed', 'Could not make a host key: 20 in a row could not be read back')
 }
 
 /** Written beside and renamed, so that a crash leaves a whole key or none. */

@@ -3,23 +3,29 @@ import { constants } from 'node:fs'
 import { access } from 'node:fs/promises'
 import { Socket } from 'node:net'
 import { join } from 'node:path'
-import type { Readable, Writable } from 'node:stream'
 import { cancelled, Failure, failureLines, statusOf } from '../core/errors.ts'
 import { spawnGroup, waitForEnd } from '../core/exec.ts'
 import { logError } from '../core/log.ts'
 import type { Say } from '../core/types.ts'
-import { gitEnv, hooksPath, receivePackArgs, uploadPackArgs } from './git.ts'
-import { type PushRequest, readPush, sayTo } from './hook-link.ts'
+import { gitEnvironment, hooksPath, receivePackArgs, uploadPackArgs } from './git.ts'
+import { readPush, sayTo } from './hook-link.ts'
+import type { Session } from './session.ts'
 
-export type GitSession = {
-  /** Absolute path of the bare repository, which must exist (`ensureRepo`). */
+/** A session's streams and a repository: an absolute path, made by `ensureRepo`. */
+export type GitSession = Pick<Session, 'stdin' | 'stdout' | 'stderr' | 'signal' | 'env'> & {
   repo: string
-  stdin: Readable
-  stdout: Writable
-  stderr: Writable
-  signal: AbortSignal
-  /** The client's `GIT_PROTOCOL`, if it sent one. */
-  protocol?: string | undefined
+}
+
+/** An all-zero sha stands for "does not exist": a ref created, or one deleted. */
+export type RefUpdate = { ref: string; oldSha: string; newSha: string }
+
+export type PushRequest = {
+  updates: RefUpdate[]
+  /**
+   * `GIT_DIR` and the quarantine's variables with absolute paths: with these (and not without), git
+   * sees the pushed objects before the push is accepted.
+   */
+  gitEnv: Record<string, string>
 }
 
 /**
@@ -93,7 +99,7 @@ type RunningGit = { git: ChildProcess; kill: AbortController; ended: Promise<num
 
 /** Starts git on the session's streams; aborting `kill` ends its whole group. */
 function startGit(session: GitSession, args: string[], timeoutMs: number): RunningGit {
-  const env = gitEnv({ path: process.env['PATH'], protocol: session.protocol })
+  const env = gitEnvironment(session.env['GIT_PROTOCOL'])
   const stdio = ['pipe', 'pipe', 'pipe', 'pipe', 'pipe'] as const
   const git = spawnGroup('git', args, { cwd: '/', env, stdio: [...stdio] })
   git.stdin?.on('error', () => {}) // git may close its input before the client is done

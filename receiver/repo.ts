@@ -3,7 +3,7 @@ import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { errno } from '../core/errors.ts'
 import { exec } from '../core/exec.ts'
-import { gitEnv, initArgs } from './git.ts'
+import { gitEnvironment, initArgs } from './git.ts'
 
 /** Makes the bare repository at `path` unless it is there. Atomic: made beside and renamed. */
 export async function ensureRepo(path: string): Promise<void> {
@@ -11,7 +11,7 @@ export async function ensureRepo(path: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 })
   const beside = `${path}.new-${randomBytes(4).toString('hex')}`
   try {
-    await exec('git', initArgs(beside), { env: gitEnv({ path: process.env['PATH'] }) })
+    await exec('git', initArgs(beside), { env: gitEnvironment() })
     await rename(beside, path)
   } catch (error) {
     await rm(beside, { recursive: true, force: true })

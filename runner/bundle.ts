@@ -121,7 +121,7 @@ async function writeFiles(
       args: [names.bridge, names.veth(spec.id), address, gateway, hardware],
     },
     mounts: (spec.mounts ?? []).map((mount) => {
-      return { ...mount, source: mapped(config, idmap, mount.source) }
+      return Object.assign({}, mount, { source: mapped(config, idmap, mount.source) })
     }),
   })
   const hosts = `127.0.0.1 localhost\n::1 localhost\n${spec.address} ${spec.app}\n`
@@ -136,7 +136,7 @@ async function writeFiles(
 
 const resolverFiles = ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf']
 
-/** The host's own, if a container can reach its servers; a loopback address there is not the host's. */
+/** The host's own, if a container can reach its servers: loopback in there is not the host's. */
 async function resolverFile(): Promise<string> {
   for (const file of resolverFiles) {
     const text = await readFile(file, 'utf8').catch(() => '')

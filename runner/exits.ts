@@ -8,26 +8,31 @@ import type { Exit } from '../core/types.ts'
 import { readJson, readRecord, writeJson } from './bundle.ts'
 import { oomKills } from './cgroup.ts'
 import type { Host } from './host.ts'
-import { isAlive } from './processes.ts'
+import { hasArgument, isAlive, pidIn } from './processes.ts'
 
 /** How a container ended. Its monitor leaves a file; we keep what it says with the bundle. */
 
 /** The exit of a container that has a bundle, undefined while it runs. Safe to repeat. */
 export async function readExit(host: Host, id: string): Promise<Exit | undefined> {
   const { bundle, exits } = paths(host.config)
-  const kept = join(bundle(id), 'exit.json')
-  const known: unknown = await readJson(kept)
+  const known: unknown = await readJson(join(bundle(id), 'exit.json'))
   if (isExit(known)) return known
   const file = join(exits, id)
   const text = await readFile(file, 'utf8').catch(ignoreMissing)
   if (text === undefined) return undefined
   const exit = makeExit(host, id, Number(text))
-  await writeJson(kept, exit).catch(ignoreMissing) // the bundle may have gone meanwhile
+  await keepExit(host, exit)
   await forgetExit(host, id)
   return exit
 }
 
-/** An Exit from a code seen now; asks the control group, which must still be there, about memory. */
+/** Whether the container's monitor is still there to report. */
+export function isMonitored(host: Host, id: string): boolean {
+  const pid = pidIn(join(paths(host.config).bundle(id), 'monitor.pid'))
+  return pid !== undefined && hasArgument(pid, id)
+}
+
+/** An Exit from a code seen now; the control group, asked about memory, must still be there. */
 export function makeExit(host: Host, id: string, code: number): Exit {
   // A child may have been killed while the app itself went on and ended well.
   const oom = code !== 0 && oomKills(kernelNames(host.config).cgroup(id)) > 0
@@ -56,7 +61,8 @@ export async function waitForExit(
   const look = () => {
     readExit(host, id).then((exit) => exit && resolve(exit), reject)
   }
-  using _watcher = watchDirectory(paths(host.config).exits, (name) => name === id && look())
+  using scope = new DisposableStack()
+  scope.use(watchDirectory(paths(host.config).exits, (name) => name === id && look()))
   signal.addEventListener('abort', () => resolve(undefined), { once: true })
   if (signal.aborted) resolve(undefined)
   look()
@@ -79,24 +85,30 @@ export function watchDirectory(directory: string, onName: (name: string) => void
 }
 
 const lostLookMs = 250
-const lostAfterMs = 2000
 
+/** Resolves once both the container and its monitor are gone without a word. */
 async function lostContainer(
   host: Host,
   id: string,
   signal: AbortSignal,
 ): Promise<Exit | undefined> {
   const record = await readRecord(host, id)
-  let goneSince: number | undefined
-  while (record && !signal.aborted) {
-    const alive = isAlive(record.pid, record.startTime)
-    goneSince = alive ? undefined : (goneSince ?? performance.now())
-    if (goneSince !== undefined && performance.now() - goneSince > lostAfterMs) {
-      return makeExit(host, id, 137)
-    }
+  if (!record) return undefined
+  while (!signal.aborted) {
+    const gone = !isAlive(record.pid, record.startTime) && !isMonitored(host, id)
+    // The monitor writes its file before it goes: look for that last.
+    if (gone) return (await readExit(host, id)) ?? keepExit(host, makeExit(host, id, killedCode))
     await delay(lostLookMs, undefined, { signal }).catch(() => {})
   }
   return undefined
+}
+
+const killedCode = 137
+
+async function keepExit(host: Host, exit: Exit): Promise<Exit> {
+  const file = join(paths(host.config).bundle(exit.id), 'exit.json')
+  await writeJson(file, exit).catch(ignoreMissing) // the bundle may have gone meanwhile
+  return exit
 }
 
 function isExit(value: unknown): value is Exit {

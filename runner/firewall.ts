@@ -10,6 +10,7 @@ import { parseSubnet } from './address.ts'
 export function firewall(config: PaasConfig): string {
   const { bridge, nftTable } = kernelNames(config)
   const name = `table inet ${nftTable}`
+  const routerPorts = [...new Set([config.httpPort, config.httpsPort])]
   return `${name}
 delete ${name}
 ${name} {
@@ -30,7 +31,7 @@ ${name} {
     type filter hook input priority filter; policy accept;
     iifname "${bridge}" ct state established,related accept
     iifname "${bridge}" icmp type echo-request accept
-    iifname "${bridge}" tcp dport { ${[...new Set([config.httpPort, config.httpsPort])].join(', ')} } accept
+    iifname "${bridge}" tcp dport { ${routerPorts.join(', ')} } accept
     iifname "${bridge}" drop
   }
 }

@@ -32,12 +32,16 @@ export async function waitUntilReady(
   stopIfCancelled(waiting.signal)
   using scope = abortable(waiting.signal)
   const timeoutMs = 'port' in check ? waiting.timeoutMs : check.uptimeMs
-  const exited = waitForExit(host, instance.id, { timeoutMs: timeoutMs + 5000, signal: scope.signal })
+  const exited = waitForExit(host, instance.id, {
+    timeoutMs: timeoutMs + 5000,
+    signal: scope.signal,
+  })
   const done =
     'port' in check
       ? accepts(instance, check.port, { ...waiting, signal: scope.signal })
       : delay(check.uptimeMs, undefined, { signal: scope.signal }).catch(() => undefined)
-  const first = await Promise.race([exited.then((exit) => exit ?? done), done])
+  const ended = exited.then<Exit | string | undefined>((exit) => exit ?? done)
+  const first = await Promise.race([ended, done])
   stopIfCancelled(waiting.signal)
   if (first === undefined) return
   const limits = (await readRecord(host, instance.id))?.limits
@@ -62,8 +66,8 @@ async function accepts(
     const waited = performance.now() - began
     const elsewhere = waited > wrongPortAfterMs ? wrongPort(type, port, instance.pid) : undefined
     if (waited > timeoutMs) {
-      const late = `${type} did not answer on port ${port} within ${timeoutMs / 1000} s (last: ${last})`
-      return wrongPort(type, port, instance.pid) ?? late
+      const tried = `${type} did not answer on port ${port} within ${timeoutMs / 1000} s`
+      return wrongPort(type, port, instance.pid) ?? `${tried} (last: ${last})`
     }
     if (elsewhere && !warned) warn(` !     ${elsewhere}; still waiting`)
     warned ||= elsewhere !== undefined
@@ -77,7 +81,8 @@ export function explainSockets(type: string, port: number, sockets: Socket[]): s
   const listening = sockets.filter(({ state }) => state === 'listen')
   const open = listening.find(({ address }) => !isLoopback(address))
   const local = listening.find((socket) => socket.port === port) ?? listening[0]
-  if (open && open.port !== port) return `${type} listens on port ${open.port}, not on $PORT (${port})`
+  if (open && open.port !== port)
+    return `${type} listens on port ${open.port}, not on $PORT (${port})`
   if (open || !local) return undefined
   return `${type} listens on ${local.address}:${local.port}, which only the app itself can reach`
 }
@@ -120,7 +125,8 @@ async function withLastLines(host: Host, instance: Instance, sentence: string): 
   const directory = paths(host.config).logs(app)
   const { lines } = await tailLogs(directory, { lines: linesShown, id })
   const more = `more with: logs ${app} --release v${release}`
-  const count = lines.length === 1 ? 'Its only log line follows' : `Its last ${lines.length} log lines follow`
+  const count =
+    lines.length === 1 ? 'Its only log line follows' : `Its last ${lines.length} log lines follow`
   const hint = lines.length === 0 ? `It logged nothing; ${more}` : `${count}; ${more}`
   return new Failure('failed', sentence, { hint, details: lines.map(({ text }) => text) })
 }

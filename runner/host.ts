@@ -1,6 +1,6 @@
 import { constants } from 'node:fs'
-import { access, chmod, mkdir, readFile, rmdir, writeFile } from 'node:fs/promises'
-import { delimiter, join } from 'node:path'
+import { access, chmod, mkdir, readFile, rmdir, stat, writeFile } from 'node:fs/promises'
+import { delimiter, dirname, join } from 'node:path'
 import type { PaasConfig } from '../core/config.ts'
 import { errno, Failure } from '../core/errors.ts'
 import { exec } from '../core/exec.ts'
@@ -10,7 +10,7 @@ import { limitsSwap, removeCgroup } from './cgroup.ts'
 import { firewall, noFirewall } from './firewall.ts'
 import { closeIdmap, type Idmap, idmappedApps, whyNoIdmap } from './idmap.ts'
 
-/** The machine, made ready to run containers. Plain facts; all state lies in the kernel and files. */
+/** The machine, made ready to run containers: facts; all state lies in the kernel and in files. */
 export type Host = {
   config: PaasConfig
   /** Full paths of the programs that others start for us. */
@@ -35,6 +35,7 @@ export async function openHost(config: PaasConfig): Promise<Host> {
     init: await find('catatonit'),
   }
   await makeDirectories(config)
+  await checkPassage(config)
   await openNetwork(config)
   return {
     config,
@@ -48,7 +49,7 @@ export async function openHost(config: PaasConfig): Promise<Host> {
   }
 }
 
-/** Removes what `openHost` made in the kernel. No container may be left: call sweepOrphans first. */
+/** Removes what `openHost` made in the kernel; sweepOrphans first, for no container may be left. */
 export async function closeHost(host: Host): Promise<void> {
   const { config } = host
   const { bridge, cgroupParent } = kernelNames(config)
@@ -61,9 +62,23 @@ export async function closeHost(host: Host): Promise<void> {
   for (const directory of [bundles, exits, idmaps, runcRoot]) await removeIfEmpty(directory)
 }
 
+/** Gives back what an app without containers holds in the kernel: its range of user ids. */
+export async function forgetApp(host: Host, app: string): Promise<void> {
+  host.idmaps.delete(app)
+  await closeIdmap(host.config, app)
+}
+
 async function makeDirectories(config: PaasConfig): Promise<void> {
   const p = paths(config)
-  const directories = [p.layers, p.scratch(''), p.sharedLayers, p.bundles, p.runcRoot, p.exits, p.idmaps]
+  const directories = [
+    p.layers,
+    p.scratch(''),
+    p.sharedLayers,
+    p.bundles,
+    p.runcRoot,
+    p.exits,
+    p.idmaps,
+  ]
   for (const path of directories) await mkdir(path, { recursive: true })
   // Files below keep the ids of containers, setuid ones of their root too: nobody else goes there.
   for (const path of [p.store, p.exits, p.idmaps]) await chmod(path, 0o700)
@@ -71,18 +86,28 @@ async function makeDirectories(config: PaasConfig): Promise<void> {
   for (const path of [config.run, p.bundles, p.runcRoot]) await chmod(path, 0o711)
 }
 
+/** The root of a container's user namespace is nobody on the host, and must get to its files. */
+async function checkPassage(config: PaasConfig): Promise<void> {
+  for (let folder = config.run; folder !== '/'; folder = dirname(folder)) {
+    if (((await stat(folder)).mode & 0o001) === 0) {
+      throw new Failure('usage', `PAAS_RUN is ${config.run}: containers cannot pass ${folder}`, {
+        hint: `chmod o+x ${folder}, or choose another directory`,
+      })
+    }
+  }
+}
+
 async function openNetwork(config: PaasConfig): Promise<void> {
   const { bridge } = kernelNames(config)
   const { gateway, bits } = parseSubnet(config.subnet)
+  const hardware = hardwareAddress(gateway)
   const lines = [
     `address replace ${gateway}/${bits} dev ${bridge}`,
     `link set ${bridge} addrgenmode none up`,
   ]
   if (!(await isReadable(`/sys/class/net/${bridge}`))) {
     // A fixed hardware address: a bridge would otherwise change its own as containers come and go.
-    lines.unshift(
-      `link add ${bridge} address ${hardwareAddress(gateway)} type bridge stp_state 0 forward_delay 0`,
-    )
+    lines.unshift(`link add ${bridge} address ${hardware} type bridge stp_state 0 forward_delay 0`)
   }
   await exec('ip', ['-batch', '-'], { input: `${lines.join('\n')}\n` })
   await exec('nft', ['-f', '-'], { input: firewall(config) })

@@ -25,7 +25,11 @@ export async function openIdmap(config: PaasConfig, app: string): Promise<Idmap>
   const file = join(directory, 'base')
   const targets = { store: join(directory, 'store'), shared: join(directory, 'shared') }
   const known = Number(await readFile(file, 'utf8').catch(() => 'none'))
-  if (known && (await isMounted(targets.store, known)) && (await isMounted(targets.shared, known))) {
+  if (
+    known &&
+    (await isMounted(targets.store, known)) &&
+    (await isMounted(targets.shared, known))
+  ) {
     return { base: known, ...targets }
   }
   await closeIdmap(config, app)
@@ -71,7 +75,8 @@ export async function whyNoIdmap(config: PaasConfig): Promise<string | undefined
   const scratch = join(paths(config).store, app)
   const target = join(config.run, app)
   try {
-    for (const name of ['lower', 'upper', 'work']) await mkdir(join(scratch, name), { recursive: true })
+    for (const name of ['lower', 'upper', 'work'])
+      await mkdir(join(scratch, name), { recursive: true })
     await mkdir(target)
     const idmap = await openIdmap(config, app)
     const [lower, upper, work] = ['lower', 'upper', 'work'].map((name) => {

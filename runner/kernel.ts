@@ -6,7 +6,7 @@ import { Failure } from '../core/errors.ts'
 
 const libc = koffi.load('libc.so.6')
 const cMount = libc.func(
-  'int mount(const char *source, const char *target, const char *type, ulong flags, const char *data)',
+  'int mount(const char *from, const char *to, const char *type, ulong flags, const char *data)',
 )
 const cUnmount = libc.func('int umount2(const char *target, int flags)')
 // These three have one number on every architecture, and no wrapper in older C libraries.

@@ -15,6 +15,12 @@ export type LogLine = {
 /** `piece` is undefined for the file being written; older pieces of the same are numbered. */
 export type LogFile = { process: string; release: number; id: string; piece: number | undefined }
 
+/** Stands in the names of files that no container writes. */
+export const ownLogId = '000000000000'
+
+/** A file is full, and the next piece begins, at this part of what an app may keep. */
+export const logPiecesPerApp = 16
+
 /** Where a container's output goes: `web.1.v7.0123456789ab.log`. */
 export function logFile(spec: Pick<InstanceSpec, 'process' | 'release' | 'id'>): string {
   return `${spec.process}.v${spec.release}.${spec.id}.log`

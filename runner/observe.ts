@@ -16,8 +16,8 @@ export async function listInstances(host: Host): Promise<(Instance & { alive: bo
   const records = await Promise.all(ids.map((id) => readRecord(host, id)))
   return records
     .filter((record) => record !== undefined)
-    .map(({ startTime, limits: _limits, ...instance }) => {
-      return { ...instance, alive: isAlive(instance.pid, startTime) }
+    .map(({ id, app, process, release, address, pid, startTime }) => {
+      return { id, app, process, release, address, pid, alive: isAlive(pid, startTime) }
     })
 }
 
@@ -65,7 +65,9 @@ export async function sweepOrphans(host: Host, keepIds: ReadonlySet<string>): Pr
     ...(await vethIds(host)),
   ]
   const orphans = [...new Set(found)].filter((id) => isId(id) && !keepIds.has(id))
-  for (const id of orphans) await removeInstance(host, id)
+  const removed = await Promise.allSettled(orphans.map((id) => removeInstance(host, id)))
+  const failed = removed.find((result) => result.status === 'rejected')
+  if (failed) throw failed.reason
   return orphans
 }
 

@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { basename } from 'node:path'
 import { errno } from '../core/errors.ts'
 
 /** What /proc says of processes. Small synchronous reads: the kernel answers from memory. */
@@ -6,10 +7,8 @@ import { errno } from '../core/errors.ts'
 /** When the process began, in clock ticks since boot: with the pid, a name no other ever has. */
 export function startTime(pid: number): number | undefined {
   const text = readProc(`${pid}/stat`)
-  if (text === undefined) return undefined
-  // The second field is the program's name in brackets and may hold anything.
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
-  if (fields[0] === 'Z' || fields[0] === 'X') return undefined
+  const fields = afterName(text)
+  if (!fields || fields[0] === 'Z' || fields[0] === 'X') return undefined
   return Number(fields[19])
 }
 
@@ -18,12 +17,32 @@ export function isAlive(pid: number, started: number): boolean {
   return startTime(pid) === started
 }
 
-/** Processes one of whose arguments is exactly `argument`. */
-export function processesWithArgument(argument: string): number[] {
+/** Whether an init has its program in a group of its own: before that, signals for it are lost. */
+export function leadsProgram(pid: number): boolean {
+  const children = readProc(`${pid}/task/${pid}/children`)
+  if (children === undefined) return true // not to be seen on this kernel
+  return children.split(' ').some((child) => child !== '' && groupOf(child) === Number(child))
+}
+
+/** Whether the process was given exactly this argument. */
+export function hasArgument(pid: number, argument: string): boolean {
+  return argumentsOf(String(pid)).includes(argument)
+}
+
+/** The pid in a file that the monitor or the runtime wrote, undefined before that. */
+export function pidIn(file: string): number | undefined {
+  const pid = Number(existsSync(file) ? readFileSync(file, 'utf8') : 'none')
+  return pid > 0 ? pid : undefined
+}
+
+/** Processes of one of these programs that were given exactly this argument. */
+export function processesWith(programs: string[], argument: string): number[] {
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
-  return pids
-    .filter((pid) => readProc(`${pid}/cmdline`)?.split('\0').includes(argument))
-    .map(Number)
+  const found = pids.filter((pid) => {
+    const [program = '', ...given] = argumentsOf(pid)
+    return programs.includes(basename(program)) && given.includes(argument)
+  })
+  return found.map(Number)
 }
 
 export type Socket = { address: string; port: number; state: 'listen' | 'open' | 'other' }
@@ -52,6 +71,19 @@ export function isLoopback(address: string): boolean {
   return address.startsWith('127.') || address === '[::1]'
 }
 
+function argumentsOf(pid: string): string[] {
+  return readProc(`${pid}/cmdline`)?.split('\0') ?? []
+}
+
+function groupOf(pid: string): number {
+  return Number(afterName(readProc(`${pid}/stat`))?.[2])
+}
+
+/** The fields of a stat file from the third on: the second is a name and may hold anything. */
+function afterName(text: string | undefined): string[] | undefined {
+  return text?.slice(text.lastIndexOf(')') + 2).split(' ')
+}
+
 function stateOf(hex: string): Socket['state'] {
   if (hex === '0A') return 'listen'
   return hex === '01' || hex === '03' ? 'open' : 'other' // established, or about to be
@@ -60,13 +92,15 @@ function stateOf(hex: string): Socket['state'] {
 /** Words of four bytes, each in the machine's own (little-endian) order. */
 function parseAddress(hex: string): string {
   const words = hex.match(/.{8}/g) ?? []
-  const bytes = words.flatMap((word) => [...Buffer.from(word, 'hex')].reverse())
+  const bytes = words.flatMap((word) => [...Buffer.from(word, 'hex')].toReversed())
   if (bytes.length === 4) return bytes.join('.')
   const mapped = bytes.slice(0, 10).every((byte) => byte === 0) && bytes[10] === 255
   if (mapped) return bytes.slice(12).join('.')
   const last = bytes[15]
   if (bytes.slice(0, 15).every((byte) => byte === 0)) return last === 1 ? '[::1]' : '[::]'
-  return `[${Buffer.from(bytes).toString('hex').replace(/(.{4})(?=.)/g, '$1:')}]`
+  return `[${Buffer.from(bytes)
+    .toString('hex')
+    .replace(/(.{4})(?=.)/g, '$1:')}]`
 }
 
 function readProc(file: string): string | undefined {

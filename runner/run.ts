@@ -1,14 +1,16 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { cancelled, Failure, stopIfCancelled } from '../core/errors.ts'
 import { spawnGroup, waitForEnd } from '../core/exec.ts'
+import { paths } from '../core/names.ts'
 import type { Exit, InstanceSpec } from '../core/types.ts'
 import { makeBundle } from './bundle.ts'
 import { makeExit } from './exits.ts'
 import type { Host } from './host.ts'
 import { lineSplitter } from './lines.ts'
-import { pidIn, rootArguments } from './runtime.ts'
+import { pidIn } from './processes.ts'
+import { rootArguments } from './runtime.ts'
 import { removeInstance } from './stop.ts'
 
 /** Where output goes: a stream, which may push back, or a function called with each line. */
@@ -17,11 +19,9 @@ export type Sink = Writable | ((line: string) => void)
 export type AttachedIo = {
   /** Nothing at all unless given. */
   stdin?: Readable | 'ignore'
-  stdout: Sink
-  stderr: Sink
   signal: AbortSignal
   timeoutMs: number
-}
+} & ({ stdout: Sink; stderr: Sink } | { onLine: (line: string) => void })
 
 /**
  * Runs a container in the foreground to its end and removes it: for builds and one-off commands.
@@ -47,6 +47,11 @@ export async function runAttached(
   }
 }
 
+/** Removes what `keepScratch` left. */
+export async function removeScratch(host: Host, id: string): Promise<void> {
+  await rm(paths(host.config).scratch(id), { recursive: true, force: true })
+}
+
 async function attach(
   host: Host,
   spec: InstanceSpec,
@@ -64,8 +69,13 @@ async function attach(
   })
   const ended = waitForEnd(child, { signal, timeoutMs: io.timeoutMs + 60_000 })
   try {
-    using _input = feed(io.stdin, child.stdin)
-    const outputs = [drain(child.stdout, io.stdout, signal), drain(child.stderr, io.stderr, signal)]
+    using input = new DisposableStack()
+    input.use(feed(io.stdin, child.stdin))
+    const sinks = 'onLine' in io ? { stdout: io.onLine, stderr: io.onLine } : io
+    const outputs = [
+      drain(child.stdout, sinks.stdout, signal),
+      drain(child.stderr, sinks.stderr, signal),
+    ]
     const [code] = await Promise.all([ended, ...outputs])
     if (signal.aborted) throw cancelled(signal)
     if (pidIn(join(bundle, 'pid')) === undefined) throw await creationFailure(spec, bundle)

@@ -1,4 +1,4 @@
-import { constants, existsSync, readFileSync } from 'node:fs'
+import { constants, existsSync } from 'node:fs'
 import { type FileHandle, open, rm, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -10,7 +10,7 @@ import { exec, spawnGroup, waitForEnd } from '../core/exec.ts'
 import { paths } from '../core/names.ts'
 import type { InstanceSpec } from '../core/types.ts'
 import type { Host } from './host.ts'
-import { logFile } from './log-files.ts'
+import { logFile, logPiecesPerApp } from './log-files.ts'
 import { isAlive, startTime } from './processes.ts'
 
 /** runc and conmon: the only place that knows their arguments and their files. */
@@ -18,7 +18,7 @@ import { isAlive, startTime } from './processes.ts'
 const createTimeoutMs = 30_000
 const startTimeoutMs = 10_000
 /** One process may fill this much before its log begins anew; the ring keeps the older pieces. */
-const logPieceBytes = Math.floor(limits.logBytesPerApp / 16)
+const logPieceBytes = Math.floor(limits.logBytesPerApp / logPiecesPerApp)
 
 /**
  * Has a monitor of its own create the container, up to but not into its program. The monitor
@@ -77,19 +77,15 @@ export async function deleteContainer(host: Host, id: string): Promise<void> {
   const state = join(paths(host.config).runcRoot, id)
   if (!existsSync(join(state, 'state.json'))) return rm(state, { recursive: true, force: true })
   // 1: half made, so that runc does not know what to do with it; its group is removed by us.
-  await exec(host.programs.runc, [...rootArguments(host), 'delete', '--force', id], { accept: [0, 1] })
+  await exec(host.programs.runc, [...rootArguments(host), 'delete', '--force', id], {
+    accept: [0, 1],
+  })
   await rm(state, { recursive: true, force: true })
 }
 
 /** What comes before every verb of runc. */
 export function rootArguments(host: Host): string[] {
   return ['--root', paths(host.config).runcRoot]
-}
-
-/** The pid in a file that the monitor or runc wrote, undefined before that. */
-export function pidIn(file: string): number | undefined {
-  const pid = Number(existsSync(file) ? readFileSync(file, 'utf8') : 'none')
-  return pid > 0 ? pid : undefined
 }
 
 function monitorArguments(host: Host, spec: InstanceSpec): string[] {

@@ -101,7 +101,12 @@ function resourcesOf(spec: InstanceSpec, context: SpecContext) {
 }
 
 function hookOf({ hook }: SpecContext) {
-  return { path: hook.path, args: [hook.path, ...hook.args], env: [`PATH=${searchPath}`], timeout: 10 }
+  return {
+    path: hook.path,
+    args: [hook.path, ...hook.args],
+    env: [`PATH=${searchPath}`],
+    timeout: 10,
+  }
 }
 
 function kernelMounts() {
@@ -109,7 +114,13 @@ function kernelMounts() {
   return [
     mount('/proc', 'proc', 'proc', safe),
     mount('/dev', 'tmpfs', 'tmpfs', ['nosuid', 'strictatime', 'mode=755', 'size=65536k']),
-    mount('/dev/pts', 'devpts', 'devpts', ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620']),
+    mount('/dev/pts', 'devpts', 'devpts', [
+      'nosuid',
+      'noexec',
+      'newinstance',
+      'ptmxmode=0666',
+      'mode=0620',
+    ]),
     mount('/dev/shm', 'tmpfs', 'shm', [...safe, 'mode=1777', `size=${sharedMemory}`]),
     mount('/dev/mqueue', 'mqueue', 'mqueue', safe),
     mount('/sys', 'sysfs', 'sysfs', [...safe, 'ro']),

@@ -7,11 +7,13 @@ import { exec } from '../core/exec.ts'
 import { kernelNames, paths } from '../core/names.ts'
 import { readRecord } from './bundle.ts'
 import { killCgroup, removeCgroup } from './cgroup.ts'
-import { forgetExit, readExit, waitForExit } from './exits.ts'
+import { forgetExit, isMonitored, waitForExit } from './exits.ts'
 import type { Host } from './host.ts'
 import { unmount } from './kernel.ts'
-import { isAlive, processesWithArgument } from './processes.ts'
+import { isAlive, leadsProgram, processesWith } from './processes.ts'
 import { deleteContainer } from './runtime.ts'
+
+const signalsTimeoutMs = 500
 
 /** SIGTERM, up to `graceMs` to leave in peace, SIGKILL; then nothing of the container is left. */
 export async function stopInstance(
@@ -21,7 +23,7 @@ export async function stopInstance(
 ): Promise<void> {
   const record = await readRecord(host, id)
   if (record && isAlive(record.pid, record.startTime)) {
-    process.kill(record.pid, 'SIGTERM')
+    await terminate(record.pid)
     await waitForExit(host, id, { timeoutMs: options.graceMs })
   }
   await removeInstance(host, id)
@@ -39,34 +41,34 @@ export async function removeInstance(
 ): Promise<void> {
   const names = kernelNames(host.config)
   const bundle = paths(host.config).bundle(id)
-  if ((await readRecord(host, id)) === undefined) killMakers(bundle, id)
+  if ((await readRecord(host, id)) === undefined) killMakers(id)
   await killCgroup(names.cgroup(id))
   await waitForMonitor(host, id)
   await deleteContainer(host, id)
   await removeCgroup(names.cgroup(id))
   await unmountRoot(join(bundle, 'rootfs'))
   await removeVeth(names.veth(id))
-  if (!options.keepScratch) await removeScratch(host, id)
+  const scratch = paths(host.config).scratch(id)
+  if (!options.keepScratch) await rm(scratch, { recursive: true, force: true })
   await forgetExit(host, id)
   await rm(bundle, { recursive: true, force: true })
 }
 
-/** Removes a container's writable directories. */
-export async function removeScratch(host: Host, id: string): Promise<void> {
-  await rm(paths(host.config).scratch(id), { recursive: true, force: true })
+/** The program of one that has only just begun would never see the signal. */
+async function terminate(pid: number): Promise<void> {
+  const deadline = performance.now() + signalsTimeoutMs
+  while (!leadsProgram(pid) && performance.now() < deadline) await delay(1)
+  kill(pid, 'SIGTERM')
 }
 
 /** A monitor or runtime that is still at work would go on to make what we are about to remove. */
-function killMakers(bundle: string, id: string): void {
-  const makers = new Set([...processesWithArgument(bundle), ...processesWithArgument(id)])
-  for (const pid of makers) kill(pid)
+function killMakers(id: string): void {
+  for (const pid of processesWith(['conmon', 'runc'], id)) kill(pid, 'SIGKILL')
 }
 
 /** The monitor notices the end by itself; it still has last words to log. */
 async function waitForMonitor(host: Host, id: string): Promise<void> {
-  const record = await readRecord(host, id)
-  if (!record) return
-  if ((await readExit(host, id)) === undefined) await waitForExit(host, id, { timeoutMs: 5000 })
+  if (isMonitored(host, id)) await waitForExit(host, id, { timeoutMs: 5000 })
 }
 
 async function unmountRoot(target: string): Promise<void> {
@@ -89,9 +91,9 @@ async function removeVeth(name: string): Promise<void> {
   await exec('ip', ['link', 'delete', name], { accept: [0, 1] })
 }
 
-function kill(pid: number): void {
+function kill(pid: number, signal: NodeJS.Signals): void {
   try {
-    process.kill(pid, 'SIGKILL')
+    process.kill(pid, signal)
   } catch (error) {
     if (errno(error) !== 'ESRCH') throw error
   }

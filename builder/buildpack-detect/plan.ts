@@ -38,8 +38,10 @@ export type Step = {
   title: string
   argv: string[]
   env: Record<string, string>
-  /** Keys of the app's config that the step may see; never part of a layer unless it writes them. */
+  /** Keys of the app's config that the step sees though its output must not show them: tokens. */
   configKeys: string[]
+  /** Beginnings of config keys whose values the step may write into its output. */
+  configPrefixes: string[]
   inputs: StepInputs
   /** Names of earlier steps whose layers lie beneath. */
   on: Step['name'][]

@@ -6,7 +6,7 @@ import type { Daemon } from '../daemon.ts'
 import { appUrls } from '../hosts.ts'
 import { confirmByName } from './ask.ts'
 import type { Command } from './command.ts'
-import { columns } from './help.ts'
+import { columns } from './output.ts'
 import { usageFailure } from './parse.ts'
 
 export const appCommands: Command[] = [

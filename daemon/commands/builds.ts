@@ -1,7 +1,7 @@
 import { Failure } from '../../core/errors.ts'
 import { planCommit } from '../build.ts'
 import type { Command } from './command.ts'
-import { columns } from './help.ts'
+import { columns } from './output.ts'
 
 export const buildCommands: Command[] = [
   {

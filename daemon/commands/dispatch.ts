@@ -1,4 +1,3 @@
-import type { Writable } from 'node:stream'
 import { Failure, failureLines, statusOf } from '../../core/errors.ts'
 import { logError } from '../../core/log.ts'
 import { parseAppName, printable } from '../../core/names.ts'
@@ -6,6 +5,7 @@ import type { App, Say } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
 import type { Call, Session } from './command.ts'
 import { helpFor } from './help.ts'
+import { print } from './output.ts'
 import { didYouMean, type Parsed, parseCommand, usageFailure } from './parse.ts'
 import { table } from './table.ts'
 
@@ -29,15 +29,6 @@ export async function dispatch(session: Session, daemon: Daemon): Promise<number
     await print(session.stderr, failureLines(error))
     return statusOf(error)
   }
-}
-
-/** Writes lines and waits while the other side is slow; a client that is gone is no error. */
-export async function print(stream: Writable, lines: string[]): Promise<void> {
-  if (lines.length === 0 || stream.destroyed || !stream.writable) return
-  if (stream.write(lines.map((line) => `${line}\n`).join(''))) return
-  const { promise, resolve } = Promise.withResolvers<void>()
-  stream.once('drain', resolve).once('close', resolve)
-  await promise
 }
 
 /** Finds an app by its name or says which one may have been meant (exit 20). */

@@ -1,6 +1,7 @@
 import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
 import type { Answer, Command } from './command.ts'
+import { columns } from './output.ts'
 
 /** All help is made from the command table; nothing is written twice. */
 
@@ -45,18 +46,4 @@ function overview(commands: Command[]): Answer {
     ],
     json: commands.map(({ name, usage, summary }) => ({ name, usage, summary })),
   }
-}
-
-/** Rows as aligned columns, indented by two; wide first columns do not push the others away. */
-export function columns(rows: string[][], widest = 48): string[] {
-  const widths: number[] = []
-  for (const row of rows) {
-    for (const [index, cell] of row.entries()) {
-      const width = Math.min(cell.length, widest)
-      widths[index] = Math.max(widths[index] ?? 0, width)
-    }
-  }
-  return rows.map((row) =>
-    `  ${row.map((cell, index) => cell.padEnd(widths[index] ?? 0)).join('  ')}`.trimEnd(),
-  )
 }

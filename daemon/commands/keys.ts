@@ -2,7 +2,7 @@ import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
 import { parsePublicKey } from '../../receiver/keys.ts'
 import type { Command, Session } from './command.ts'
-import { columns } from './help.ts'
+import { columns } from './output.ts'
 import { usageFailure } from './parse.ts'
 
 const keyBytesMost = 16 * 1024

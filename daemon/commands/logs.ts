@@ -2,7 +2,7 @@ import { Failure } from '../../core/errors.ts'
 import { paths, printable } from '../../core/names.ts'
 import { followLogs, type LogLine, tailLogs } from '../../runner/logs.ts'
 import type { Call, Command } from './command.ts'
-import { print } from './dispatch.ts'
+import { print } from './output.ts'
 import { usageFailure } from './parse.ts'
 
 const linesMost = 10_000

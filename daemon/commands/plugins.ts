@@ -2,7 +2,7 @@ import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
 import type { Daemon } from '../daemon.ts'
 import type { Call, Command } from './command.ts'
-import { columns } from './help.ts'
+import { columns } from './output.ts'
 import { usageFailure } from './parse.ts'
 
 export const pluginCommands: Command[] = [

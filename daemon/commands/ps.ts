@@ -11,7 +11,7 @@ import {
 } from '../changes.ts'
 import { wantedProcesses } from '../processes.ts'
 import type { Call, Command } from './command.ts'
-import { columns } from './help.ts'
+import { columns } from './output.ts'
 import { usageFailure } from './parse.ts'
 
 const instancesMost = 64

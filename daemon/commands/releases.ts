@@ -4,7 +4,7 @@ import type { App, Release } from '../../core/types.ts'
 import { applyChange, rollbackChange } from '../changes.ts'
 import type { Daemon } from '../daemon.ts'
 import type { Command } from './command.ts'
-import { columns } from './help.ts'
+import { columns } from './output.ts'
 
 export const releaseCommands: Command[] = [
   {

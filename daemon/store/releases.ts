@@ -1,7 +1,7 @@
 import { limits } from '../../core/config.ts'
 import type { App, Release } from '../../core/types.ts'
 import { type Database, now } from './database.ts'
-import { must, number, optional, text, toRelease } from './rows.ts'
+import { must, number, optional, toRelease } from './rows.ts'
 import type { Draft, ReleaseRow } from './store.ts'
 
 const columns = 'releases.*, apps.name as app from releases join apps on apps.id = app_id'
@@ -70,25 +70,6 @@ export function releaseStore({ all, get, run, transaction }: Database) {
           `delete from releases where status = 'failed' and id not in (select id from releases
             where status = 'failed' order by id desc limit ?)`,
           limits.failedReleasesKept,
-        )
-      }),
-
-    /** Content keys of every layer that some release can still be started from. */
-    layerKeys: (): Set<string> =>
-      new Set(
-        all(`select distinct json_extract(layer.value, '$.key') as key
-          from releases, json_each(releases.image, '$.layers') as layer
-          where status <> 'failed'`).map(({ key }) => text(key)),
-      ),
-
-    /** At boot: whatever a previous daemon was in the middle of has failed. */
-    failUnfinished: (): void =>
-      transaction(() => {
-        run(`update releases set status = 'failed' where status = 'starting'`)
-        run(
-          `update builds set status = 'failed', finished_at = ?,
-            error = 'paas was restarted meanwhile' where status in ('waiting', 'running')`,
-          now(),
         )
       }),
   }

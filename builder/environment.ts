@@ -1,0 +1,38 @@
+import { exec } from '../core/exec.ts'
+import type { Plan } from './buildpack-detect/plan.ts'
+import { runtimes } from './runtime.ts'
+import { cacheTarget } from './step.ts'
+import type { Choice } from './versions.ts'
+
+/** Environment of every step of a plan; asks npm on the host which registry it uses. */
+export async function environment(plan: Plan, choice: Choice): Promise<Record<string, string>> {
+  const bundle = '/etc/ssl/certs/ca-certificates.crt'
+  return {
+    CI: 'true',
+    HOME: '/tmp',
+    LANG: 'C.UTF-8',
+    PATH: plan.env.PATH ?? '/usr/local/bin:/usr/bin:/bin',
+    NODE_EXTRA_CA_CERTS: bundle,
+    SSL_CERT_FILE: bundle,
+    npm_config_audit: 'false',
+    npm_config_cache: `${cacheTarget}/npm`,
+    npm_config_fund: 'false',
+    npm_config_logs_max: '0',
+    npm_config_registry: await hostRegistry(),
+    npm_config_update_notifier: 'false',
+    ...runtimes[plan.tool.tool].buildEnv(choice.version),
+  }
+}
+
+let registry: Promise<string> | undefined
+
+/** The registry that npm is set to use on this host; asked once. */
+async function hostRegistry(): Promise<string> {
+  registry ??= exec('npm', ['config', 'get', 'registry']).then(({ stdout }) => stdout.trim())
+  try {
+    return await registry
+  } catch (error) {
+    registry = undefined
+    throw error
+  }
+}

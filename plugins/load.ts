@@ -1,0 +1,106 @@
+import { accessSync, constants, readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { parse } from 'smol-toml'
+import { errno } from '../core/errors.ts'
+import { isTriggerName, type TriggerName } from './names.ts'
+
+/** A plugin as it lies on disk. `problem` is why it cannot run, whatever its switch says. */
+export type Plugin = {
+  name: string
+  version: string
+  description: string
+  dir: string
+  state: 'enabled' | 'disabled' | 'unusable'
+  problem: string | null
+  triggers: TriggerName[]
+}
+
+/** Plugins that come with paas, beside this file. */
+export const bundledPlugins = import.meta.dirname
+
+const apiSpoken = 1
+
+/**
+ * Reads every folder with a `plugin.toml` below `dirs`, in order of name; one of the same name in a
+ * later directory replaces the earlier. `switches` are the user's choices; without one, a plugin
+ * is on unless its `enabled` says false. A bad one is listed with its problem, never run.
+ */
+export function loadPlugins(dirs: string[], switches: ReadonlyMap<string, boolean>): Plugin[] {
+  const found = new Map<string, Plugin>()
+  for (const dir of dirs) {
+    for (const name of folders(dir)) {
+      const plugin = loadPlugin(join(dir, name), name, switches)
+      if (plugin) found.set(name, plugin)
+    }
+  }
+  return [...found.values()].sort((a, b) => a.name.localeCompare(b.name))
+}
+
+function loadPlugin(
+  dir: string,
+  name: string,
+  switches: ReadonlyMap<string, boolean>,
+): Plugin | undefined {
+  const plugin: Plugin = {
+    name,
+    version: '-',
+    description: '',
+    dir,
+    state: 'unusable',
+    problem: null,
+    triggers: scripts(dir),
+  }
+  try {
+    const facts = parse(readFileSync(join(dir, 'plugin.toml'), 'utf8'))
+    const { version, description, api, enabled } = facts
+    const on = switches.get(name) ?? enabled !== false
+    const problem = problemOf(name, facts.name, api)
+    return {
+      ...plugin,
+      version: typeof version === 'string' ? version : '-',
+      description: typeof description === 'string' ? description : '',
+      problem,
+      state: problem ? 'unusable' : on ? 'enabled' : 'disabled',
+    }
+  } catch (error) {
+    if (errno(error) === 'ENOENT') return undefined
+    const why = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error)
+    return { ...plugin, problem: `plugin.toml cannot be read: ${why}` }
+  }
+}
+
+function problemOf(folder: string, name: unknown, api: unknown): string | null {
+  if (!/^[a-z][a-z0-9-]{0,39}$/.test(folder)) return `"${folder}" is not a plugin name`
+  if (name !== folder) return `plugin.toml calls it "${String(name)}", its folder "${folder}"`
+  if (api !== apiSpoken)
+    return `it is written for api ${String(api)}; this paas speaks ${apiSpoken}`
+  return null
+}
+
+function scripts(dir: string): TriggerName[] {
+  return readdirSync(dir)
+    .filter(isTriggerName)
+    .filter((name) => isExecutable(join(dir, name)))
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return statSync(path).isFile()
+  } catch {
+    return false
+  }
+}
+
+function folders(dir: string): string[] {
+  try {
+    const entries = readdirSync(dir, { withFileTypes: true })
+    return entries
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => name)
+      .sort()
+  } catch (error) {
+    if (errno(error) === 'ENOENT') return []
+    throw error
+  }
+}

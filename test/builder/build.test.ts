@@ -1,0 +1,390 @@
+import { existsSync, lstatSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { planOnly } from '../../builder/build.ts'
+import { removeLayers } from '../../builder/layers.ts'
+import { ensureStack } from '../../builder/stack.ts'
+import { appUser } from '../../core/config.ts'
+import { paths } from '../../core/names.ts'
+import type { Image } from '../../core/types.ts'
+import { exec } from '../../core/exec.ts'
+import { runWeb, sandboxOf } from './sandbox.ts'
+import { apps, makeRepo, type Repo, sample, temporaryConfig, tryBuild } from './support.ts'
+
+const temporary = temporaryConfig()
+const { config } = temporary
+const signal = new AbortController().signal
+const build = async (repo: Repo, app: string, files?: Record<string, string | undefined>) => {
+  return await tryBuild(config, { ...(await repo.commit(files)), app, config: {} })
+}
+
+beforeAll(async () => {
+  await ensureStack(config, () => {}, signal)
+}, 300_000)
+
+afterAll(async () => {
+  await temporary[Symbol.asyncDispose]()
+})
+
+test('The sample becomes stack, runtime and source, owned by the app user, without .git', async () => {
+  const repo = await makeRepo(config, 'sample', sample)
+  const { image, error } = await build(repo, 'sample')
+  expect(error).toBeUndefined()
+  expect(image?.layers.map((layer) => layer.kind)).toEqual(['stack', 'runtime', 'app'])
+  const app = join(pathOf(image, 'app'), 'app')
+  expect(readdirSync(app).sort()).toEqual(['package-lock.json', 'package.json', 'server.js'])
+  expect(statSync(join(app, 'server.js'))).toMatchObject({ uid: appUser, gid: appUser })
+  expect(statSync(app)).toMatchObject({ uid: appUser })
+  expect(await answerOf(image)).toContain('Hello from paas')
+}, 120_000)
+
+test('A lockfile is installed once and re-used, even by another app', async () => {
+  const repo = await makeRepo(config, 'lock', join(apps, 'node-lockfile'))
+  const first = await build(repo, 'lock')
+  expect(first.lines).toContain('-----> npm ci --omit=dev')
+  expect(first.image?.layers.map((layer) => layer.kind)).toEqual([
+    'stack',
+    'runtime',
+    'dependencies',
+    'app',
+  ])
+  expect(await answerOf(first.image)).toBe('one day is 86400000 ms\n')
+  const packages = join(pathOf(first.image, 'dependencies'), 'app/node_modules')
+  expect(readdirSync(packages).sort()).toEqual(['.package-lock.json', 'ms'])
+
+  const second = await build(repo, 'lock', { 'notes.txt': 'changed' })
+  expect(second.lines).toContain('       dependencies: re-used (package-lock.json unchanged)')
+  const other = await makeRepo(config, 'lock-two', join(apps, 'node-lockfile'))
+  const third = await build(other, 'lock-two', { 'other.txt': 'another app' })
+  expect(third.lines).toContain('       dependencies: re-used (package-lock.json unchanged)')
+  expect(pathOf(third.image, 'dependencies')).toBe(pathOf(first.image, 'dependencies'))
+}, 120_000)
+
+test('Editing a script or the version in package.json installs nothing anew', async () => {
+  const repo = await makeRepo(config, 'edit', join(apps, 'node-lockfile'))
+  await build(repo, 'edit')
+  const text = readFileSync(join(repo.dir, 'package.json'), 'utf8')
+  const edited = text.replace('1.0.0', '1.0.1').replace('node server.js', 'node ./server.js')
+  const { lines } = await build(repo, 'edit', { 'package.json': edited })
+  expect(lines).toContain('       dependencies: re-used (package-lock.json unchanged)')
+  expect(lines).toContain('       web: node ./server.js (scripts.start in package.json)')
+}, 120_000)
+
+test('Without a lockfile it installs with a warning, for this app alone', async () => {
+  const repo = await makeRepo(config, 'loose', join(apps, 'node-no-lockfile'))
+  const { image, lines } = await build(repo, 'loose')
+  expect(lines).toContain(
+    ' !     No package-lock.json: versions of dependencies are chosen anew when they change',
+  )
+  expect(lines).toContain('       web: node server.js (server.js)')
+  expect(await answerOf(image)).toBe('one day is 86400000 ms\n')
+  const other = await makeRepo(config, 'loose-two', join(apps, 'node-no-lockfile'))
+  const second = await build(other, 'loose-two')
+  expect(pathOf(second.image, 'dependencies')).not.toBe(pathOf(image, 'dependencies'))
+}, 120_000)
+
+test('The exact Node of .nvmrc runs the app', async () => {
+  const repo = await makeRepo(config, 'pinned', join(apps, 'node-22-nvmrc'))
+  const { image, lines } = await build(repo, 'pinned')
+  expect(lines).toContain('       Node 22.11.0 (.nvmrc "v22.11.0")')
+  expect(lines).toContain('       worker: node worker.js (Procfile)')
+  expect(await answerOf(image)).toBe('v22.11.0')
+}, 120_000)
+
+test('A build script has its tools and public config; the image has neither tools nor more', async () => {
+  const repo = await makeRepo(config, 'script', join(apps, 'node-build-script'))
+  const request = { ...(await repo.commit()), app: 'script' }
+  const titled = { VITE_TITLE: 'Shop', SECRET: 'hidden' }
+  const { image, lines } = await tryBuild(config, { ...request, config: titled })
+  expect(lines).toContain('       built')
+  expect(await answerOf(image)).toBe('Shop 7 1000')
+  const packages = join(pathOf(image, 'dependencies'), 'app/node_modules')
+  expect(existsSync(join(packages, 'semver'))).toBe(false)
+  const again = await tryBuild(config, { ...request, config: titled })
+  expect(again.lines).toContain('       build: re-used (the source unchanged)')
+  const other = await tryBuild(config, { ...request, config: { VITE_TITLE: 'New', SECRET: 'x' } })
+  expect(await answerOf(other.image)).toBe('New 7 1000')
+  const fresh = await tryBuild(config, { ...request, config: titled, noCache: true })
+  expect(fresh.lines).toContain('-----> npm run build')
+}, 120_000)
+
+test('A failing build script says which command, its status and what to try', async () => {
+  const repo = await makeRepo(config, 'failing', join(apps, 'node-failing-build'))
+  const { lines } = await build(repo, 'failing')
+  expect(lines).toContain('       about to fail')
+  expect(lines.slice(-2)).toEqual([
+    ' !     "npm run build" exited with 3; its output is above',
+    ' !     Try it at home with: npm run build',
+  ])
+  expect(readdirSync(paths(config).making)).toEqual([])
+}, 120_000)
+
+test('A build that runs out of memory names the limit', async () => {
+  const small = { ...config, buildMemoryBytes: 200 * 1024 * 1024 }
+  const repo = await makeRepo(config, 'hungry')
+  const eat = 'const kept = []; for (;;) kept.push(Buffer.alloc(8_000_000, 1))'
+  const packageJson = { scripts: { build: 'node eat.js', start: 'node a.js' } }
+  const files = { 'package.json': JSON.stringify(packageJson), 'eat.js': eat }
+  const request = { ...(await repo.commit(files)), app: 'hungry', config: {} }
+  const { lines } = await tryBuild(small, request)
+  expect(lines.slice(-2)).toEqual([
+    ' !     "npm run build" was killed: it used all of its 200 MiB of memory',
+    ' !     Let the build use less, or raise PAAS_BUILD_MEMORY (MiB) on the server',
+  ])
+}, 120_000)
+
+test('No version satisfies: the range, the file and what there is', async () => {
+  const repo = await makeRepo(config, 'future')
+  const packageJson = '{"engines": {"node": ">=99"}, "scripts": {"start": "node a.js"}}'
+  const { lines } = await build(repo, 'future', { 'package.json': packageJson })
+  expect(lines[1]).toBe(' !     No Node version satisfies engines.node ">=99" in package.json')
+  expect(lines[2]).toMatch(/^ !     Available: 10\.\S+, .*24\.\S+/)
+})
+
+const refused: [what: string, files: Record<string, string>, message: string][] = [
+  ['a commit without files', {}, 'The commit has no files'],
+  [
+    'a Git LFS pointer',
+    {
+      'package.json': '{"scripts": {"start": "a"}}',
+      'big.bin': `version https://git-lfs.github.com/spec/v1\noid sha256:${'0'.repeat(64)}\nsize 12345\n`,
+    },
+    'big.bin is a Git LFS pointer: its content is not in this push',
+  ],
+  [
+    'a wrong line in the Procfile',
+    { 'package.json': '{}', Procfile: 'web: a\noops\n' },
+    'Procfile line 2: "oops" has no ":"',
+  ],
+]
+
+test.each(refused)('A push with %s is refused in one sentence', async (what, files, message) => {
+  const repo = await makeRepo(config, `refused-${what.replaceAll(' ', '-')}`)
+  const { lines } = await build(repo, 'refused', files)
+  expect(lines.find((line) => line.startsWith(' !     '))).toBe(` !     ${message}`)
+  expect(readdirSync(paths(config).making)).toEqual([])
+})
+
+test('A submodule is named and refused', async () => {
+  const inner = await makeRepo(config, 'inner', sample)
+  await inner.commit()
+  const repo = await makeRepo(config, 'outer', sample)
+  await repo.git(
+    '-c',
+    'protocol.file.allow=always',
+    'submodule',
+    'add',
+    '--quiet',
+    inner.dir,
+    'lib',
+  )
+  const { lines } = await build(repo, 'outer')
+  expect(lines[0]).toBe(' !     lib is a git submodule, and its files are not in this push')
+})
+
+test('An app is what was committed, whatever its attributes tell an archive', async () => {
+  const repo = await makeRepo(config, 'attributes', sample)
+  const { image } = await build(repo, 'attributes', {
+    '.gitattributes': 'kept.txt export-ignore\nsame.txt export-subst\n',
+    'kept.txt': 'kept',
+    'same.txt': '$Format:%H$',
+  })
+  const app = join(pathOf(image, 'app'), 'app')
+  expect(readFileSync(join(app, 'kept.txt'), 'utf8')).toBe('kept')
+  expect(readFileSync(join(app, 'same.txt'), 'utf8')).toBe('$Format:%H$')
+})
+
+test('A link to a host file stays a link in the image and is not read', async () => {
+  const repo = await makeRepo(config, 'link', sample)
+  await exec('ln', ['-s', '/etc/passwd', join(repo.dir, 'Procfile')])
+  const { lines } = await build(repo, 'link')
+  expect(lines[0]).toBe(' !     Procfile is a symbolic link that leads out of the repository')
+  await exec('rm', [join(repo.dir, 'Procfile')])
+  await exec('ln', ['-s', '/etc/passwd', join(repo.dir, 'other')])
+  const { image } = await build(repo, 'link')
+  expect(lstatSync(join(pathOf(image, 'app'), 'app', 'other')).isSymbolicLink()).toBe(true)
+})
+
+test('A static site is served: pages, clean addresses, its own 404; hidden files are not', async () => {
+  const repo = await makeRepo(config, 'site', join(apps, 'static-root'))
+  const { image, lines } = await build(repo, 'site')
+  expect(lines).toContain('-----> Static site detected (index.html)')
+  await serving(image, async (get) => {
+    expect(await get('/')).toEqual([200, expect.stringContaining('static root')])
+    expect(await get('/about')).toEqual([200, expect.stringContaining('about page')])
+    expect(await get('/nothing')).toEqual([404, expect.stringContaining('no such page here')])
+    for (const hidden of ['/.env', '/%2eenv', '/sub/.git/config', '/./.env']) {
+      expect((await get(hidden))[0]).toBe(404)
+    }
+    expect((await get('/..%2f..%2fetc/passwd'))[0]).not.toBe(200)
+  })
+}, 120_000)
+
+test('A single-page site answers every address with its page', async () => {
+  const repo = await makeRepo(config, 'spa', join(apps, 'static-spa'))
+  const { image } = await build(repo, 'spa')
+  await serving(image, async (get) => {
+    expect(await get('/some/view')).toEqual([200, expect.stringContaining('single page')])
+  })
+}, 120_000)
+
+test('A cancelled build ends within two seconds and leaves nothing half made', async () => {
+  const repo = await makeRepo(config, 'cancel')
+  const packageJson = { scripts: { build: 'sleep 613', start: 'node a.js' } }
+  const request = { ...(await repo.commit({ 'package.json': JSON.stringify(packageJson) })) }
+  const controller = new AbortController()
+  const building = tryBuild(config, { ...request, app: 'cancel', config: {} }, controller.signal)
+  await until(async () => (await sleeping()) > 0)
+  const cancelledAt = performance.now()
+  controller.abort()
+  expect((await building).lines.at(-1)).toBe(' !     Cancelled')
+  expect(performance.now() - cancelledAt).toBeLessThan(2000)
+  expect(await sleeping()).toBe(0)
+  expect(readdirSync(paths(config).making)).toEqual([])
+  expect(readdirSync(join(paths(config).store, 'scratch'))).toEqual([])
+}, 120_000)
+
+test('Two builds at once make a layer once, and both have it', async () => {
+  const packageJson = { dependencies: { ms: '2.1.2' }, scripts: { start: 'node a.js' } }
+  const lock = {
+    lockfileVersion: 3,
+    packages: {
+      '': { dependencies: packageJson.dependencies },
+      'node_modules/ms': {
+        version: '2.1.2',
+        integrity:
+          'sha512-sGkPx+VjMtmA6MX27oA4FBFELFCZZ4S4XqeGOXCv68tT+jb3vk/RyaKWP0PTKyWtmLSM0b+adUTEvbs1PEaH2w==',
+      },
+    },
+  }
+  const files = {
+    'package.json': JSON.stringify(packageJson),
+    'package-lock.json': JSON.stringify(lock, null, 2),
+  }
+  const one = await makeRepo(config, 'one')
+  const two = await makeRepo(config, 'two')
+  const built = await Promise.all([build(one, 'one', files), build(two, 'two', files)])
+  expect(built.map(({ error }) => error)).toEqual([undefined, undefined])
+  const made = built.flatMap(({ lines }) =>
+    lines.filter((line) => line === '-----> npm ci --omit=dev'),
+  )
+  expect(made).toHaveLength(1)
+}, 120_000)
+
+test('The plan names every layer and whether it is there, and builds nothing', async () => {
+  const repo = await makeRepo(config, 'planned', join(apps, 'node-lockfile'))
+  const text = readFileSync(join(repo.dir, 'package.json'), 'utf8').replace('2.1.3', '2.1.1')
+  const request = { ...(await repo.commit({ 'package.json': text })), app: 'planned', config: {} }
+  const plan = await planOnly(request, { config, sandbox: sandboxOf(config) }, () => {}, signal)
+  expect(plan).toMatchObject({
+    language: 'Node',
+    because: 'package.json',
+    versions: [{ tool: 'node', from: 'engines.node ">=24" in package.json' }],
+    steps: [
+      {
+        name: 'dependencies',
+        run: 'npm ci --omit=dev',
+        inputs: ['package.json', 'package-lock.json'],
+        present: false,
+      },
+    ],
+    processes: { web: 'node server.js' },
+    processesFrom: 'scripts.start in package.json',
+  })
+  expect(plan.layers.map((layer) => layer.kind)).toEqual([
+    'stack',
+    'runtime',
+    'dependencies',
+    'app',
+  ])
+  expect(readdirSync(paths(config).making)).toEqual([])
+})
+
+test('Whoever changes the extracted source changes this build alone', async () => {
+  const repo = await makeRepo(config, 'extracted', sample)
+  const request = { ...(await repo.commit()), app: 'extracted', config: {} }
+  const changed = await tryBuild(config, { ...request, extracted: addProcfile })
+  const plain = await tryBuild(config, request)
+  expect(changed.image?.processes).toEqual({ web: 'node server.js --changed' })
+  expect(plain.image?.processes).toEqual({ web: 'node server.js' })
+})
+
+test('Removing layers keeps those asked for and what they were made from', async () => {
+  await using other = temporaryConfig('10.92.16.0/20')
+  const repo = await makeRepo(other.config, 'kept', join(apps, 'node-build-script'))
+  const request = { ...(await repo.commit()), app: 'kept', config: {} }
+  const { image } = await tryBuild(other.config, request)
+  const keep = new Set(image?.layers.map((layer) => layer.key))
+  const { layers } = paths(other.config)
+  expect(await removeLayers(other.config, keep)).toEqual([])
+  expect(readdirSync(layers).some((name) => name.startsWith('manifest-'))).toBe(true)
+  // Another process, as after a restart: no build of its own holds on to anything.
+  const script = `
+    import { removeLayers } from '${join(import.meta.dirname, '../../builder/layers.ts')}'
+    const removed = await removeLayers(JSON.parse(process.argv[1]), new Set(process.argv.slice(2)))
+    console.log(JSON.stringify(removed))`
+  const remove = async (keys: string[]) => {
+    const args = ['--input-type=module', '--eval', script, JSON.stringify(other.config), ...keys]
+    const removed: unknown = JSON.parse((await exec(process.execPath, args)).stdout)
+    return removed
+  }
+  expect(await remove([...keep])).toEqual([expect.stringMatching(/^manifest-/)])
+  const again = await tryBuild(other.config, request)
+  expect(again.lines).toContain('       build dependencies: re-used (package-lock.json unchanged)')
+  await remove([])
+  expect(readdirSync(layers)).toEqual([])
+}, 120_000)
+
+async function addProcfile(dir: string): Promise<void> {
+  writeFileSync(join(dir, 'Procfile'), 'web: node server.js --changed')
+}
+
+function pathOf(image: Image | undefined, kind: Image['layers'][number]['kind']): string {
+  const layer = image?.layers.find((candidate) => candidate.kind === kind)
+  if (!layer) throw new Error(`no ${kind} layer`)
+  return paths(config).layer(layer)
+}
+
+async function answerOf(image: Image | undefined): Promise<string> {
+  let answer = ''
+  await serving(image, async (get) => {
+    const [, text] = await get('/')
+    answer = text
+  })
+  return answer
+}
+
+/** Runs an image's web process as the daemon would, for as long as `use` takes. */
+async function serving(
+  image: Image | undefined,
+  use: (get: (path: string) => Promise<[number, string]>) => Promise<void>,
+): Promise<void> {
+  if (!image) throw new Error('no image')
+  const controller = new AbortController()
+  const { address, ended } = await runWeb(config, image, controller.signal)
+  const get = async (path: string): Promise<[number, string]> => {
+    const response = await fetch(`http://${address}:5000${path}`)
+    return [response.status, await response.text()]
+  }
+  try {
+    await until(() => get('/').then(Boolean, () => false))
+    await use(get)
+  } finally {
+    controller.abort()
+    await ended
+  }
+}
+
+async function sleeping(): Promise<number> {
+  const { stdout } = await exec('pgrep', ['--full', '--exact', 'sleep 613'], { accept: [0, 1] })
+  return stdout.split('\n').filter(Boolean).length
+}
+
+async function until(check: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 20_000
+  while (!(await check())) {
+    if (Date.now() > deadline) throw new Error('it did not come about within 20 s')
+    await sleep(20)
+  }
+}

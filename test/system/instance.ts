@@ -1,0 +1,253 @@
+import { randomInt } from 'node:crypto'
+import { existsSync, openSync, readFileSync } from 'node:fs'
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { request } from 'node:http'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { readConfig } from '../../core/config.ts'
+import { exec, spawnGroup } from '../../core/exec.ts'
+import { paths } from '../../core/names.ts'
+
+/** A whole paas of its own for a test: real daemon, ssh, git, runc and Caddy, on free ports. */
+
+const root = resolve(import.meta.dirname, '../..')
+
+export type Result = { code: number; stdout: string; stderr: string; out: string; ms: number }
+export type Answer = { status: number; body: string; headers: Record<string, unknown> }
+
+export type Paas = Awaited<ReturnType<typeof startPaas>>
+
+const readyTimeoutMs = 60_000
+
+export async function startPaas(settings: Record<string, string> = {}) {
+  const base = await mkdtemp(join(tmpdir(), 'paas-test-'))
+  await chmod(base, 0o711) // the router is not root and has its certificates below
+  const env: Record<string, string> = {
+    ...definedEnv(),
+    PAAS_HOME: join(base, 'home'),
+    PAAS_SSH_PORT: String(await freePort()),
+    PAAS_HTTP_PORT: String(await freePort()),
+    PAAS_HTTPS_PORT: String(await freePort()),
+    PAAS_SUBNET: `10.${randomInt(128, 250)}.${randomInt(0, 250)}.0/24`,
+    PAAS_READY_TIMEOUT: '8',
+    PAAS_DRAIN_TIMEOUT: '3',
+    PAAS_GRACE_TIMEOUT: '2',
+    ...settings,
+  }
+  const config = readConfig(env)
+  const key = join(base, 'key')
+  const sshCommand = [
+    'ssh',
+    '-F',
+    '/dev/null',
+    '-i',
+    key,
+    '-o',
+    'IdentitiesOnly=yes',
+    '-o',
+    'BatchMode=yes',
+    '-o',
+    'StrictHostKeyChecking=no',
+    '-o',
+    'UserKnownHostsFile=/dev/null',
+    '-o',
+    'LogLevel=ERROR',
+    '-p',
+    String(config.sshPort),
+  ]
+
+  async function startDaemon(): Promise<void> {
+    await mkdir(config.home, { recursive: true })
+    const out = openSync(join(base, 'daemon.log'), 'a')
+    const child = spawnGroup(process.execPath, [join(root, 'daemon/main.ts')], {
+      env,
+      stdio: ['ignore', out, out],
+    })
+    child.unref()
+    const deadline = Date.now() + readyTimeoutMs
+    while ((await paas(['version'])).code !== 0) {
+      if (child.exitCode !== null || Date.now() > deadline) {
+        throw new Error(`daemon did not start:\n${daemonLog()}`)
+      }
+      await pause(50)
+    }
+  }
+
+  const daemonLog = () => readFileSync(join(base, 'daemon.log'), 'utf8')
+  const daemonPid = () => Number(readFileSync(paths(config).daemonPid, 'utf8'))
+
+  /** Kills the daemon as a crash would, and waits until it is gone. */
+  async function killDaemon(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    const pid = daemonPid()
+    process.kill(pid, signal)
+    while (isRunning(pid)) await pause(5)
+  }
+
+  const run = (file: string, args: string[], options: { cwd?: string; input?: string } = {}) =>
+    timed(file, args, { ...options, env })
+
+  const paas = (args: string[], input?: string) =>
+    run(process.execPath, [join(root, 'daemon/cli.ts'), ...args], input ? { input } : {})
+
+  const ssh = (args: string[], input?: string) =>
+    run('ssh', [...sshCommand.slice(1), 'paas@127.0.0.1', ...args], input ? { input } : {})
+
+  /** Pushes what is committed in `dir` with the stock git and ssh clients. */
+  const push = (app: string, dir: string, refs = ['HEAD:refs/heads/main']) =>
+    timed('git', ['push', '--force', `paas@127.0.0.1:${app}`, ...refs], {
+      cwd: dir,
+      env: { ...env, GIT_SSH_COMMAND: sshCommand.join(' ') },
+    })
+
+  /** One request through the router, on its own connection. */
+  const get = (app: string, path = '/', host = `${app}.${config.domain}`) =>
+    httpGet({ port: config.httpPort, path, host })
+
+  await exec('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key])
+  await startDaemon()
+  await paas(['keys:add', 'tester'], readFileSync(`${key}.pub`, 'utf8'))
+
+  return {
+    base,
+    env,
+    config,
+    key,
+    sshCommand,
+    startDaemon,
+    killDaemon,
+    daemonPid,
+    daemonLog,
+    paas,
+    ssh,
+    push,
+    get,
+    /** Makes a directory with these files, committed; `null` content is left out. */
+    tree: (name: string, files: Record<string, string>) => commitTree(join(base, name), files),
+    async down(): Promise<Result> {
+      return run(process.execPath, [join(root, 'daemon/down.ts'), '--purge'])
+    },
+    async [Symbol.asyncDispose](): Promise<void> {
+      const result = await run(process.execPath, [join(root, 'daemon/down.ts'), '--purge'])
+      if (result.code !== 0) throw new Error(`down failed:\n${result.out}`)
+      await rm(base, { recursive: true, force: true })
+    },
+  }
+}
+
+/** Writes files and commits them; called again it commits what changed. */
+export async function commitTree(dir: string, files: Record<string, string>): Promise<string> {
+  for (const [path, content] of Object.entries(files)) {
+    await mkdir(dirname(join(dir, path)), { recursive: true })
+    await writeFile(join(dir, path), content)
+  }
+  const git = (...args: string[]) => exec('git', args, { cwd: dir })
+  if (!existsSync(join(dir, '.git'))) await git('init', '-q', '-b', 'main')
+  await git('add', '-A')
+  const author = ['-c', 'user.name=Test', '-c', 'user.email=test@localhost']
+  await git(...author, 'commit', '-q', '--allow-empty', '-m', 'change')
+  return dir
+}
+
+/** A Node app of one file that answers with `body`, with extra code above its listen call. */
+export function nodeApp(body: string, options: { listen?: string; before?: string } = {}) {
+  return {
+    'package.json': JSON.stringify({ name: 'app', scripts: { start: 'node server.js' } }),
+    'server.js': `const http = require('node:http')
+${options.before ?? ''}
+const server = http.createServer((req, res) => {
+  if (req.url === '/env') return res.end(JSON.stringify(process.env))
+  if (req.url === '/slow') return setTimeout(() => res.end('slow ' + ${JSON.stringify(body)}), 1000)
+  res.end(${JSON.stringify(body)})
+})
+process.on('SIGTERM', () => server.close(() => process.exit(0)))
+${options.listen ?? 'server.listen(process.env.PORT)'}
+`,
+  }
+}
+
+export function httpGet(o: { port: number; path: string; host: string }): Promise<Answer> {
+  const { promise, resolve: done, reject } = Promise.withResolvers<Answer>()
+  const { port, path, host } = o
+  const call = request({
+    host: '127.0.0.1',
+    port,
+    path,
+    headers: { host },
+    agent: false,
+    timeout: 15_000,
+  })
+  call.on('timeout', () => call.destroy(new Error('no answer within 15 s')))
+  call.on('error', reject)
+  call.on('response', (response) => {
+    const chunks: Buffer[] = []
+    response.on('error', reject)
+    response.on('data', (chunk: Buffer) => chunks.push(chunk))
+    response.on('end', () =>
+      done({
+        status: response.statusCode ?? 0,
+        body: Buffer.concat(chunks).toString('utf8'),
+        headers: response.headers,
+      }),
+    )
+  })
+  call.end()
+  return promise
+}
+
+/** Waits until `check` holds; fails after `timeoutMs` with what was waited for. */
+export async function until(
+  what: string,
+  check: () => Promise<boolean> | boolean,
+  timeoutMs = 15_000,
+): Promise<void> {
+  const deadline = Date.now() + timeoutMs
+  while (!(await check())) {
+    if (Date.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain for: ${what}`)
+    await pause(25)
+  }
+}
+
+export function isRunning(pid: number): boolean {
+  try {
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  } catch {
+    return false
+  }
+}
+
+async function timed(
+  file: string,
+  args: string[],
+  options: { cwd?: string; input?: string; env: Record<string, string> },
+): Promise<Result> {
+  const began = performance.now()
+  const every = Array.from({ length: 256 }, (_, code) => code)
+  const { code, stdout, stderr } = await exec(file, args, {
+    ...options,
+    accept: every,
+    timeoutMs: 180_000,
+  })
+  return { code, stdout, stderr, out: stdout + stderr, ms: performance.now() - began }
+}
+
+/** A port that nothing listens on, outside the kernel's ephemeral range. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(20_000, 32_000)
+    const server = createServer()
+    const { promise, resolve: done } = Promise.withResolvers<boolean>()
+    server.once('error', () => done(false)).once('listening', () => done(true))
+    server.listen(port)
+    if (!(await promise)) continue
+    await new Promise((closed) => server.close(closed))
+    return port
+  }
+}
+
+function definedEnv(): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(process.env).filter((pair): pair is [string, string] => pair[1] !== undefined),
+  )
+}

@@ -1,0 +1,137 @@
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
+import { setTimeout as pause } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { exec } from '../../core/exec.ts'
+import { kernelNames, paths } from '../../core/names.ts'
+import { cgroupProcesses } from './leaks.ts'
+import { startLoad } from './load.ts'
+import { nodeApp, type Paas, startPaas, until } from './instance.ts'
+
+describe('recovery', () => {
+  let paas: Paas
+  beforeAll(async () => {
+    paas = await startPaas()
+    await paas.push('shop', await paas.tree('shop', nodeApp('shop')))
+    await paas.push('blog', await paas.tree('blog', nodeApp('blog')))
+  })
+  afterAll(() => paas[Symbol.asyncDispose]())
+
+  const containers = async (app: string) => {
+    const { stdout } = await paas.paas(['--json', 'ps', app])
+    const processes: { process: string; address: string; state: string }[] = JSON.parse(stdout)
+    return processes
+  }
+
+  test('a killed daemon loses no request and takes its containers over', async () => {
+    const before = await containers('shop')
+    const load = startLoad({
+      port: paas.config.httpPort,
+      host: `shop.${paas.config.domain}`,
+      perSecond: 200,
+      keepAlive: true,
+    })
+    await pause(300)
+    await paas.killDaemon()
+    await pause(500)
+    await paas.startDaemon()
+    await pause(300)
+    const { lost, sent } = await load.stop()
+    expect(sent).toBeGreaterThan(200)
+    expect(lost).toEqual([])
+    expect((await containers('shop')).map(({ address }) => address)).toEqual(
+      before.map(({ address }) => address),
+    )
+  })
+
+  test('a process that dies is started again', async () => {
+    const [before] = await containers('shop')
+    const group = kernelNames(paas.config).cgroupParent
+    const node = cgroupProcesses(group).find(({ name }) => name === 'node' || name === 'MainThread')
+    process.kill(node?.pid ?? -1, 'SIGKILL')
+    for (const app of ['shop', 'blog']) {
+      await until(`${app} answers`, async () => (await paas.get(app)).status === 200)
+    }
+    expect(before?.state).toBe('running')
+    expect((await paas.ssh(['logs', 'shop'])).out + (await paas.ssh(['logs', 'blog'])).out).toMatch(
+      /web\.1 is down \(exit code 137\)/,
+    )
+  })
+
+  test('after a reboot one start brings every app back', async () => {
+    await paas.killDaemon()
+    await loseEverythingVolatile(paas)
+    await paas.startDaemon()
+    for (const app of ['shop', 'blog']) {
+      await until(
+        `${app} answers`,
+        async () => {
+          const answer = await paas.get(app).catch(() => undefined)
+          return answer?.status === 200 && answer.body === app
+        },
+        30_000,
+      )
+    }
+    const pushed = await paas.push('shop', await paas.tree('shop', nodeApp('shop again')))
+    expect(pushed.out).toContain('Application deployed')
+    expect((await paas.get('shop')).body).toBe('shop again')
+  })
+
+  test('a killed router comes back with every route', async () => {
+    const pid = caddyPid(paas)
+    process.kill(pid, 'SIGKILL')
+    await paas.killDaemon('SIGTERM')
+    await paas.startDaemon()
+    expect((await paas.get('blog')).body).toBe('blog')
+  })
+})
+
+function caddyPid(paas: Paas): number {
+  const found = readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .find((pid) => commandLine(pid).some((word) => word.startsWith(paths(paas.config).caddy)))
+  return Number(found)
+}
+
+/** What a power cut takes: every process, mount, namespace, cgroup and file on tmpfs. */
+async function loseEverythingVolatile(paas: Paas): Promise<void> {
+  const { run, bundles } = paths(paas.config)
+  const { bridge, cgroupParent, nftTable } = kernelNames(paas.config)
+  process.kill(caddyPid(paas), 'SIGKILL')
+  for (const pid of conmons(paas)) process.kill(pid, 'SIGKILL')
+  for (const { pid } of cgroupProcesses(cgroupParent)) process.kill(pid, 'SIGKILL')
+  await until('all processes are gone', () => cgroupProcesses(cgroupParent).length === 0)
+  const mounts = (await exec('findmnt', ['-rno', 'TARGET'])).stdout.split('\n')
+  for (const mount of mounts.filter((one) => one.startsWith(run)))
+    await exec('umount', ['-l', mount])
+  await exec('ip', ['link', 'delete', bridge])
+  await exec('nft', ['delete', 'table', 'inet', nftTable])
+  await exec('find', [
+    '/sys/fs/cgroup',
+    '-depth',
+    '-path',
+    `*${cgroupParent}*`,
+    '-type',
+    'd',
+    '-delete',
+  ])
+  expect(bundles.startsWith(run)).toBe(true)
+  rmSync(run, { recursive: true, force: true })
+}
+
+function conmons(paas: Paas): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      const words = commandLine(pid)
+      return words[0]?.endsWith('conmon') && words.some((word) => word.startsWith(paas.config.run))
+    })
+    .map(Number)
+}
+
+function commandLine(pid: string): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
+  } catch {
+    return []
+  }
+}

@@ -1,0 +1,76 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { killGroup, spawnGroup } from '../../core/exec.ts'
+import { kernelNames } from '../../core/names.ts'
+import { cgroupProcesses } from './leaks.ts'
+import { nodeApp, type Paas, startPaas, until } from './instance.ts'
+
+/** An app whose build takes a while and says so. */
+function slowBuild(body: string, seconds: number) {
+  return {
+    ...nodeApp(body),
+    'package.json': JSON.stringify({
+      scripts: { start: 'node server.js', build: `echo building-now; sleep ${seconds}` },
+    }),
+  }
+}
+
+describe('pushes of one app', () => {
+  let paas: Paas
+  beforeAll(async () => {
+    paas = await startPaas()
+    await paas.push('shop', await paas.tree('first', nodeApp('first')))
+  })
+  afterAll(() => paas[Symbol.asyncDispose]())
+
+  test('wait for their turn, and a newer one replaces the one that waits', async () => {
+    const slow = paas.push('shop', await paas.tree('slow', slowBuild('slow', 3)))
+    await until('the slow build runs', async () => builds(paas, 'running'))
+    const waiting = paas.push('shop', await paas.tree('waiting', nodeApp('waiting')))
+    await until('the second push waits', async () => builds(paas, 'waiting'))
+    const newest = paas.push('shop', await paas.tree('newest', nodeApp('newest')))
+    const results = await Promise.all([slow, waiting, newest])
+    expect(results[0].code).toBe(0)
+    expect(results[1].out).toContain('-----> Waiting for another change of shop to finish')
+    expect(results[1].out).toContain('A newer push of shop took this one')
+    expect(results[1].code).not.toBe(0)
+    // The newest was made from the old commit: the slow one moved the branch meanwhile.
+    expect(results[2].out).toContain('was moved by another push meanwhile')
+    expect((await paas.get('shop')).body).toBe('slow')
+  })
+
+  test('are cancelled when the client goes away: nothing of the build is left within 2 s', async () => {
+    const dir = await paas.tree('hang', slowBuild('hang', 600))
+    const client = spawnGroup(
+      'git',
+      ['push', '--force', 'paas@127.0.0.1:shop', 'HEAD:refs/heads/main'],
+      {
+        cwd: dir,
+        env: { ...paas.env, GIT_SSH_COMMAND: paas.sshCommand.join(' ') },
+        stdio: 'ignore',
+      },
+    )
+    const group = kernelNames(paas.config).cgroupParent
+    const before = await paas.ssh(['run', 'shop', 'true'])
+    expect(before.code).toBe(0)
+    await until('the build sleeps', () =>
+      cgroupProcesses(group).some(({ name }) => name === 'sleep'),
+    )
+    await killGroup(client, 0)
+    await until(
+      'the build is gone',
+      () => !cgroupProcesses(group).some(({ name }) => name === 'sleep'),
+      2000,
+    )
+    expect((await paas.get('shop')).body).toBe('slow')
+    await until('the build is recorded as cancelled', async () => builds(paas, 'cancelled'))
+    const next = await paas.push('shop', await paas.tree('next', nodeApp('next')))
+    expect(next.out).toContain('Application deployed')
+  })
+})
+
+async function builds(paas: Paas, status: string): Promise<boolean> {
+  const all: { status: string }[] = JSON.parse(
+    (await paas.paas(['--json', 'builds', 'shop'])).stdout,
+  )
+  return all.some((build) => build.status === status)
+}
