@@ -49,7 +49,8 @@ export async function build(
   const tree = await treeLayer(request, signal)
   pins.add(tree.key)
   const dir = join(paths(config).layer(tree), 'app')
-  await ensureTree(request, config, tree, signal)
+  const present = new Set<string>()
+  if ((await ensureTree(request, config, tree, signal)) === 're-used') present.add(tree.key)
   await request.extracted?.(dir)
   const source = openSource(dir)
   const plan = detect(source, request.config.BUILDER)
@@ -57,7 +58,10 @@ export async function build(
   const choice = await runtimes[plan.tool.tool].choose(plan.tool, { config, say, signal })
   sayPlan(plan, choice, say)
   const layerPlan = nameLayers(request, { plan, choice, source, tree })
-  for (const { key } of layerPlan.image) pins.add(key)
+  for (const layer of layerPlan.image) {
+    pins.add(layer.key)
+    if (layer.key !== tree.key && hasLayer(config, layer)) present.add(layer.key)
+  }
   for (const { layer, manifest } of layerPlan.steps) {
     pins.add(layer.key)
     if (manifest) pins.add(manifest.layer.key)
@@ -82,7 +86,12 @@ export async function build(
   for (const [type, command] of Object.entries(processes)) {
     say(`       ${type}: ${command} (${processesFrom})`)
   }
+  say(`       Layers: ${layerPlan.image.map((layer) => outcome(layer, present)).join(', ')}`)
   return { layers: layerPlan.image, processes, env, language }
+}
+
+function outcome({ key, label }: Layer, present: ReadonlySet<string>): string {
+  return `${label} ${present.has(key) ? 're-used' : 'new'}`
 }
 
 /** What `builds:plan` prints: the plan with versions resolved and every layer named. */

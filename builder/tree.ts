@@ -22,11 +22,11 @@ export async function ensureTree(
   config: PaasConfig,
   layer: Layer,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<'made' | 're-used'> {
   const make = async (dir: string) => {
     await extractTo(request, dir, signal)
   }
-  await ensureLayer(config, { layer, signal, make })
+  return ensureLayer(config, { layer, signal, make })
 }
 
 /** Extracts into `<dir>/app`, and returns that. */

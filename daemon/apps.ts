@@ -4,7 +4,7 @@ import { Failure } from '../core/errors.ts'
 import { paths } from '../core/names.ts'
 import type { App, Say } from '../core/types.ts'
 import { ensureRepo } from '../receiver/repo.ts'
-import { closeIdmap } from '../runner/idmap.ts'
+import { forgetApp } from '../runner/host.ts'
 import type { Daemon } from './daemon.ts'
 import type { Ask } from './queue.ts'
 import { defaultHost, refuseTakenHost } from './hosts.ts'
@@ -38,8 +38,7 @@ export async function destroyApp(daemon: Daemon, app: App, ask: Ask): Promise<vo
 
 async function removeAppFiles(daemon: Daemon, app: string): Promise<void> {
   const { repo, logs, buildCache } = paths(daemon.config)
-  await closeIdmap(daemon.config, app)
-  daemon.host.idmaps.delete(app)
+  await forgetApp(daemon.host, app)
   for (const path of [repo(app), logs(app), buildCache(app)]) {
     await rm(path, { recursive: true, force: true })
   }

@@ -1,10 +1,10 @@
 import { build, planOnly } from '../builder/build.ts'
-import { exec } from '../core/exec.ts'
 import { Failure } from '../core/errors.ts'
 import { paths } from '../core/names.ts'
 import type { App, Image, Say } from '../core/types.ts'
 import { gitEnvironment } from '../receiver/git.ts'
 import type { Daemon } from './daemon.ts'
+import { readRef } from './refs.ts'
 
 /** Builds a commit; git's quarantine environment lets it be read before the ref moves. */
 export async function buildCommit(
@@ -56,14 +56,4 @@ export async function planCommit(
     say,
     signal,
   )
-}
-
-/** The commit a ref points at, or undefined when there is no such ref. */
-export async function readRef(repo: string, ref: string): Promise<string | undefined> {
-  const { stdout } = await exec(
-    'git',
-    ['--git-dir', repo, 'rev-parse', '--verify', '--quiet', '--end-of-options', ref],
-    { env: gitEnvironment(), accept: [0, 1, 128] },
-  )
-  return stdout.trim() || undefined
 }

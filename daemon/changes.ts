@@ -10,11 +10,19 @@ import type { Ask } from './queue.ts'
  * read in `prepare`, when the app's turn has come, so that two changes never overwrite each other.
  */
 
-/** Takes the app's turn, walks the line, and tells the plugins when it fails. */
+/** Takes the app's turn and walks the line. */
 export async function applyChange(daemon: Daemon, change: Change, ask: Ask): Promise<Release> {
-  const { say, signal } = ask
   using turn = await daemon.queue.turn(change.app.name, ask)
   void turn
+  return applyInTurn(daemon, change, ask)
+}
+
+/** Walks the line for whoever has the app's turn, and tells the plugins when it fails. */
+export async function applyInTurn(
+  daemon: Daemon,
+  change: Change,
+  { say, signal }: Pick<Ask, 'say' | 'signal'>,
+): Promise<Release> {
   try {
     const release = await deploy(change, daemon.rooms(say, signal), say, signal)
     daemon.reconcile.forget(change.app.name)

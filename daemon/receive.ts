@@ -3,12 +3,21 @@ import { paths } from '../core/names.ts'
 import type { App, Identity, Say } from '../core/types.ts'
 import type { PushRequest } from '../receiver/receive-pack.ts'
 import { createApp } from './apps.ts'
-import { buildCommit, readRef } from './build.ts'
-import { applyChange, pushChange } from './changes.ts'
+import { buildCommit } from './build.ts'
+import { applyInTurn, pushChange } from './changes.ts'
 import type { Daemon } from './daemon.ts'
 import { appUrls } from './hosts.ts'
-import { decidePush } from './push.ts'
+import { decidePush, type PushDecision } from './push.ts'
+import { isAncestor, readRef, setRef } from './refs.ts'
 import type { Build } from './store/store.ts'
+
+export type Accepting = {
+  by: Identity
+  say: Say
+  signal: AbortSignal
+  /** Holds the app's turn until git has moved the ref, so that the next push sees it moved. */
+  held: DisposableStack
+}
 
 /**
  * What happens between git's quarantine and the moving of the ref. Returns when git may move it;
@@ -17,41 +26,26 @@ import type { Build } from './store/store.ts'
 export async function acceptPush(
   daemon: Daemon,
   name: string,
-  by: Identity,
   push: PushRequest,
-  say: Say,
-  signal: AbortSignal,
+  accepting: Accepting,
 ): Promise<void> {
+  const { by, say, signal } = accepting
   const known = daemon.store.findApp(name)
   const decision = decidePush(push.updates, known ?? { name, deployBranch: null })
   for (const warning of decision.warnings) say(warning)
   if (!decision.deploy) return
   const app = known ?? (await createFor(daemon, name, say))
   const { branch, commit } = decision.deploy
-  await daemon.triggers.fire(
-    'receive-branch',
-    { app: name, args: [branch, commit], commit },
-    say,
-    signal,
-  )
+  const about = { app: name, args: [branch, commit], commit }
+  await daemon.triggers.fire('receive-branch', about, say, signal)
 
   const build = daemon.store.createBuild(app, commit, by.name)
   const record = recorder(daemon, app, build, say)
   try {
-    await applyChange(
-      daemon,
-      pushChange(daemon, app, {
-        commit,
-        by: by.name,
-        build: async (tell, stop) => {
-          daemon.store.setBuild(build, 'running')
-          await refuseMovedRef(daemon, app, decision.deploy)
-          tell(`-----> Building ${name} from ${commit.slice(0, 7)} (${branch})`)
-          return buildCommit(daemon, app, { commit, gitEnv: push.gitEnv }, tell, stop)
-        },
-      }),
-      { kind: 'push', say: record, signal },
-    )
+    const ask = { kind: 'push', say: record, signal } as const
+    accepting.held.use(await daemon.queue.turn(name, ask))
+    daemon.store.setBuild(build, 'running')
+    await deployCommit(daemon, app, { push, target: decision.deploy, by }, ask)
     daemon.store.setBuild(build, 'succeeded')
   } catch (error) {
     const message = error instanceof Failure ? error.message : 'Internal error'
@@ -59,9 +53,29 @@ export async function acceptPush(
     record(` !     Not deployed: ${message}`, 'log only')
     throw error
   }
-  if (!app.deployBranch) daemon.store.setDeployBranch(app, branch)
   record('=====> Application deployed:')
   for (const url of appUrls(daemon.config, daemon.store, app)) record(`       ${url}`)
+}
+
+type Target = NonNullable<PushDecision['deploy']>
+
+async function deployCommit(
+  daemon: Daemon,
+  app: App,
+  { push, target, by }: { push: PushRequest; target: Target; by: Identity },
+  ask: { say: Say; signal: AbortSignal },
+): Promise<void> {
+  const { branch, commit } = target
+  const repo = paths(daemon.config).repo(app.name)
+  const moved = await movedMeanwhile(repo, push, target)
+  ask.say(`-----> Building ${app.name} from ${commit.slice(0, 7)} (${branch})`)
+  const build = (say: Say, signal: AbortSignal) =>
+    buildCommit(daemon, app, { commit, gitEnv: push.gitEnv }, say, signal)
+  await applyInTurn(daemon, pushChange(daemon, app, { commit, by: by.name, build }), ask)
+  if (!app.deployBranch) daemon.store.setDeployBranch(app, branch)
+  // git will compare with what the client saw when it connected. Whoever has the turn may lead the
+  // branch back there for the moment until git moves it on: the pushed commit holds both.
+  if (moved) await setRef(repo, target.ref, target.oldSha)
 }
 
 async function createFor(daemon: Daemon, name: string, say: Say): Promise<App> {
@@ -69,16 +83,15 @@ async function createFor(daemon: Daemon, name: string, say: Say): Promise<App> {
   return createApp(daemon, name, say)
 }
 
-/** Two pushes may have been made from the same old commit; the later one would lose the earlier. */
-async function refuseMovedRef(
-  daemon: Daemon,
-  app: App,
-  deploy: { ref: string; oldSha: string } | null,
-): Promise<void> {
-  if (!deploy) return
-  const now = (await readRef(paths(daemon.config).repo(app.name), deploy.ref)) ?? ''
-  if (now === deploy.oldSha.replace(/^0+$/, '')) return
-  throw new Failure('failed', `${deploy.ref} was moved by another push meanwhile`, {
+/**
+ * Whether an earlier push moved the branch while this one waited. That is fine when this one builds
+ * upon it; otherwise the later would silently lose the earlier, and is refused.
+ */
+async function movedMeanwhile(repo: string, push: PushRequest, target: Target): Promise<boolean> {
+  const now = (await readRef(repo, target.ref)) ?? ''
+  if (now === target.oldSha.replace(/^0+$/, '')) return false
+  if (now !== '' && (await isAncestor(push.gitEnv, now, target.commit))) return true
+  throw new Failure('failed', `${target.ref} was moved by another push meanwhile`, {
     hint: 'Fetch, merge and push again',
   })
 }

@@ -1,7 +1,7 @@
 import { Failure, failureLines, statusOf } from '../core/errors.ts'
 import { log, logError } from '../core/log.ts'
 import { paths } from '../core/names.ts'
-import type { Identity, Say } from '../core/types.ts'
+import type { Say } from '../core/types.ts'
 import { hostKeys } from '../receiver/host-keys.ts'
 import { type PushRequest, receivePack, uploadPack } from '../receiver/receive-pack.ts'
 import { ensureRepo } from '../receiver/repo.ts'
@@ -9,7 +9,7 @@ import { listenSsh, type SshServer } from '../receiver/server.ts'
 import type { Session } from '../receiver/session.ts'
 import { dispatch, findApp } from './commands/dispatch.ts'
 import type { Daemon } from './daemon.ts'
-import { acceptPush } from './receive.ts'
+import { type Accepting, acceptPush } from './receive.ts'
 
 /** `git push` and commands over SSH: who may come in, and what each request leads to. */
 export async function openSshDoor(daemon: Daemon): Promise<SshServer> {
@@ -32,28 +32,26 @@ export async function openSshDoor(daemon: Daemon): Promise<SshServer> {
 async function push(daemon: Daemon, session: Session, app: string): Promise<number> {
   const repo = paths(daemon.config).repo(app)
   await ensureRepo(repo) // the app itself begins with the first push that brings something
-  return receivePack({
-    ...session,
-    repo,
-    onPush: (request, say, signal) => answer(daemon, app, session.identity, request, say, signal),
-  })
+  using held = new DisposableStack()
+  const { identity: by } = session
+  const onPush = (request: PushRequest, say: Say, signal: AbortSignal) =>
+    answer(daemon, app, request, { by, say, signal, held })
+  return await receivePack({ ...session, repo, onPush })
 }
 
 async function answer(
   daemon: Daemon,
   app: string,
-  by: Identity,
   request: PushRequest,
-  say: Say,
-  signal: AbortSignal,
+  accepting: Accepting,
 ): Promise<number> {
   try {
-    await acceptPush(daemon, app, by, request, say, signal)
+    await acceptPush(daemon, app, request, accepting)
     return 0
   } catch (error) {
     if (!(error instanceof Failure)) logError('push-failed', error, { app })
-    else log('push-refused', { app, by: by.name, why: error.message })
-    for (const line of failureLines(error)) say(line)
+    else log('push-refused', { app, by: accepting.by.name, why: error.message })
+    for (const line of failureLines(error)) accepting.say(line)
     return statusOf(error)
   }
 }

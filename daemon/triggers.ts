@@ -69,10 +69,10 @@ export function openTriggers(config: PaasConfig, store: Store) {
     fire,
     /** Whether anybody would hear it. */
     listens: (name: TriggerName) => listens(plugins, name),
-    list: () => plugins,
-    /** After a plugin was switched, added or removed. */
-    reload: () => {
+    /** Every plugin there is now: what was put in the directory since is taken in. */
+    list() {
       plugins = load()
+      return plugins
     },
   }
 }

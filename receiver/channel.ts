@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import { PassThrough, Transform } from 'node:stream'
 import type { ServerChannel, Session as SshSession } from 'ssh2'
-import { Failure, failureLines, statusOf } from '../core/errors.ts'
+import { cancelled, Failure, failureLines, statusOf } from '../core/errors.ts'
 import { logError } from '../core/log.ts'
 import type { Identity } from '../core/types.ts'
 import { channelOutput, finish } from './output.ts'
@@ -67,7 +67,8 @@ async function serve(run: Run, line: string): Promise<void> {
   let code: number
   try {
     code = await dispatch(session, line, run.link.doors)
-  } catch (error) {
+  } catch (thrown) {
+    const error = isCancel(thrown, session.signal) ? cancelled(session.signal) : thrown
     code = statusOf(error)
     if (!(error instanceof Failure)) logError('ssh request failed', error)
     session.stderr.write(
@@ -81,6 +82,11 @@ async function serve(run: Run, line: string): Promise<void> {
   if (gone.aborted) return
   channel.exit(code >= 0 && code <= 255 ? code : 255)
   channel.end()
+}
+
+/** Whether `thrown` is how Node's own waits end when the session's signal aborts. */
+function isCancel(thrown: unknown, signal: AbortSignal): boolean {
+  return signal.aborted && thrown instanceof Error && thrown.name === 'AbortError'
 }
 
 function dispatch(session: Session, line: string, doors: Doors): Promise<number> {

@@ -41,9 +41,12 @@ export type ReceivePackOptions = GitSession & { onPush: OnPush; hooksPath?: stri
 const pushTimeoutMs = 3 * 60 * 60 * 1000
 const fetchTimeoutMs = 60 * 60 * 1000
 
+/** How long git may take to clean up after a lost client before it is killed. */
+const tidyTimeoutMs = 1000
+
 /**
  * Runs the stock `git receive-pack` for one client, asking `onPush` before any ref moves. Resolves
- * with git's exit status once git and all it started are gone; throws when the client goes first.
+ * with git's exit status once git and all it started are gone.
  */
 export async function receivePack(options: ReceivePackOptions): Promise<number> {
   const hooks = options.hooksPath ?? hooksPath
@@ -55,12 +58,15 @@ export async function receivePack(options: ReceivePackOptions): Promise<number> 
   )
   const [control, output] = [socketAt(git, 3), socketAt(git, 4)]
   const deciding = decide(options, control, output)
-  const onAbort = () => {
+  let tidying: NodeJS.Timeout | undefined
+  const onAbort = async () => {
     forget(git)
-    // Past a yes, git must move the ref even with nobody left to tell.
-    void deciding.then((status) => status !== 0 && kill.abort(cancelled(options.signal)))
+    // Past a yes, git must move the ref even with nobody left to tell. After a no it removes its
+    // quarantine by itself, which it does not do when it is killed.
+    if ((await deciding) === 0) return
+    tidying = setTimeout(() => kill.abort(cancelled(options.signal)), tidyTimeoutMs)
   }
-  if (options.signal.aborted) onAbort()
+  if (options.signal.aborted) void onAbort()
   options.signal.addEventListener('abort', onAbort, { once: true })
   try {
     return await ended
@@ -68,6 +74,7 @@ export async function receivePack(options: ReceivePackOptions): Promise<number> 
     options.signal.removeEventListener('abort', onAbort)
     control.destroy() // ends a hook that outlived git, and `deciding` when there was none
     await deciding
+    clearTimeout(tidying)
     output.destroy()
   }
 }
@@ -109,7 +116,9 @@ function startGit(session: GitSession, args: string[], timeoutMs: number): Runni
   git.stderr?.pipe(session.stderr, { end: false })
   const kill = new AbortController()
   const exited = waitForEnd(git, { signal: kill.signal, timeoutMs })
-  return { git, kill, ended: afterOutput(git, exited) }
+  const ended = afterOutput(git, exited)
+  ended.catch(() => {}) // whoever fails before awaiting it must not bring the daemon down
+  return { git, kill, ended }
 }
 
 /** Resolves once git has exited and the last of its output has been handed on. */
@@ -120,8 +129,9 @@ async function afterOutput(git: ChildProcess, exited: Promise<number>): Promise<
   return code
 }
 
-/** Lets git run on without its client: what it says is read and thrown away. */
+/** Lets git come to its end without its client: what it says is read and thrown away. */
 function forget(git: ChildProcess): void {
+  git.stdin?.end()
   for (const stream of [git.stdout, git.stderr]) {
     stream?.unpipe()
     stream?.resume()

@@ -1,62 +1,101 @@
 import { Client } from 'undici'
-import { Failure } from '../core/errors.ts'
+import { errno, Failure } from '../core/errors.ts'
+import { adminHost, type CaddyConfig } from './routes.ts'
 
-/** Our client for Caddy's two unix sockets: the admin API, and the look-up that confirms a route. */
+/** The only client of Caddy's admin API. Each call opens its own connection: they are rare. */
+export type CaddyApi = ReturnType<typeof caddyApi>
 
-const timeoutMs = 5000
-const bodyBytesMost = 1024 * 1024
+const callTimeoutMs = 5_000
 
-/** Replaces the whole configuration. Caddy keeps the old one when it cannot use the new. */
-export async function load(adminSocket: string, config: object): Promise<void> {
-  await call(adminSocket, 'paas', { method: 'POST', path: '/load', body: JSON.stringify(config) })
+type Call = {
+  socket: string
+  method: 'GET' | 'POST'
+  path: string
+  /** The Host header. */
+  host: string
+  body?: string | undefined
 }
 
-/** Resolves when the admin API answers; throws a Failure otherwise. */
-export async function ping(adminSocket: string): Promise<void> {
-  await call(adminSocket, 'paas', { method: 'GET', path: '/config/admin' })
-}
+type Answer = { status: number; body: string }
 
-/** The route file that Caddy itself finds for a host: `/h/<host>/<name>`, or `` when none. */
-export async function findRoute(confirmSocket: string, host: string): Promise<string> {
-  return call(confirmSocket, host, { method: 'GET', path: '/' })
-}
+/** Every call ends within 5 s; a Failure says what was asked and what came back. */
+export function caddyApi(at: { adminSocket: string; confirmSocket: string }) {
+  const admin = (method: Call['method'], path: string, body?: string) =>
+    ask({ socket: at.adminSocket, method, path, host: adminHost, body })
 
-/** One retry, because a reload drops idle connections; every call here may be repeated safely. */
-async function call(socketPath: string, host: string, request: Request): Promise<string> {
-  try {
-    return await once(socketPath, host, request)
-  } catch (error) {
-    if (error instanceof Failure) throw error
+  return {
+    /** Whether a Caddy of this instance runs and has its configuration. */
+    async ping(): Promise<boolean> {
+      try {
+        const listen: unknown = JSON.parse(await admin('GET', '/config/admin/listen'))
+        return listen === `unix/${at.adminSocket}`
+      } catch {
+        return false // nobody listens, or nobody that works
+      }
+    },
+
+    /** The configuration that runs, as parsed JSON. */
+    async currentConfig(): Promise<unknown> {
+      return JSON.parse(await admin('GET', '/config/'))
+    },
+
+    /** Replaces the whole configuration, or leaves all as it was and throws. */
+    async load(config: CaddyConfig): Promise<void> {
+      await admin('POST', '/load', JSON.stringify(config))
+    },
+
+    /** Asks Caddy to end itself gracefully; it answers before it does. */
+    async stop(): Promise<void> {
+      await admin('POST', '/stop')
+    },
+
+    /** The upstreams (`ip:port`) to which the running Caddy would send a request for `host`. */
+    async confirm(host: string): Promise<string[]> {
+      const call: Call = { socket: at.confirmSocket, method: 'GET', path: '/', host }
+      const file = (await ask(call)).split('/').at(-1)
+      return file ? file.split(',') : []
+    },
   }
-  try {
-    return await once(socketPath, host, request)
-  } catch (cause) {
-    if (cause instanceof Failure) throw cause
-    throw new Failure('failed', `The router did not answer at ${socketPath}`, { cause })
-  }
 }
 
-type Request = { method: 'GET' | 'POST'; path: string; body?: string }
+/** The body of a 200. Asks once more when the connection breaks: all our calls bear repeating. */
+async function ask(call: Call): Promise<string> {
+  const { status, body } = await askOnce(call)
+    .catch((error: unknown) => (isDropped(error) ? askOnce(call) : Promise.reject(error)))
+    .catch((error: unknown) => {
+      throw new Failure('failed', `Caddy did not answer ${called(call)}: ${String(error)}`, {
+        hint: 'It restarts by itself within a minute; `doctor` tells whether it did',
+        cause: error,
+      })
+    })
+  if (status === 200) return body
+  throw new Failure('failed', `Caddy answered ${called(call)} with ${status}: ${body.trim()}`)
+}
 
-async function once(socketPath: string, host: string, request: Request): Promise<string> {
-  const client = new Client(`http://${host}`, {
-    socketPath,
-    headersTimeout: timeoutMs,
-    bodyTimeout: timeoutMs,
-    connect: { timeout: timeoutMs },
-    maxResponseSize: bodyBytesMost,
+async function askOnce({ socket, method, path, host, body }: Call): Promise<Answer> {
+  const client = new Client('http://caddy', {
+    connect: { socketPath: socket, timeout: callTimeoutMs },
+    headersTimeout: callTimeoutMs,
+    bodyTimeout: callTimeoutMs,
   })
   try {
-    const { statusCode, body } = await client.request({
-      method: request.method,
-      path: request.path,
-      ...(request.body ? { body: request.body } : {}),
-      headers: { 'content-type': 'application/json' },
+    const answer = await client.request({
+      method,
+      path,
+      headers: { host, 'content-type': 'application/json' },
+      body: body ?? null,
+      signal: AbortSignal.timeout(callTimeoutMs),
     })
-    const text = await body.text()
-    if (statusCode < 300) return text
-    throw new Failure('failed', `The router refused ${request.path}: ${text.slice(0, 300).trim()}`)
+    return { status: answer.statusCode, body: await answer.body.text() }
   } finally {
-    await client.close()
+    await client.destroy()
   }
+}
+
+function called({ method, path }: Call): string {
+  return `${method} ${path}`
+}
+
+function isDropped(error: unknown): boolean {
+  return ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes(errno(error) ?? '')
 }

@@ -1,191 +1,103 @@
-import { chmodSync, chownSync, mkdirSync, openSync, readFileSync, rmSync, statSync } from 'node:fs'
-import { closeSync, renameSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readdirSync, readlinkSync, rmSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import type { PaasConfig } from '../core/config.ts'
-import { errno, Failure } from '../core/errors.ts'
-import { exec, spawnGroup } from '../core/exec.ts'
+import { errno } from '../core/errors.ts'
 import { log } from '../core/log.ts'
-import { paths } from '../core/names.ts'
-import { load, ping } from './caddy-api.ts'
-import { caddyConfig } from './routes.ts'
+import { type CaddyApi, caddyApi } from './caddy-api.ts'
+import { type CaddyProcess, endProcess, isAlive, readProcess, startCaddy } from './caddy-process.ts'
+import { makeDirectories } from './directories.ts'
+import { caddyConfig, routerPaths } from './routes.ts'
 
-/** Where the running router is to be found. */
-export type Router = { routes: string; adminSocket: string; confirmSocket: string; dir: string }
+/** A running Caddy and its table of routes. Opening it again is cheap and leaks nothing. */
+export type Router = {
+  at: ReturnType<typeof routerPaths>
+  api: CaddyApi
+  /** Which app each host leads to: what `routes/h` says, kept in step by switch.ts. */
+  appOf: Map<string, string>
+}
 
-const readyTimeoutMs = 15_000
-const stopTimeoutMs = 5000
-const logBytesMost = 4 * 1024 * 1024
+const hungTimeoutMs = 10_000
+/** A little more than the grace that Caddy gives its own connections. */
+const stopTimeoutMs = 12_000
 
 /**
- * Makes sure that Caddy runs with our configuration: adopts one that does, tells one that has an
- * older configuration, starts one where none runs. It is no child of ours and outlives us.
- * Throws a Failure with Caddy's last words when it cannot start.
+ * Takes over the Caddy that runs, or starts one; it outlives the caller. A configuration that
+ * differs from what this version of ours would write is loaded; routes are never touched.
  */
 export async function openRouter(config: PaasConfig): Promise<Router> {
-  const router = describe(config)
-  makeDirectories(config)
-  const wanted = JSON.stringify(caddyConfig(config, { caddyVersion: await caddyVersion() }))
-  const file = join(router.dir, 'config.json')
-  if (!isRunning(router)) {
-    replaceFile(file, wanted)
-    await start(config, router, file)
-  } else if (readText(file) !== wanted) {
-    await load(router.adminSocket, JSON.parse(wanted))
-    replaceFile(file, wanted)
+  const at = routerPaths(config)
+  const api = caddyApi(at)
+  const user = makeDirectories(config)
+  const running = readProcess(at.pid)
+  if (running && (await answers(api, running))) {
+    await loadIfChanged(api, config, running)
+  } else {
+    await stop(at, api)
+    const { version, pid } = await startCaddy(config, user, api)
+    log('caddy-started', { pid, version })
   }
-  return router
+  return { at, api, appOf: readHosts(at.hosts) }
 }
 
-/** Whether Caddy is there: a look at its process, cheap enough for every tick. */
+/** Whether the router's Caddy lives; costs one read of /proc. */
 export function isRunning(router: Router): boolean {
-  return pidOf(router) !== undefined
+  return readProcess(router.at.pid) !== undefined
 }
 
-/** Stops Caddy, lets open requests end for a moment, and removes its directory and the routes. */
+/** Stops Caddy, whoever started it. Its certificates, logs and routes stay. */
 export async function closeRouter(config: PaasConfig): Promise<void> {
-  const router = describe(config)
-  const pid = pidOf(router)
-  if (pid !== undefined) {
-    process.kill(pid, 'SIGTERM')
-    const deadline = Date.now() + stopTimeoutMs
-    while (pidOf(router) !== undefined) {
-      if (Date.now() > deadline) process.kill(pid, 'SIGKILL')
-      await pause(10)
+  const at = routerPaths(config)
+  await stop(at, caddyApi(at))
+}
+
+/** A Caddy that is alive and silent may be starting, or busy; only then is it worth a wait. */
+async function answers(api: CaddyApi, running: CaddyProcess): Promise<boolean> {
+  const deadline = Date.now() + hungTimeoutMs
+  while (isAlive(running)) {
+    if (await api.ping()) return true
+    if (Date.now() > deadline) {
+      log('caddy-hung', { pid: running.pid })
+      return false
     }
+    await pause(50)
   }
-  for (const dir of [router.dir, router.routes]) rmSync(dir, { recursive: true, force: true })
+  return false
 }
 
-function describe(config: PaasConfig): Router {
-  const { caddy: dir, routes } = paths(config)
-  return {
-    dir,
-    routes,
-    adminSocket: join(dir, 'admin.sock'),
-    confirmSocket: join(dir, 'confirm.sock'),
-  }
+async function loadIfChanged(api: CaddyApi, config: PaasConfig, running: CaddyProcess) {
+  const wanted = caddyConfig(config, { caddyVersion: running.version })
+  const same = isDeepStrictEqual(await api.currentConfig(), JSON.parse(JSON.stringify(wanted)))
+  if (same) return
+  await api.load(wanted)
+  log('caddy-reloaded', { pid: running.pid })
 }
 
-async function start(config: PaasConfig, router: Router, file: string): Promise<void> {
-  for (const socket of [router.adminSocket, router.confirmSocket]) rmSync(socket, { force: true })
-  const logFile = join(router.dir, 'caddy.log')
-  if (sizeOf(logFile) > logBytesMost) renameSync(logFile, `${logFile}.old`)
-  const out = openSync(logFile, 'a', 0o600)
-  const from = sizeOf(logFile)
-  const child = spawnGroup('setpriv', startArguments(file), {
-    cwd: '/',
-    env: { ...environment(config), HOME: paths(config).certificates },
-    stdio: ['ignore', out, out],
+async function stop(at: Router['at'], api: CaddyApi): Promise<void> {
+  const running = readProcess(at.pid)
+  if (running) await endProcess(running, stopTimeoutMs)
+  else if (await api.ping()) await stopUnrecorded(api)
+  rmSync(at.pid, { force: true })
+  rmSync(at.adminSocket, { force: true })
+  rmSync(at.confirmSocket, { force: true })
+}
+
+/** A daemon was killed between starting Caddy and writing down which process it is. */
+async function stopUnrecorded(api: CaddyApi): Promise<void> {
+  const deadline = Date.now() + stopTimeoutMs
+  await api.stop()
+  while ((await api.ping()) && Date.now() < deadline) await pause(50)
+}
+
+function readHosts(dir: string): Map<string, string> {
+  const pairs = readdirSync(dir).flatMap((host): [string, string][] => {
+    try {
+      return [[host, basename(readlinkSync(join(dir, host)))]]
+    } catch (error) {
+      if (errno(error) === 'EINVAL' || errno(error) === 'ENOENT') return [] // no link of ours
+      throw error
+    }
   })
-  closeSync(out)
-  child.unref()
-  writeFileSync(join(router.dir, 'pid'), String(child.pid))
-  const deadline = Date.now() + readyTimeoutMs
-  while (!(await answers(router))) {
-    if (child.exitCode !== null || Date.now() > deadline) throw startFailure(logFile, from)
-    await pause(10)
-  }
-  log('router-started', { pid: child.pid })
-}
-
-/** Not root: all that Caddy may do beyond its own files is listen on low ports. */
-function startArguments(file: string): string[] {
-  const { name } = user()
-  return [
-    `--reuid=${name}`,
-    `--regid=${name}`,
-    '--clear-groups',
-    '--inh-caps=-all,+net_bind_service',
-    '--ambient-caps=-all,+net_bind_service',
-    '--bounding-set=-all,+net_bind_service',
-    '--no-new-privs',
-    '--',
-    'caddy',
-    'run',
-    '--config',
-    file,
-  ]
-}
-
-function environment(config: PaasConfig): Record<string, string> {
-  const { certificates } = paths(config)
-  return {
-    PATH: process.env.PATH ?? '/usr/local/bin:/usr/bin:/bin',
-    XDG_DATA_HOME: certificates,
-    XDG_CONFIG_HOME: certificates,
-  }
-}
-
-function makeDirectories(config: PaasConfig): void {
-  const { caddy, routes, certificates } = paths(config)
-  const { uid, gid } = user()
-  for (const dir of [caddy, certificates]) {
-    mkdirSync(dir, { recursive: true })
-    chownSync(dir, uid, gid)
-    chmodSync(dir, 0o700) // its sockets are for Caddy itself and root
-  }
-  for (const dir of ['a', 'h', 'n']) mkdirSync(join(routes, dir), { recursive: true })
-}
-
-/** The package's own user, or the one that may do nothing. */
-function user(): { name: string; uid: number; gid: number } {
-  const lines = readFileSync('/etc/passwd', 'utf8').split('\n')
-  for (const wanted of ['caddy', 'nobody']) {
-    const [name, , uid, gid] = lines.find((line) => line.startsWith(`${wanted}:`))?.split(':') ?? []
-    if (name) return { name, uid: Number(uid), gid: Number(gid) }
-  }
-  throw new Failure('failed', 'There is no user "caddy" to run the router as', {
-    hint: 'apt-get install caddy',
-  })
-}
-
-async function caddyVersion(): Promise<string> {
-  const { stdout } = await exec('caddy', ['version'])
-  return /v?(\d+\.\d+\.\d+)/.exec(stdout)?.[1] ?? '2.6.0'
-}
-
-/** The pid in the file, when that process is this instance's Caddy and not one that got its number. */
-function pidOf(router: Router): number | undefined {
-  const pid = Number(readText(join(router.dir, 'pid')))
-  const words = readText(`/proc/${pid}/cmdline`)?.split('\0') ?? []
-  return words.includes(join(router.dir, 'config.json')) ? pid : undefined
-}
-
-async function answers(router: Router): Promise<boolean> {
-  return ping(router.adminSocket).then(
-    () => true,
-    () => false,
-  )
-}
-
-function startFailure(logFile: string, from: number): Failure {
-  const text = readFileSync(logFile).subarray(from).toString('utf8').trim()
-  const lines = text.split('\n').slice(-3)
-  const taken = /listening on ([^:]*:\d+): .*address already in use/.exec(text)
-  const sentence = taken
-    ? `The router could not start: something else listens on ${taken[1]}`
-    : 'The router (Caddy) could not start'
-  const hint = taken
-    ? 'Stop that, or choose other ports: PAAS_HTTP_PORT, PAAS_HTTPS_PORT'
-    : undefined
-  return new Failure('failed', sentence, { details: lines, ...(hint ? { hint } : {}) })
-}
-
-function replaceFile(file: string, text: string): void {
-  writeFileSync(`${file}.new`, text)
-  renameSync(`${file}.new`, file)
-}
-
-function readText(file: string): string | undefined {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (error) {
-    if (errno(error) === 'ENOENT' || errno(error) === 'ESRCH') return undefined
-    throw error
-  }
-}
-
-function sizeOf(file: string): number {
-  return statSync(file, { throwIfNoEntry: false })?.size ?? 0
+  return new Map(pairs)
 }

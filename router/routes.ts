@@ -1,131 +1,236 @@
-import type { PaasConfig } from '../core/config.ts'
-import { limits } from '../core/config.ts'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { coerce, lt } from 'semver'
+import { limits, type PaasConfig } from '../core/config.ts'
 import { paths } from '../core/names.ts'
-import { pages } from './pages.ts'
 
 /**
- * Pure: what Caddy is told, once. The configuration never changes with apps, for every change of it
- * would reload all of it; the route table is a directory that Caddy reads for each request:
+ * Caddy's configuration, which never changes while apps come and go: the table of routes is a
+ * directory that Caddy reads at every request, so that a switch is one file and no reload.
  *
- *   a/<app>/<ip:port>[,<ip:port>…]   an empty file whose name is where the app's `web` listens
- *   h/<host>                         a link to the app's directory
- *   n/<app>/<host>                   the same the other way round, for us alone
+ *   routes/a/<app>/<ip:port>[,<ip:port>…]   an empty file; its name is where the app answers
+ *   routes/h/<host> -> ../a/<app>           the names an app answers to
  */
 
-export type RouterFacts = {
-  /** `2.6.2`: older than 2.7 does not know how to keep streams through a reload. */
-  caddyVersion: string
-}
+export type CaddyConfig = Record<string, unknown>
 
-const slots = limits.routeUpstreams
-const upstreamPlaceholders = Array.from({ length: slots }, (_, index) => `{app.u${index + 1}}`)
+type Json = Record<string, unknown>
 
-/** Labels of letters, digits and "-", so that no `..`, `/` or `*` ever becomes part of a path. */
-const hostPattern = '^((?:[a-z0-9-]+\\.)*[a-z0-9-]+)\\.?(?::[0-9]+)?$'
-const host = '{http.regexp.host.1}'
-
-/**
- * The file name that stands for these upstreams: one as it is, several repeated to fill all slots,
- * because Caddy chooses among a fixed number of them.
- */
-export function routeName(upstreams: string[]): string {
-  if (upstreams.length === 0 || upstreams.length > slots) {
-    throw new RangeError(`${upstreams.length} upstreams; a route takes 1 to ${slots}`)
+/** Where the pieces of the router lie. Sockets are in a directory that only Caddy and root enter. */
+export function routerPaths(config: PaasConfig) {
+  const { certificates: state, caddy, routes } = paths(config)
+  const sockets = join(caddy, 'sockets')
+  return {
+    /** Belongs to Caddy's user: certificates and logs, which outlive a reboot. */
+    state,
+    log: join(state, 'caddy.log'),
+    accessLog: join(state, 'access.log'),
+    /** What a client must trust for `https://<app>.<domain>`. */
+    rootCertificate: join(state, 'pki/authorities/local/root.crt'),
+    run: caddy,
+    config: join(caddy, 'caddy.json'),
+    pid: join(caddy, 'caddy.pid'),
+    startLog: join(caddy, 'start.log'),
+    sockets,
+    adminSocket: join(sockets, 'admin.sock'),
+    confirmSocket: join(sockets, 'confirm.sock'),
+    routes,
+    apps: join(routes, 'a'),
+    hosts: join(routes, 'h'),
   }
-  const count = upstreams.length === 1 ? 1 : slots
-  return Array.from({ length: count }, (_, index) => upstreams[index % upstreams.length]).join(',')
 }
 
-/** The upstreams a route's file name stands for, each once. */
-export function parseRouteName(name: string): string[] {
-  return [...new Set(name.split(','))]
-}
+/** The name by which our client must call the admin API; any other is refused. */
+export const adminHost = 'paas'
 
-export function caddyConfig(config: PaasConfig, facts: RouterFacts): object {
-  const { caddy, routes } = paths(config)
-  const root = { root: routes }
+/** The whole configuration. `facts.caddyVersion` is that of the program which will read it. */
+export function caddyConfig(config: PaasConfig, facts: { caddyVersion: string }): CaddyConfig {
+  const at = routerPaths(config)
+  const names = [config.domain, `*.${config.domain}`]
+  const serve = serveRoutes(at.routes, facts)
   return {
     admin: {
-      listen: `unix/${caddy}/admin.sock`,
-      origins: ['paas'],
+      listen: `unix/${at.adminSocket}`,
+      origins: [adminHost],
       config: { persist: false },
     },
-    logging: { logs: { default: { level: 'WARN' } } },
+    logging: { logs: logs(at) },
+    storage: { module: 'file_system', root: at.state },
     apps: {
-      // Never touch the host's own trust store.
+      // Caddy would otherwise write its root into the host's trust store.
       pki: { certificate_authorities: { local: { install_trust: false } } },
       tls: {
-        certificates: { automate: [config.domain, `*.${config.domain}`] },
-        automation: { policies: [{ issuers: [{ module: 'internal' }] }] },
+        certificates: { automate: names },
+        automation: { policies: [{ subjects: names, issuers: [{ module: 'internal' }] }] },
       },
       http: {
-        grace_period: '10s', // unlimited by default: one client could pin an old configuration
+        grace_period: '10s', // unlimited by default: one open download would block a stop for ever
         servers: {
-          http: server([`:${config.httpPort}`], root, facts),
-          https: {
-            ...server([`:${config.httpsPort}`], root, facts),
-            tls_connection_policies: [{}],
-          },
-          confirm: {
-            listen: [`unix/${caddy}/confirm.sock`],
-            automatic_https: { disable: true },
-            routes: [forHost([confirmRoute(root)])],
-          },
+          http: { ...server(config.httpPort), ...serve },
+          https: { ...server(config.httpsPort), ...serve, tls_connection_policies: [{}] },
+          confirm: confirmServer(at),
         },
       },
     },
   }
 }
 
-function server(listen: string[], root: { root: string }, facts: RouterFacts): object {
+function logs(at: { log: string; accessLog: string }): Json {
+  const without = { filter: 'delete' }
   return {
-    listen,
+    default: { level: 'WARN', exclude: ['http.log.access'], writer: logFile(at.log, 8) },
+    access: {
+      level: 'INFO',
+      include: ['http.log.access'],
+      writer: logFile(at.accessLog, 32),
+      encoder: {
+        format: 'filter',
+        wrap: { format: 'json' },
+        fields: {
+          'request>headers': without, // cookies and tokens do not belong on disk
+          'request>tls': without,
+          resp_headers: without,
+        },
+      },
+    },
+  }
+}
+
+function logFile(filename: string, megabytes: number): Json {
+  return {
+    output: 'file',
+    filename,
+    roll_size_mb: megabytes,
+    roll_keep: 2,
+    roll_gzip: false,
+  }
+}
+
+function server(port: number): Json {
+  return {
+    listen: [`:${port}`],
+    protocols: ['h1', 'h2'],
     automatic_https: { disable: true },
-    read_header_timeout: '15s', // bounds a client that sends its head a byte at a time
+    logs: {},
+    // Headers must come soon; bodies and answers may take as long as the app allows.
+    read_header_timeout: '10s',
     idle_timeout: '2m',
-    routes: [forHost([appRoute(root, facts), knownRoute(root)]), fallback],
-    errors: { routes: [{ handle: [answer('{http.error.status_code}', pages.unreachable)] }] },
+    max_header_bytes: 64 * 1024,
   }
 }
 
-/** Only for hosts that are names; what it captures is free of the port and a trailing dot. */
-function forHost(routes: object[]): object {
+/** What a request meets, in order: a clean Host, the app's route, or a page that says why not. */
+function serveRoutes(root: string, facts: { caddyVersion: string }): Json {
   return {
-    match: [{ header_regexp: { Host: { name: 'host', pattern: hostPattern } } }],
-    handle: [{ handler: 'subroute', routes }],
+    routes: [
+      cleanHost(),
+      {
+        match: [upstreamsOfHost(root)],
+        handle: [requestHeaders, { handler: 'subroute', routes: proxies(facts) }],
+        terminal: true,
+      },
+      {
+        match: [{ file: { root, try_files: ['/h/{http.request.host}/'] } }],
+        handle: [{ handler: 'subroute', routes: page(503) }],
+        terminal: true,
+      },
+      ...page(404),
+    ],
+    errors: {
+      routes: [
+        {
+          match: [{ vars: { '{http.error.status_code}': ['502', '503', '504'] } }],
+          handle: [{ handler: 'subroute', routes: page(502) }],
+          terminal: true,
+        },
+      ],
+    },
   }
 }
 
-function appRoute(root: { root: string }, facts: RouterFacts): object {
+/** Lets only clean names through to the file matcher: no capitals, globs, slashes or `..`. */
+const strictHost = {
+  header_regexp: { Host: { pattern: '^[a-z0-9-]+(\\.[a-z0-9-]+)*(:[0-9]+)?$' } },
+}
+
+/** Cheap for clean names. Capitals and a final dot are mended; anything else ends here. */
+function cleanHost(): Json {
+  const letters = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZ']
+  const mends = [
+    ...letters.map((letter) => ({ search: letter, replace: letter.toLowerCase() })),
+    { search_regexp: '\\.(:[0-9]+)?$', replace: '$1' },
+  ]
   return {
-    match: [{ file: { ...root, try_files: [`/h/${host}/*`] } }],
-    handle: [upstreamMap, proxy(facts)],
-    terminal: true,
+    match: [{ not: [strictHost] }],
+    handle: [
+      {
+        handler: 'subroute',
+        routes: [
+          { handle: [{ handler: 'headers', request: { replace: { Host: mends } } }] },
+          {
+            match: [{ not: [strictHost] }],
+            handle: [{ handler: 'subroute', routes: page(404) }],
+            terminal: true,
+          },
+        ],
+      },
+    ],
   }
 }
 
-/** The name of the file found becomes the placeholders that the proxy dials. */
-const upstreamMap = {
-  handler: 'map',
-  source: '{http.matchers.file.relative}',
-  destinations: upstreamPlaceholders,
-  mappings: [
-    {
-      input_regexp: '/([^/,]+)$',
-      outputs: upstreamPlaceholders.map(() => '$1'),
-    },
-    {
-      input_regexp: `/${upstreamPlaceholders.map(() => '([^/,]+)').join(',')}$`,
-      outputs: upstreamPlaceholders.map((_, index) => `\${${index + 1}}`),
-    },
-  ],
+/**
+ * Finds the file whose name is the upstreams; of two (a switch is under way) the newer. The pattern
+ * stands twice: a name that was listed and then removed before Caddy looked at it is no answer,
+ * and the second look finds its successor.
+ */
+function upstreamsOfHost(root: string): Json {
+  const names = '/h/{http.request.host}/*'
+  return { file: { root, try_files: [names, names], try_policy: 'most_recently_modified' } }
 }
 
-function proxy(facts: RouterFacts): object {
+/** Apps can rely on these headers: whatever the client sent under their names is gone. */
+const requestHeaders = {
+  handler: 'headers',
+  request: {
+    // Caddy itself then sets X-Forwarded-For, -Proto and -Host. Many runtimes read `_` as `-`.
+    delete: ['X-Forwarded-*', 'X_Forwarded*', 'X-Real-Ip', 'Forwarded', 'Proxy'],
+    set: {
+      'X-Request-Id': ['{http.request.uuid}'],
+      'X-Request-Start': ['{time.now.unix_ms}'],
+    },
+  },
+}
+
+/** One proxy for each count of upstreams, so that every upstream has the same share. */
+function proxies(facts: { caddyVersion: string }): Json[] {
+  const counts = Array.from({ length: limits.routeUpstreams }, (_, index) => index + 1)
+  return [
+    ...counts.map((count) => ({
+      match: [
+        {
+          vars_regexp: {
+            '{http.matchers.file.relative}': {
+              name: 'u',
+              pattern: `/${Array.from({ length: count }, () => '([^,/]+)').join(',')}$`,
+            },
+          },
+        },
+      ],
+      handle: [proxy(count, facts)],
+      terminal: true,
+    })),
+    ...page(503),
+  ]
+}
+
+/** No health checks of Caddy's: with placeholders, one dead app would give all apps 503. */
+function proxy(upstreams: number, facts: { caddyVersion: string }): Json {
+  const dials = Array.from({ length: upstreams }, (_, index) => ({
+    dial: `{http.regexp.u.${index + 1}}`,
+  }))
   return {
     handler: 'reverse_proxy',
-    upstreams: upstreamPlaceholders.map((dial) => ({ dial })),
-    // A container that went away between look and dial: choose again for a moment.
+    upstreams: dials,
     load_balancing: {
       selection_policy: { policy: 'random' },
       try_duration: '300ms',
@@ -134,54 +239,58 @@ function proxy(facts: RouterFacts): object {
     transport: {
       protocol: 'http',
       dial_timeout: '2s',
-      // Below what common servers (Node: 5 s) keep an idle connection for.
+      // Below the 5 s after which Node closes an idle connection, or a request would meet the close.
       keep_alive: { idle_timeout: '4s', max_idle_conns_per_host: 32 },
     },
+    ...(lt(coerce(facts.caddyVersion) ?? '0.0.0', '2.7.0') ? {} : { stream_close_delay: '10m' }),
+  }
+}
+
+const words = {
+  404: 'No app answers at this address',
+  502: 'The app did not answer',
+  503: 'The app is not running',
+} as const
+
+/** A page of ours, or its sentence as JSON for clients that ask for that. */
+function page(status: keyof typeof words): Json[] {
+  const answer = (type: string, body: string) => ({
+    handler: 'static_response',
+    status_code: status,
     headers: {
-      request: {
-        set: {
-          'X-Request-Id': ['{http.request.uuid}'],
-          'X-Request-Start': ['t={time.now.unix_ms}'],
-        },
-        delete: ['Forwarded', 'X-Real-Ip'],
-      },
+      'Content-Type': [type],
+      'Cache-Control': ['no-store'],
+      ...(status === 404 ? {} : { 'Retry-After': ['5'] }),
     },
-    ...(knowsStreamDelay(facts.caddyVersion) ? { stream_close_delay: '10m' } : {}),
-  }
+    body,
+  })
+  const html = readFileSync(join(import.meta.dirname, 'pages', `${status}.html`), 'utf8')
+  return [
+    {
+      match: [{ header: { Accept: ['*application/json*'] } }],
+      handle: [answer('application/json', `${JSON.stringify({ error: words[status] })}\n`)],
+      terminal: true,
+    },
+    { handle: [answer('text/html; charset=utf-8', html)], terminal: true },
+  ]
 }
 
-/** The app is known and nothing of it runs. */
-function knownRoute(root: { root: string }): object {
+/**
+ * Tells our daemon what the running Caddy sees for a Host, found in the same way as for a request:
+ * so a switch is confirmed from the router's side without a request to the app.
+ */
+function confirmServer(at: { confirmSocket: string; routes: string }): Json {
   return {
-    match: [{ file: { ...root, try_files: [`/h/${host}/`] } }],
-    handle: [{ ...answer(503, pages.down), headers: headersWith({ 'Retry-After': ['5'] }) }],
-    terminal: true,
+    listen: [`unix/${at.confirmSocket}`],
+    automatic_https: { disable: true },
+    protocols: ['h1'],
+    routes: [
+      {
+        match: [upstreamsOfHost(at.routes)],
+        handle: [{ handler: 'static_response', body: '{http.matchers.file.relative}' }],
+        terminal: true,
+      },
+      { handle: [{ handler: 'static_response' }], terminal: true },
+    ],
   }
-}
-
-function confirmRoute(root: { root: string }): object {
-  return {
-    match: [{ file: { ...root, try_files: [`/h/${host}/*`] } }],
-    handle: [{ handler: 'static_response', body: '{http.matchers.file.relative}' }],
-    terminal: true,
-  }
-}
-
-const fallback = { handle: [answer(404, pages.unknown)] }
-
-function answer(status: number | string, body: string) {
-  return { handler: 'static_response', status_code: status, headers: headersWith({}), body }
-}
-
-function headersWith(more: Record<string, string[]>): Record<string, string[]> {
-  return {
-    'Content-Type': ['text/html; charset=utf-8'],
-    'Cache-Control': ['no-store'],
-    ...more,
-  }
-}
-
-function knowsStreamDelay(version: string): boolean {
-  const [major = 0, minor = 0] = version.split('.').map(Number)
-  return major > 2 || (major === 2 && minor >= 7)
 }

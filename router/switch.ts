@@ -1,108 +1,190 @@
-import { mkdirSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  utimesSync,
+} from 'node:fs'
+import { basename, join } from 'node:path'
+import { isIPv4 } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
+import { limits } from '../core/config.ts'
 import { errno, Failure } from '../core/errors.ts'
+import { parseAppName, parseDomain } from '../core/names.ts'
 import type { Router } from './caddy.ts'
-import { findRoute } from './caddy-api.ts'
-import { parseRouteName, routeName } from './routes.ts'
 
 /**
- * The route table, as files (see routes.ts). The calls are synchronous: each is a few microseconds
- * on tmpfs, and none can be overtaken by another. A kill between any two of them leaves the old
- * route, the new one or both, never none.
+ * The only writer of the route table (drawn in routes.ts). Every change is one file that appears or
+ * goes, so whoever is killed in between leaves the old route, the new one, or both: never none.
  */
 
-const confirmTimeoutMs = 3000
-const confirmIntervalMs = 2
+/** `upstreams` as `ip:port`; those of both sets when a switch was cut off in the middle. */
+export type Route = { upstreams: string[]; hosts: string[] }
 
-/** Leads the app's hosts to `upstreams` (`ip:port`), none at all included, and confirms it. */
+const confirmTimeoutMs = 2_000
+
+/**
+ * Sends the app's requests to `upstreams` (`ip:port`, at most 12; none answers 503) and returns once
+ * the running Caddy says so itself. On a Failure the app's old route is back.
+ */
 export async function publish(router: Router, app: string, upstreams: string[]): Promise<void> {
-  const dir = join(router.routes, 'a', app)
+  const dir = join(router.at.apps, parseAppName(app))
+  const name = routeName(upstreams)
   mkdirSync(dir, { recursive: true })
-  const wanted = upstreams.length > 0 ? routeName(upstreams) : undefined
-  const present = readdirSync(dir)
-  if (wanted !== undefined && !present.includes(wanted)) writeFileSync(join(dir, wanted), '')
-  const old = present.filter((name) => name !== wanted)
-  for (const name of old) rmSync(join(dir, name), { force: true })
-  if (wanted !== undefined && (old.length > 0 || !present.includes(wanted))) {
-    await confirm(router, app, wanted)
+  const others = readdirSync(dir).filter((other) => other !== name)
+  if (name) appear(dir, name)
+  for (const other of others) vanish(dir, other)
+  try {
+    await confirmed(router, app, name)
+  } catch (error) {
+    if (isOvertaken(router, app, name)) return
+    for (const other of others) appear(dir, other)
+    if (name && others.length > 0) vanish(dir, name)
+    throw error
   }
 }
 
-/** Makes `hosts` the app's names, all others of it forgotten. Throws when another app has one. */
+/**
+ * Makes the app answer to these host names and no others. Throws a Failure, and changes nothing,
+ * when one of them leads to another app.
+ */
 export function setHosts(router: Router, app: string, hosts: string[]): void {
-  const names = join(router.routes, 'n', app)
-  mkdirSync(join(router.routes, 'a', app), { recursive: true })
-  mkdirSync(names, { recursive: true })
-  for (const host of hosts) link(router, app, host)
-  for (const host of readdirSync(names)) {
-    if (!hosts.includes(host)) unlink(router, app, host)
-  }
+  const name = parseAppName(app)
+  const wanted = new Set(hosts.map(parseDomain))
+  for (const host of wanted) refuseTaken(router, name, host)
+  mkdirSync(join(router.at.apps, name), { recursive: true })
+  for (const host of wanted) link(router, name, host)
+  for (const host of hostsOf(router, name)) if (!wanted.has(host)) unlink(router, host)
 }
 
+/** Makes the app unknown to the router. Safe to repeat. */
 export function removeApp(router: Router, app: string): void {
-  for (const host of list(join(router.routes, 'n', app))) unlink(router, app, host)
-  rmSync(join(router.routes, 'a', app), { recursive: true, force: true })
-  rmSync(join(router.routes, 'n', app), { recursive: true, force: true })
+  const name = parseAppName(app)
+  for (const host of hostsOf(router, name)) unlink(router, host)
+  rmSync(join(router.at.apps, name), { recursive: true, force: true })
 }
 
-/** Upstreams by app, as the table has them. */
-export function listRoutes(router: Router): Map<string, string[]> {
-  const apps = list(join(router.routes, 'a'))
-  return new Map(
-    apps.map((app) => [app, list(join(router.routes, 'a', app)).flatMap(parseRouteName)]),
+/** The whole table by app, as it is on disk. */
+export function listRoutes(router: Router): Map<string, Route> {
+  const routes = new Map<string, Route>()
+  for (const app of readdirSync(router.at.apps)) {
+    const names = namesOf(router, app)
+    const upstreams = [...new Set(names.flatMap((name) => name.split(',')))]
+    routes.set(app, { upstreams, hosts: [] })
+  }
+  for (const [host, app] of router.appOf) {
+    const route = routes.get(app) ?? { upstreams: [], hosts: [] }
+    route.hosts.push(host)
+    routes.set(app, route)
+  }
+  return routes
+}
+
+/** The file name that is the data; undefined for no upstreams. */
+function routeName(upstreams: string[]): string | undefined {
+  const unique = [...new Set(upstreams)].sort()
+  const bad = unique.find((upstream) => !isUpstream(upstream))
+  if (bad !== undefined) throw new Error(`"${bad}" is not an upstream: expected ip:port`)
+  if (unique.length > limits.routeUpstreams) {
+    throw new Failure('failed', `${unique.length} web processes are more than the router can use`, {
+      hint: `Use at most ${limits.routeUpstreams}: ps:scale web=${limits.routeUpstreams}`,
+    })
+  }
+  return unique.length === 0 ? undefined : unique.join(',')
+}
+
+function isUpstream(text: string): boolean {
+  const [address = '', port = '', ...rest] = text.split(':')
+  const portOk = /^[1-9][0-9]{0,4}$/.test(port) && Number(port) <= 65535
+  return isIPv4(address) && portOk && rest.length === 0
+}
+
+/** Of two names the router takes the newer, so one that was there already becomes new. */
+function appear(dir: string, name: string): void {
+  closeSync(openSync(join(dir, name), 'a', 0o644))
+  utimesSync(join(dir, name), new Date(), new Date())
+}
+
+function vanish(dir: string, name: string): void {
+  rmSync(join(dir, name), { force: true })
+}
+
+/** Asks the running Caddy, by one of the app's hosts, until it finds just this route. */
+async function confirmed(router: Router, app: string, name: string | undefined): Promise<void> {
+  const [host] = hostsOf(router, app)
+  if (host === undefined) return // nothing leads to the app, so nobody can see a difference
+  const deadline = Date.now() + confirmTimeoutMs
+  let seen: string | undefined
+  do {
+    seen = routeName(await router.api.confirm(host))
+    if (seen === name || isOvertaken(router, app, name)) return
+    await pause(5)
+  } while (Date.now() < deadline)
+  const [wanted, found] = [name ?? 'no upstream', seen ?? 'no upstream']
+  throw new Failure(
+    'failed',
+    `The router was switched to ${wanted} for ${host}, and ${confirmTimeoutMs / 1000} s later ` +
+      `it still finds ${found}`,
+    { hint: 'The old route is back; `doctor` tells how the router is' },
   )
 }
 
-/** Asks Caddy what it finds, so that a switch is done when requests see it, not when we wrote it. */
-async function confirm(router: Router, app: string, wanted: string): Promise<void> {
-  const [host] = list(join(router.routes, 'n', app))
-  if (host === undefined) return
-  const deadline = Date.now() + confirmTimeoutMs
-  let seen = ''
-  while (Date.now() < deadline) {
-    seen = await findRoute(router.confirmSocket, host)
-    if (seen.endsWith(`/${wanted}`)) return
-    // A later call may have moved the app on; then it is that call's to confirm.
-    if (!list(join(router.routes, 'a', app)).includes(wanted)) return
-    await pause(confirmIntervalMs)
+/** A later call has moved the app on; what requests see now is that call's to confirm. */
+function isOvertaken(router: Router, app: string, name: string | undefined): boolean {
+  const present = namesOf(router, app)
+  return name === undefined ? present.length > 0 : !present.includes(name)
+}
+
+function namesOf(router: Router, app: string): string[] {
+  try {
+    return readdirSync(join(router.at.apps, app))
+  } catch (error) {
+    if (errno(error) === 'ENOENT') return []
+    throw error
   }
-  throw new Failure('failed', `The router does not see the new route of ${app}`, {
-    hint: `It sees "${seen}" for ${host}; check it with: doctor`,
+}
+
+function hostsOf(router: Router, app: string): string[] {
+  return [...router.appOf].filter(([, owner]) => owner === app).map(([host]) => host)
+}
+
+function refuseTaken(router: Router, app: string, host: string): void {
+  const owner = ownerOnDisk(router, host)
+  if (owner === undefined || owner === app) return
+  throw new Failure('failed', `${host} already leads to the app "${owner}"`, {
+    hint: `To move it: domains:remove ${owner} ${host}`,
   })
 }
 
-function link(router: Router, app: string, host: string): void {
-  const path = join(router.routes, 'h', host)
-  const target = `../a/${app}`
-  const present = readLink(path)
-  if (present !== undefined && present !== target) {
-    throw new Failure('failed', `${host} already leads to another app`)
-  }
-  writeFileSync(join(router.routes, 'n', app, host), '')
-  if (present === undefined) symlinkSync(target, path)
-}
-
-function unlink(router: Router, app: string, host: string): void {
-  const path = join(router.routes, 'h', host)
-  if (readLink(path) === `../a/${app}`) rmSync(path, { force: true })
-  rmSync(join(router.routes, 'n', app, host), { force: true })
-}
-
-function readLink(path: string): string | undefined {
+function ownerOnDisk(router: Router, host: string): string | undefined {
   try {
-    return readlinkSync(path)
+    return basename(readlinkSync(join(router.at.hosts, host)))
   } catch (error) {
     if (errno(error) === 'ENOENT') return undefined
     throw error
   }
 }
 
-function list(dir: string): string[] {
+/** symlink(2) never replaces: two apps cannot take the same host, whatever their timing. */
+function link(router: Router, app: string, host: string): void {
   try {
-    return readdirSync(dir)
+    symlinkSync(join('..', 'a', app), join(router.at.hosts, host))
   } catch (error) {
-    if (errno(error) === 'ENOENT') return []
-    throw error
+    if (errno(error) !== 'EEXIST') throw error
+    refuseTaken(router, app, host)
   }
+  router.appOf.set(host, app)
+}
+
+function unlink(router: Router, host: string): void {
+  try {
+    unlinkSync(join(router.at.hosts, host))
+  } catch (error) {
+    if (errno(error) !== 'ENOENT') throw error
+  }
+  router.appOf.delete(host)
 }

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { ensureStack } from '../builder/stack.ts'
 import { type PaasConfig, readConfig } from '../core/config.ts'
@@ -29,7 +29,6 @@ await script(async () => {
     sshConfig: join(dir, 'ssh_config'),
     steps: [{ name: 'set-up', ms: Date.now() - Number(values['began-ms'] ?? Date.now()) }],
   }
-  await mkdir(dir, { recursive: true, mode: 0o700 })
   await step(demo, 'stack', () => ensureStack(config, say))
   await step(demo, 'daemon and router', () => startDaemon(config))
   const host = await step(demo, 'key', () => letKeyIn(demo))
@@ -52,6 +51,7 @@ async function step<T>(demo: Demo, name: string, work: () => Promise<T>): Promis
 
 /** Makes a key pair and lets it in; returns the `~/.ssh/config` block that uses it. */
 async function letKeyIn({ config, key, sshConfig }: Demo): Promise<string> {
+  await mkdir(dirname(key), { recursive: true, mode: 0o700 })
   if (!existsSync(key)) {
     await exec('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'demo', '-f', key])
     await paas(['keys:remove', 'demo'], { accept: [0, 1] }) // of a demo directory that is gone
@@ -133,7 +133,16 @@ function report({ config, key, steps }: Demo, host: string, url: string): void {
 }
 
 function sshOptions(sshConfig: string): string[] {
-  return ['-F', sshConfig, '-o', 'StrictHostKeyChecking=accept-new', '-o', 'BatchMode=yes']
+  return [
+    '-F',
+    sshConfig,
+    '-o',
+    'StrictHostKeyChecking=accept-new',
+    '-o',
+    'BatchMode=yes',
+    '-o',
+    'LogLevel=ERROR',
+  ]
 }
 
 async function git(dir: string, ...args: string[]) {

@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, renameSync, statSync } from 'node:fs'
+import { closeSync, fstatSync, mkdirSync, openSync, renameSync, statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { createConnection } from 'node:net'
 import { dirname, join } from 'node:path'
@@ -13,6 +13,7 @@ import { ownsService, startService } from './service.ts'
 
 const readyTimeoutMs = 60_000
 const pollMs = 25
+const linesShown = 20
 const logBytesMost = 10 * 1024 * 1024
 
 /**
@@ -25,7 +26,7 @@ export async function startDaemon(config: PaasConfig): Promise<'started' | 'runn
   await checkPorts(config)
   if (ownsService(config)) {
     await startService()
-    await untilReady(config, () => false)
+    await untilReady(config, () => false, readJournal)
   } else {
     await startProcess(config)
   }
@@ -52,6 +53,7 @@ async function startProcess(config: PaasConfig): Promise<void> {
   mkdirSync(dirname(daemonLog), { recursive: true })
   keepLogShort(daemonLog)
   const log = openSync(daemonLog, 'a', 0o640)
+  const from = fstatSync(log).size
   const daemon = spawnGroup(process.execPath, [join(repository, 'daemon/main.ts')], {
     cwd: '/',
     stdio: ['ignore', log, log],
@@ -59,11 +61,19 @@ async function startProcess(config: PaasConfig): Promise<void> {
   closeSync(log)
   let ended = false
   daemon.once('exit', () => (ended = true)).once('error', () => (ended = true))
-  await untilReady(config, () => ended)
+  await untilReady(
+    config,
+    () => ended,
+    () => readFrom(daemonLog, from),
+  )
   daemon.unref()
 }
 
-async function untilReady(config: PaasConfig, ended: () => boolean): Promise<void> {
+async function untilReady(
+  config: PaasConfig,
+  ended: () => boolean,
+  words: () => Promise<string>,
+): Promise<void> {
   const deadline = Date.now() + readyTimeoutMs
   while (!(await answers(config))) {
     const late = Date.now() > deadline
@@ -71,20 +81,19 @@ async function untilReady(config: PaasConfig, ended: () => boolean): Promise<voi
       const seen = late ? `it did not answer within ${readyTimeoutMs / 1000} s` : 'it ended at once'
       throw new Failure('failed', `Could not start the daemon: ${seen}`, {
         hint: 'Its last words follow; mend the cause and run this again',
-        details: await lastWords(config),
+        details: (await words()).trimEnd().split('\n').slice(-linesShown),
       })
     }
     await pause(pollMs)
   }
 }
 
-async function lastWords(config: PaasConfig): Promise<string[]> {
-  if (ownsService(config)) {
-    const journal = await exec('journalctl', ['--unit=paas', '--no-pager', '--lines=20'])
-    return journal.stdout.trimEnd().split('\n')
-  }
-  const log = await readFile(paths(config).daemonLog, 'utf8')
-  return log.trimEnd().split('\n').slice(-20)
+async function readFrom(file: string, from: number): Promise<string> {
+  return (await readFile(file)).subarray(from).toString('utf8')
+}
+
+async function readJournal(): Promise<string> {
+  return (await exec('journalctl', ['--unit=paas', '--no-pager', `--lines=${linesShown}`])).stdout
 }
 
 /** One earlier log is kept beside the present one. */

@@ -9,7 +9,7 @@ export async function confirmByName(call: Call, name: string, warning: string): 
   if (call.force) return
   if (!call.session.tty) {
     throw new Failure('failed', `${call.command.name} needs a person at a terminal to confirm`, {
-      hint: `Without one: --force ${call.command.name} ${name}`,
+      hint: `Without one: ${call.command.name} ${name} --force`,
     })
   }
   call.session.stderr.write(` !     ${warning}\n`)

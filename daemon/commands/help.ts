@@ -40,7 +40,7 @@ function overview(commands: Command[]): Answer {
   const rows = commands.map(({ name, usage, summary }) => [`${name} ${usage}`.trim(), summary])
   return {
     lines: [
-      'Usage: [--app APP] [--json] [--quiet] [--force] COMMAND [ARGUMENTS]',
+      'Usage: COMMAND [ARGUMENTS] [--app APP] [--json] [--quiet] [--force]',
       '',
       ...columns(rows),
     ],

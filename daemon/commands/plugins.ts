@@ -50,6 +50,6 @@ async function flip(call: Call, daemon: Daemon, enabled: boolean) {
   }
   if (enabled && plugin.problem) throw new Failure('failed', `${name}: ${plugin.problem}`)
   daemon.store.switchPlugin(name, enabled)
-  daemon.triggers.reload()
+  daemon.triggers.list()
   return { lines: [`-----> ${enabled ? 'Enabled' : 'Disabled'} ${name}`], json: { name, enabled } }
 }

@@ -56,7 +56,7 @@ describe('login', () => {
         ? { name: 'token' }
         : null
     const server = await startServer({ command: hello, authorize })
-    const args = sshArgs(server).filter((arg) => !/^Identit/.test(arg) && arg !== server.key)
+    const args = sshArgs(server).filter((arg) => !arg.startsWith('Identit') && arg !== server.key)
     const flags = withoutDangling(args)
     const { stdout } = await exec('ssh', [
       ...flags,
@@ -325,8 +325,7 @@ async function softwareToken() {
     }
     const data = readStrings(request.subarray(1, -4))?.[1] ?? Buffer.alloc(0)
     const tail = Buffer.from([token.touched ? 1 : 0, 0, 0, 0, 7])
-    const sha = (part: Buffer | string) => createHash('sha256').update(part).digest()
-    const signature = sign(null, Buffer.concat([sha('ssh:'), tail, sha(data)]), privateKey)
+    const signature = sign(null, Buffer.concat([sha256('ssh:'), tail, sha256(data)]), privateKey)
     const whole = Buffer.concat([sshString(name), sshString(signature), tail])
     return Buffer.concat([Buffer.from([14]), sshString(whole)])
   }
@@ -346,4 +345,8 @@ async function softwareToken() {
   await new Promise<void>((resolve) => agent.listen(token.socket, resolve))
   onTestFinished(() => void agent.close())
   return token
+}
+
+function sha256(part: Buffer | string): Buffer {
+  return createHash('sha256').update(part).digest()
 }

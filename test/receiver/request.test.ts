@@ -42,7 +42,7 @@ describe('splitWords', () => {
     expect(lines.length).toBeGreaterThan(50)
     const script = 'for line do eval "set -- $line"; printf "%s\\0" "$#" "$@"; done'
     const { stdout } = await exec('sh', ['-f', '-c', script, 'sh', ...lines])
-    const ours = lines.map(splitWords).flatMap((list) => [String(list.length), ...list])
+    const ours = lines.map(splitWords).flatMap((list) => [String(list.length)].concat(list))
     expect(stdout.split('\0').slice(0, -1)).toEqual(ours)
   })
 

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { pipeline } from 'node:stream/promises'
 import { describe, expect, test } from 'vitest'
 import { Failure } from '../../core/errors.ts'
-import type { CommandSession, Doors } from '../../receiver/session.ts'
+import type { CommandSession } from '../../receiver/session.ts'
 import { countOutput, ssh, sshArgs, startClient, startServer, until } from './fixture.ts'
 
 const mebibyte = 1024 * 1024
@@ -223,10 +223,10 @@ describe('a command over ssh', () => {
   })
 
   test('tells its failures, each with its own status', async () => {
-    const command: Doors['command'] = async () => {
-      throw new Failure('no-such-app', 'App "shpo" does not exist', { hint: 'See: apps:list' })
-    }
-    const server = await startServer({ command })
+    const failure = new Failure('no-such-app', 'App "shpo" does not exist', {
+      hint: 'See: apps:list',
+    })
+    const server = await startServer({ command: () => Promise.reject(failure) })
     expect(await ssh(server, ['x'])).toEqual({
       code: 20,
       stdout: '',

@@ -49,7 +49,7 @@ describe('commands', () => {
       ['help'],
     ]
     for (const call of calls) {
-      const { stdout, code } = await paas.ssh(['--json', ...call])
+      const { stdout, code } = await paas.ssh([...call, '--json'])
       expect([call, code]).toEqual([call, 0])
       expect(() => JSON.parse(stdout)).not.toThrow()
     }
@@ -152,7 +152,7 @@ describe('commands', () => {
     const refused = await paas.ssh(['apps:destroy', 'talk'])
     expect(refused.code).toBe(1)
     expect(refused.stderr).toContain('--force')
-    const done = await paas.ssh(['--force', 'apps:destroy', 'talk'])
+    const done = await paas.ssh(['apps:destroy', 'talk', '--force'])
     expect(done.code).toBe(0)
     expect((await paas.get('talk')).status).toBe(404)
     expect((await paas.ssh(['ps', 'talk'])).code).toBe(20)

@@ -45,7 +45,7 @@ describe('a daemon killed in the middle of a deploy', () => {
     expect(next.out).toContain('Application deployed')
     expect((await paas.get('shop')).body).toBe(`after ${step}`)
     await until('one container is left', async () => {
-      const { stdout } = await paas.ssh(['--json', 'ps', 'shop'])
+      const { stdout } = await paas.ssh(['ps', 'shop', '--json'])
       return JSON.parse(stdout).length === 1
     })
   })

@@ -138,6 +138,7 @@ export async function startPaas(settings: Record<string, string> = {}) {
 
 /** Writes files and commits them; called again it commits what changed. */
 export async function commitTree(dir: string, files: Record<string, string>): Promise<string> {
+  await mkdir(dir, { recursive: true })
   for (const [path, content] of Object.entries(files)) {
     await mkdir(dirname(join(dir, path)), { recursive: true })
     await writeFile(join(dir, path), content)

@@ -1,23 +1,25 @@
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
+import type { PaasConfig } from '../../core/config.ts'
 import { exec } from '../../core/exec.ts'
+import { kernelNames } from '../../core/names.ts'
 
-/** What of the kernel's the whole host holds, as sorted lines that can be compared. */
-export type Holdings = Record<string, string[]>
-
-export async function holdings(): Promise<Holdings> {
+/** What the kernel holds for one instance: how many of each kind, processes by their name. */
+export async function holdings(config: PaasConfig): Promise<Record<string, number>> {
+  const { bridge, nftTable, cgroupParent } = kernelNames(config)
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n')
+  const tables = (await exec('nft', ['list', 'tables'])).stdout.split('\n')
+  const inside = cgroupProcesses(cgroupParent)
+  const ours = processes().filter(({ words }) => words.includes(config.run))
   return {
-    mounts: readFileSync('/proc/self/mountinfo', 'utf8')
-      .split('\n')
-      .map((line) => line.split(' ')[4] ?? '')
-      .sort(),
-    links: (await lines('ip', ['-o', 'link'])).map((line) => line.split(':')[1] ?? '').sort(),
-    namespaces: netNamespaces(),
-    tables: (await lines('nft', ['list', 'tables'])).sort(),
-    cgroups: cgroups(),
-    processes: ['caddy', 'conmon', 'runc', 'catatonit'].map(
-      (name) => `${name} ${processes().filter((one) => one.name === name).length}`,
-    ),
+    mounts: mounts.filter((line) => line.includes(` ${config.run}/`)).length,
+    bridges: existsSync(`/sys/class/net/${bridge}`) ? 1 : 0,
+    ports: entries(`/sys/class/net/${bridge}/brif`).length,
+    namespaces: new Set(inside.map(({ pid }) => netNamespace(pid))).size,
+    tables: tables.filter((line) => line.endsWith(` ${nftTable}`)).length,
+    cgroups: cgroups(cgroupParent.slice(1)).length,
+    contained: inside.length,
+    ...count(ours.map(({ name }) => name)),
   }
 }
 
@@ -29,37 +31,51 @@ export function cgroupProcesses(path: string): { pid: number; name: string }[] {
   })
 }
 
-function processes(): { pid: number; name: string }[] {
-  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
-  return pids
-    .map((pid) => ({ pid: Number(pid), name: read(`/proc/${pid}/comm`).trim() }))
+function processes(): { pid: number; name: string; words: string }[] {
+  return entries('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map((pid) => ({
+      pid: Number(pid),
+      name: read(`/proc/${pid}/comm`).trim(),
+      words: read(`/proc/${pid}/cmdline`),
+    }))
     .filter(({ name }) => name !== '')
 }
 
-function netNamespaces(): string[] {
-  const seen = new Set<string>()
-  for (const { pid } of processes()) {
-    try {
-      seen.add(readlinkSync(`/proc/${pid}/ns/net`))
-    } catch {
-      // gone meanwhile
-    }
+function netNamespace(pid: number): string {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/net`)
+  } catch {
+    return '' // gone meanwhile
   }
-  return [...seen].sort()
 }
 
-/** Cgroups of ours, down to one level, in every hierarchy there is. */
-function cgroups(): string[] {
+/** The groups of the instance, in every hierarchy there is. */
+function cgroups(name: string): string[] {
   const root = '/sys/fs/cgroup'
-  const hierarchies = [root, ...readdirSync(root).map((name) => join(root, name))]
-  const found = hierarchies
-    .filter((dir) => existsSync(join(dir, 'cgroup.procs')))
-    .flatMap((dir) =>
-      readdirSync(dir)
-        .filter((name) => name.startsWith('paas'))
-        .map((name) => join(dir, name)),
-    )
-  return found.sort()
+  const parents = [root, ...entries(root).map((hierarchy) => join(root, hierarchy))]
+  return parents
+    .map((parent) => join(parent, name))
+    .flatMap((dir) => {
+      if (!existsSync(join(dir, 'cgroup.procs'))) return []
+      return entries(dir)
+        .filter((entry) => /^[0-9a-f]{12}$/.test(entry))
+        .concat(dir)
+    })
+}
+
+function count(names: string[]): Record<string, number> {
+  const counts: Record<string, number> = {}
+  for (const name of names) counts[name] = (counts[name] ?? 0) + 1
+  return counts
+}
+
+function entries(dir: string): string[] {
+  try {
+    return readdirSync(dir)
+  } catch {
+    return []
+  }
 }
 
 function read(file: string): string {
@@ -68,8 +84,4 @@ function read(file: string): string {
   } catch {
     return ''
   }
-}
-
-async function lines(file: string, args: string[]): Promise<string[]> {
-  return (await exec(file, args)).stdout.split('\n')
 }

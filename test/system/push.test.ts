@@ -109,7 +109,7 @@ describe('a push', () => {
     const scaled = await paas.ssh(['ps:scale', 'deep', 'web=3'])
     expect(scaled.out).toContain('web=3')
     const processes: { process: string; state: string }[] = JSON.parse(
-      (await paas.ssh(['--json', 'ps', 'deep'])).stdout,
+      (await paas.ssh(['ps', 'deep', '--json'])).stdout,
     )
     expect(processes.map(({ process, state }) => `${process} ${state}`)).toEqual([
       'web.1 running',

@@ -94,7 +94,7 @@ describe('a push that cannot work', () => {
     expect(await head()).toBe(before)
     expect(await paas.get('shop')).toMatchObject({ status: 200, body: 'good version' })
     const processes: { state: string }[] = JSON.parse(
-      (await paas.ssh(['--json', 'ps', 'shop'])).stdout,
+      (await paas.ssh(['ps', 'shop', '--json'])).stdout,
     )
     expect(processes.map(({ state }) => state)).toEqual(['running'])
   }
@@ -106,7 +106,9 @@ describe('a push that cannot work', () => {
   test('because the Procfile leads out of the repository is refused', async () => {
     const dir = await paas.tree('link', nodeApp('no'))
     await symlink('/etc/passwd', join(dir, 'Procfile'))
-    await refused(await commitTree(dir, {}), [/Procfile is a symbolic link/, /\/etc\/passwd/])
+    await refused(await commitTree(dir, {}), [
+      /Procfile is a symbolic link that leads out of the repository/,
+    ])
   })
 
   test('because it has no files is refused', async () => {
@@ -132,7 +134,7 @@ describe('a push that cannot work', () => {
     const files = nodeApp('no', { before: 'console.error("famous last words"); process.exit(9)' })
     await paas.push('shop', await paas.tree('words', files))
     const releases: { release: string; status: string }[] = JSON.parse(
-      (await paas.ssh(['--json', 'releases', 'shop'])).stdout,
+      (await paas.ssh(['releases', 'shop', '--json'])).stdout,
     )
     expect(releases[0]?.status).toBe('failed')
     const logs = await paas.ssh(['logs', 'shop', '--release', releases[0]?.release ?? ''])

@@ -38,6 +38,17 @@ describe('pushes of one app', () => {
     expect((await paas.get('shop')).body).toBe('slow')
   })
 
+  test('that build upon the one before them need not be made again', async () => {
+    const dir = await paas.tree('upon', slowBuild('earlier', 2))
+    const earlier = paas.push('shop', dir)
+    await until('the earlier runs', async () => builds(paas, 'running'))
+    const later = paas.push('shop', await paas.tree('upon', nodeApp('later')))
+    expect((await earlier).code).toBe(0)
+    expect((await later).out).toContain('Application deployed')
+    expect((await later).code).toBe(0)
+    expect((await paas.get('shop')).body).toBe('later')
+  })
+
   test('are cancelled when the client goes away: nothing of the build is left within 2 s', async () => {
     const dir = await paas.tree('hang', slowBuild('hang', 600))
     const client = spawnGroup(
@@ -61,7 +72,7 @@ describe('pushes of one app', () => {
       () => !cgroupProcesses(group).some(({ name }) => name === 'sleep'),
       2000,
     )
-    expect((await paas.get('shop')).body).toBe('slow')
+    expect((await paas.get('shop')).body).toBe('later')
     await until('the build is recorded as cancelled', async () => builds(paas, 'cancelled'))
     const next = await paas.push('shop', await paas.tree('next', nodeApp('next')))
     expect(next.out).toContain('Application deployed')
