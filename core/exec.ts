@@ -1,5 +1,6 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
+import { setTimeout as pause } from 'node:timers/promises'
 import { cancelled, errno, Failure } from './errors.ts'
 
 /** The only door to child processes: always a file and an argument list, never a shell string. */
@@ -18,11 +19,17 @@ export type ExecOptions = {
   onLine?: (line: string) => void
   /** Exit codes that are answers rather than failures; 0 alone by default. */
   accept?: number[]
+  /**
+   * Kills whoever of the group outlives the program itself, and reads no longer than that takes:
+   * for programs of the user's, which may leave a child behind that holds their output open.
+   */
+  killRest?: boolean
 }
 
 export type ExecResult = { code: number; stdout: string; stderr: string }
 
 const outputBytesKept = 8 * 1024 * 1024
+const restTimeoutMs = 2000
 
 /**
  * Runs a program to its end and returns what it printed (at most 8 MiB of each stream).
@@ -40,7 +47,9 @@ export async function exec(
   child.stdin?.on('error', () => {}) // a child that closes its stdin early is no error of ours
   child.stdin?.end(options.input)
   const ended = waitForEnd(child, { signal: options.signal, timeoutMs })
-  const [code] = await Promise.all([ended, stdout.done, stderr.done])
+  const read = Promise.all([stdout.done, stderr.done])
+  const code = await ended
+  await (options.killRest ? readRest(child, read) : read)
   const result = { code, stdout: stdout.text(), stderr: stderr.text() }
   if (!(options.accept ?? [0]).includes(code)) throw exitFailure(file, args, result)
   return result
@@ -107,6 +116,13 @@ export async function killGroup(child: ChildProcess, graceMs: number): Promise<v
     resolve()
   })
   await promise
+}
+
+async function readRest(child: ChildProcess, read: Promise<unknown>): Promise<void> {
+  if (child.pid !== undefined) signalGroup(child.pid, 'SIGKILL')
+  await Promise.race([read, pause(restTimeoutMs, undefined, { ref: false })])
+  child.stdout?.destroy() // who left the group as well may hold it for ever
+  child.stderr?.destroy()
 }
 
 function signalGroup(pid: number, signal: NodeJS.Signals): void {

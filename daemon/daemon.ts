@@ -36,8 +36,10 @@ export type Daemon = {
   sandbox: Sandbox
   rooms: (say: Say, signal: AbortSignal) => Rooms
   collectGarbage: () => void
-  /** One slow look at everything: routes, processes, logs, the router itself. */
+  /** One slow look at everything: the router, routes, processes. */
   tick: () => Promise<void>
+  /** Keeps the apps' logs within their limit; a flood needs this every few seconds. */
+  trimLogs: () => Promise<void>
   close: () => void
 }
 
@@ -77,6 +79,8 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
     async tick() {
       if (!isRunning(router)) router = await openRouter(config)
       await reconcile.all()
+    },
+    async trimLogs() {
       for (const { name } of store.apps()) await boundLogs(host, name)
     },
     close() {

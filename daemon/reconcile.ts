@@ -7,6 +7,7 @@ import type { Member } from './fleet.ts'
 import { wantedProcesses } from './processes.ts'
 
 const tickMs = 30_000
+const trimMs = 5000
 const steadyMs = 10_000
 const appsAtOnce = 4
 
@@ -21,18 +22,19 @@ export class Reconcile {
   readonly #again = new Set<string>()
   readonly #closing = new AbortController()
   readonly #timers = new Set<NodeJS.Timeout>()
-  readonly #tick: NodeJS.Timeout
+  readonly #ticks: NodeJS.Timeout[]
 
   constructor(daemon: Daemon) {
     this.#daemon = daemon
-    this.#tick = setInterval(() => {
-      daemon.tick().catch((error) => logError('tick-failed', error))
-    }, tickMs)
+    this.#ticks = [
+      every(tickMs, 'tick-failed', daemon.tick),
+      every(trimMs, 'trim-failed', daemon.trimLogs),
+    ]
   }
 
   close(): void {
     this.#closing.abort(new Failure('temporary', 'paas is shutting down'))
-    clearInterval(this.#tick)
+    for (const tick of this.#ticks) clearInterval(tick)
     for (const timer of this.#timers) clearTimeout(timer)
   }
 
@@ -148,6 +150,20 @@ export class Reconcile {
     const release = this.#daemon.store.currentRelease(app)?.version ?? 0
     this.#daemon.journal.write(app, { process: 'paas', release }, text)
   }
+}
+
+/** Repeats `work`; a round that is still at work when the next is due is waited for. */
+function every(ms: number, event: string, work: () => Promise<void>): NodeJS.Timeout {
+  let busy = false
+  return setInterval(() => {
+    if (busy) return
+    busy = true
+    work()
+      .catch((error) => logError(event, error))
+      .finally(() => {
+        busy = false
+      })
+  }, ms)
 }
 
 /** Of the live containers, those that the release wants, once each, and the others. */

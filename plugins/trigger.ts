@@ -67,6 +67,7 @@ async function runScript(
     env: { ...baseEnvironment(), ...vars, PAAS_TRIGGER: name, PAAS_PLUGIN: plugin.name },
     input: JSON.stringify(json),
     timeoutMs,
+    killRest: true,
     ...(signal ? { signal } : {}),
     onLine: (line) => say(`       ${line}`),
   })

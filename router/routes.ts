@@ -16,7 +16,7 @@ export type CaddyConfig = Record<string, unknown>
 
 type Json = Record<string, unknown>
 
-/** Where the pieces of the router lie. Sockets are in a directory that only Caddy and root enter. */
+/** Where the router's pieces lie. Sockets are in a directory that only Caddy and root enter. */
 export function routerPaths(config: PaasConfig) {
   const { certificates: state, caddy, routes } = paths(config)
   const sockets = join(caddy, 'sockets')
@@ -125,7 +125,7 @@ function serveRoutes(root: string, facts: { caddyVersion: string }): Json {
     routes: [
       cleanHost(),
       {
-        match: [upstreamsOfHost(root)],
+        match: [upstreamsOfHost(root), upstreamsOfHost(root)],
         handle: [requestHeaders, { handler: 'subroute', routes: proxies(facts) }],
         terminal: true,
       },
@@ -179,13 +179,13 @@ function cleanHost(): Json {
 }
 
 /**
- * Finds the file whose name is the upstreams; of two (a switch is under way) the newer. The pattern
- * stands twice: a name that was listed and then removed before Caddy looked at it is no answer,
- * and the second look finds its successor.
+ * Finds the file whose name is the upstreams; of two (a switch is under way) the newer. Stands
+ * twice where it is used: a name that was listed and gone when Caddy looked at it is no answer, and
+ * the second look, which costs nothing otherwise, finds its successor.
  */
 function upstreamsOfHost(root: string): Json {
   const names = '/h/{http.request.host}/*'
-  return { file: { root, try_files: [names, names], try_policy: 'most_recently_modified' } }
+  return { file: { root, try_files: [names], try_policy: 'most_recently_modified' } }
 }
 
 /** Apps can rely on these headers: whatever the client sent under their names is gone. */
@@ -201,33 +201,43 @@ const requestHeaders = {
   },
 }
 
-/** One proxy for each count of upstreams, so that every upstream has the same share. */
+/**
+ * One proxy for each count of upstreams, so that every upstream has the same share. One upstream is
+ * the usual case and the quickest; for more, one expression takes the name apart, and the first
+ * empty piece tells how many there are.
+ */
 function proxies(facts: { caddyVersion: string }): Json[] {
-  const counts = Array.from({ length: limits.routeUpstreams }, (_, index) => index + 1)
+  const most = limits.routeUpstreams
+  const piece = '([^,/]+)'
+  const counts = Array.from({ length: most - 1 }, (_, index) => index + 2)
   return [
-    ...counts.map((count) => ({
-      match: [
-        {
-          vars_regexp: {
-            '{http.matchers.file.relative}': {
-              name: 'u',
-              pattern: `/${Array.from({ length: count }, () => '([^,/]+)').join(',')}$`,
-            },
-          },
-        },
-      ],
-      handle: [proxy(count, facts)],
-      terminal: true,
-    })),
+    route(found(`${piece}$`), proxy(1, facts)),
+    route(found(`${piece}${`(?:,${piece})?`.repeat(most - 1)}$`), {
+      handler: 'subroute',
+      routes: counts.map((count) =>
+        route(count < most ? { vars: { [upstream(count + 1)]: [''] } } : {}, proxy(count, facts)),
+      ),
+    }),
     ...page(503),
   ]
 }
 
+function route(match: Json, handler: Json): Json {
+  return { match: [match], handle: [handler], terminal: true }
+}
+
+function found(pattern: string): Json {
+  const anchored = { name: 'u', pattern: `^/?h/[^/]+/${pattern}` }
+  return { vars_regexp: { '{http.matchers.file.relative}': anchored } }
+}
+
+function upstream(number: number): string {
+  return `{http.regexp.u.${number}}`
+}
+
 /** No health checks of Caddy's: with placeholders, one dead app would give all apps 503. */
 function proxy(upstreams: number, facts: { caddyVersion: string }): Json {
-  const dials = Array.from({ length: upstreams }, (_, index) => ({
-    dial: `{http.regexp.u.${index + 1}}`,
-  }))
+  const dials = Array.from({ length: upstreams }, (_, index) => ({ dial: upstream(index + 1) }))
   return {
     handler: 'reverse_proxy',
     upstreams: dials,
@@ -239,7 +249,7 @@ function proxy(upstreams: number, facts: { caddyVersion: string }): Json {
     transport: {
       protocol: 'http',
       dial_timeout: '2s',
-      // Below the 5 s after which Node closes an idle connection, or a request would meet the close.
+      // Below the 5 s after which Node closes an idle connection, or requests would meet that.
       keep_alive: { idle_timeout: '4s', max_idle_conns_per_host: 32 },
     },
     ...(lt(coerce(facts.caddyVersion) ?? '0.0.0', '2.7.0') ? {} : { stream_close_delay: '10m' }),

@@ -28,8 +28,8 @@ export type Route = { upstreams: string[]; hosts: string[] }
 const confirmTimeoutMs = 2_000
 
 /**
- * Sends the app's requests to `upstreams` (`ip:port`, at most 12; none answers 503) and returns once
- * the running Caddy says so itself. On a Failure the app's old route is back.
+ * Sends the app's requests to `upstreams` (`ip:port`, at most 12; none answers 503) and returns
+ * once the running Caddy says so itself. On a Failure the app's old route is back.
  */
 export async function publish(router: Router, app: string, upstreams: string[]): Promise<void> {
   const dir = join(router.at.apps, parseAppName(app))

@@ -88,7 +88,7 @@ async function unmountRoot(target: string): Promise<void> {
 /** It goes with the container's network, which the kernel dismantles in its own time. */
 async function removeVeth(name: string): Promise<void> {
   if (!existsSync(`/sys/class/net/${name}`)) return
-  await exec('ip', ['link', 'delete', name], { accept: [0, 1] })
+  await exec('ip', ['link', 'delete', name], { accept: [0, 1, 2] }) // 1, 2: it went meanwhile
 }
 
 function kill(pid: number, signal: NodeJS.Signals): void {

@@ -50,6 +50,8 @@ pivot_root . old
 umount -l /old
 cd /root/paas
 ca=/etc/ssl/certs/ca-certificates.crt
-exec env -i HOME=/root TERM=dumb LANG=C.UTF-8 \
+# We stay as process 1, for somebody must reap orphans.
+env -i HOME=/root TERM=dumb LANG=C.UTF-8 \
   PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-  NODE_EXTRA_CA_CERTS=$ca SSL_CERT_FILE=$ca npm_config_cafile=$ca "$@"
+  NODE_EXTRA_CA_CERTS=$ca SSL_CERT_FILE=$ca npm_config_cafile=$ca "$@" &
+wait $!

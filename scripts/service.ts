@@ -36,6 +36,12 @@ export async function startService(): Promise<void> {
   await exec('systemctl', ['restart', 'paas.service'])
 }
 
+/** Has the daemon ended since `startService`, so that systemd is trying again? */
+export async function serviceFailed(): Promise<boolean> {
+  const { stdout } = await exec('systemctl', ['show', '--property=NRestarts', 'paas.service'])
+  return stdout.trim() !== 'NRestarts=0'
+}
+
 export async function stopService(): Promise<void> {
   await exec('systemctl', ['stop', 'paas.service'])
 }
@@ -49,6 +55,7 @@ export function unitText(repository: string, node: string): string {
 Description=paas: git push, and your app runs
 Wants=network-online.target
 After=network-online.target
+StartLimitIntervalSec=0
 
 [Service]
 ExecStart="${node}" "${repository}/daemon/main.ts"
@@ -57,7 +64,7 @@ Environment=NODE_COMPILE_CACHE=/var/cache/paas/compiled
 KillMode=process
 Delegate=yes
 Restart=always
-RestartSec=1
+RestartSec=2
 TimeoutStopSec=40
 TasksMax=infinity
 LimitNOFILE=1048576

@@ -9,7 +9,7 @@ import { exec, type ExecOptions, type ExecResult, spawnGroup } from '../core/exe
 import { paths } from '../core/names.ts'
 import { checkPorts } from './ports.ts'
 import { repository } from './script.ts'
-import { ownsService, startService } from './service.ts'
+import { ownsService, serviceFailed, startService } from './service.ts'
 
 const readyTimeoutMs = 60_000
 const pollMs = 25
@@ -26,7 +26,7 @@ export async function startDaemon(config: PaasConfig): Promise<'started' | 'runn
   await checkPorts(config)
   if (ownsService(config)) {
     await startService()
-    await untilReady(config, () => false, readJournal)
+    await untilReady(config, serviceFailed, readJournal)
   } else {
     await startProcess(config)
   }
@@ -71,13 +71,13 @@ async function startProcess(config: PaasConfig): Promise<void> {
 
 async function untilReady(
   config: PaasConfig,
-  ended: () => boolean,
+  ended: () => boolean | Promise<boolean>,
   words: () => Promise<string>,
 ): Promise<void> {
   const deadline = Date.now() + readyTimeoutMs
   while (!(await answers(config))) {
     const late = Date.now() > deadline
-    if (late || ended()) {
+    if (late || (await ended())) {
       const seen = late ? `it did not answer within ${readyTimeoutMs / 1000} s` : 'it ended at once'
       throw new Failure('failed', `Could not start the daemon: ${seen}`, {
         hint: 'Its last words follow; mend the cause and run this again',

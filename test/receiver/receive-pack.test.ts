@@ -280,7 +280,9 @@ describe('git push', () => {
     expect((await push).stderr).toContain('remote: -----> Deciding')
     await until(async () => (await processesOf(site.repo)).length === 0)
     expect(await refs(site.repo)).toEqual([])
+    await sweepRepo(site.repo)
     expect(await leftovers(site.repo)).toEqual([])
+    expect((await site.push()).code).toBe(0)
   })
 })
 

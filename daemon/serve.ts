@@ -1,0 +1,44 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import type { PaasConfig } from '../core/config.ts'
+import { log, logError } from '../core/log.ts'
+import { paths } from '../core/names.ts'
+import { openDaemon } from './daemon.ts'
+import { runningDaemon } from './daemon-pid.ts'
+import { openLocalDoor } from './local-door.ts'
+import { openSshDoor } from './ssh-door.ts'
+
+/** Runs the daemon until it is told to stop; resolves when every app has been looked after once. */
+export async function serve(config: PaasConfig): Promise<void> {
+  const { daemonPid, socket } = paths(config)
+  const other = runningDaemon(daemonPid)
+  if (other) {
+    log('already-running', { pid: other })
+    process.exit(75)
+  }
+  mkdirSync(dirname(daemonPid), { recursive: true, mode: 0o711 })
+  writeFileSync(daemonPid, String(process.pid))
+
+  const daemon = await openDaemon(config)
+  const ssh = await openSshDoor(daemon)
+  const local = await openLocalDoor(socket, daemon)
+  log('ready', { ssh: ssh.port, http: config.httpPort, domain: config.domain })
+
+  let stopping = false
+  const stop = async (signal: string) => {
+    if (stopping) return
+    stopping = true
+    log('stopping', { signal })
+    local.close()
+    await ssh.close()
+    daemon.close()
+    rmSync(daemonPid, { force: true })
+    rmSync(socket, { force: true })
+    process.exit(0)
+  }
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => void stop(signal))
+  }
+  process.on('unhandledRejection', (error) => logError('unhandled-rejection', error))
+  await daemon.reconcile.all()
+}
