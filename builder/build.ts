@@ -25,8 +25,9 @@ export type BuildRequest = Commit & {
   /** Makes every layer that a command makes anew. */
   noCache?: boolean
   /**
-   * Called with the directory of the extracted source, before anything is read from it. It may change
-   * files there: with it the source layer is this build's own, and nothing made of it is re-used.
+   * Called with the directory of the extracted source, before anything is read from it. It may
+   * change files there: with it the source layer is this build's own, and nothing made of it is
+   * re-used.
    */
   extracted?: (dir: string) => Promise<void>
 }
@@ -34,8 +35,8 @@ export type BuildRequest = Commit & {
 export type BuildTools = { config: PaasConfig; sandbox: Sandbox }
 
 /**
- * Turns a commit into an image: read the tree, detect, plan, make or re-use layers. Progress goes to
- * `say`. Throws a Failure in the user's words; aborting `signal` ends whatever runs.
+ * Turns a commit into an image: read the tree, detect, plan, make or re-use layers. Progress goes
+ * to `say`. Throws a Failure in the user's words; aborting `signal` ends whatever runs.
  */
 export async function build(
   request: BuildRequest,

@@ -25,8 +25,8 @@ const inProgress = new Map<string, Promise<unknown>>()
 
 /**
  * Makes sure that a layer is there, and says which it was: `re-used` or `made`. A layer appears by
- * one rename, complete and on disk, or not at all. Requests for the same layer at once make it once;
- * when the one that makes it fails or is cancelled, the next one tries for itself.
+ * one rename, complete and on disk, or not at all. Requests for the same layer at once make it
+ * once; when the one that makes it fails or is cancelled, the next one tries for itself.
  */
 export async function ensureLayer(
   config: PaasConfig,
@@ -85,8 +85,8 @@ export async function removeLayers(config: PaasConfig, keepKeys: Set<string>): P
 const pins = new Map<string, number>()
 
 /**
- * Keeps layers from `removeLayers` while a build uses them. Released a minute after the end, so that
- * whoever ordered the build has recorded the release that owns them from then on.
+ * Keeps layers from `removeLayers` while a build uses them. Released a minute after the end, so
+ * that whoever ordered the build has recorded the release that owns them from then on.
  */
 export function pinLayers(): { add(key: string): void } & Disposable {
   const keys: string[] = []

@@ -92,7 +92,9 @@ async function ensureOne(
   }
 }
 
-/** The mirror is mmdebstrap's own choice for the suite; the keyring package is there on Ubuntu too. */
+/**
+ * The mirror is mmdebstrap's own choice for the suite; the keyring package is there on Ubuntu too.
+ */
 function debootstrapArgs(dir: string, packages: string[]): string[] {
   return [
     '--quiet',

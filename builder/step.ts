@@ -22,7 +22,9 @@ export type StepContext = {
   deadline: number
 }
 
-/** Re-uses or makes the layer of one step, and says which. Failure: the command's exit, in words. */
+/**
+ * Re-uses or makes the layer of one step, and says which. Failure: the command's exit, in words.
+ */
 export async function runStep(planned: PlannedStep, context: StepContext): Promise<void> {
   const { config, say, signal } = context
   const { step, layer } = planned

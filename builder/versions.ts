@@ -88,7 +88,9 @@ function newest(rules: ChoiceRules, range: string): string | undefined {
   return newestOf(rules.available, [range], rules)
 }
 
-/** A range that allows several lines means "at least this": the newest stable line serves it best. */
+/**
+ * A range that allows several lines means "at least this": the newest stable line serves it best.
+ */
 function newestOf(
   versions: string[],
   ranges: string[],

@@ -32,7 +32,9 @@ export class Failure extends Error {
   }
 }
 
-/** The failure as lines for a terminal: ` !     ` before the sentence, seven spaces before detail. */
+/**
+ * The failure as lines for a terminal: ` !     ` before the sentence, seven spaces before detail.
+ */
 export function failureLines(error: unknown): string[] {
   if (!(error instanceof Failure)) return [' !     Internal error; the daemon log has the details']
   const lines = [` !     ${error.message}`]

@@ -32,8 +32,8 @@ const outputBytesKept = 8 * 1024 * 1024
 const restTimeoutMs = 2000
 
 /**
- * Runs a program to its end and returns what it printed (at most 8 MiB of each stream).
- * Throws a Failure when it cannot start, exits with a code not in `accept`, is cancelled, or is late.
+ * Runs a program to its end and returns what it printed (at most 8 MiB of each stream). Throws a
+ * Failure when it cannot start, exits with a code not in `accept`, is cancelled, or is late.
  */
 export async function exec(
   file: string,

@@ -1,4 +1,6 @@
-/** The daemon's own log: one line a fact, on stderr, which the service manager or start-up keeps. */
+/**
+ * The daemon's own log: one line a fact, on stderr, which the service manager or start-up keeps.
+ */
 export function log(event: string, facts: Record<string, unknown> = {}): void {
   const pairs = Object.entries(facts).map(([key, value]) => `${key}=${format(value)}`)
   process.stderr.write(`${[new Date().toISOString(), event, ...pairs].join(' ')}\n`)

@@ -74,7 +74,9 @@ export function paths(config: PaasConfig) {
     logs: (app: string) => join(home, 'logs', app),
     /** Parent of this instance's layers and scratch directories, which share one file system. */
     store: join(home, 'store'),
-    /** What an app's package manager downloaded, mounted into its builds; may be emptied any time. */
+    /**
+     * What an app's package manager downloaded, mounted into its builds; may be emptied any time.
+     */
     buildCache: (app: string) => join(home, 'store', 'caches', app),
     /** Writable directories of containers: `scratch/<id>/{upper,work}`. */
     scratch: (id: string) => join(home, 'store', 'scratch', id),

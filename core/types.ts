@@ -11,7 +11,9 @@ export type LayerKind = 'stack' | 'runtime' | 'dependencies' | 'build' | 'app'
 /** A read-only directory, named by what went into it; `label` is for people. */
 export type Layer = { kind: LayerKind; key: string; label: string }
 
-/** What a build leaves behind. `layers` lie lowest first; `processes` maps a type to its command. */
+/**
+ * What a build leaves behind. `layers` lie lowest first; `processes` maps a type to its command.
+ */
 export type Image = {
   layers: Layer[]
   processes: Record<string, string>
@@ -83,6 +85,8 @@ export type Instance = {
   address: string
   /** Process id of the container's init on the host. */
   pid: number
+  /** When it was started, in milliseconds since the epoch. */
+  startedAt: number
 }
 
 /** How a container ended, as its monitor saw it. `code` is 128 + n for signal n. */

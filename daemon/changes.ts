@@ -32,7 +32,7 @@ export async function applyInTurn(
     await daemon.triggers.fire('deploy-failed', { app: change.app.name, error: why }, say)
     throw error
   } finally {
-    daemon.collectGarbage()
+    daemon.collectGarbage(change.app)
   }
 }
 

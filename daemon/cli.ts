@@ -4,7 +4,9 @@ import { errno, failureLines, Failure, statusOf } from '../core/errors.ts'
 import { paths } from '../core/names.ts'
 import { decode, encode, frame, type Request } from './frames.ts'
 
-/** `paas <command>` on the host: passes its words and streams to the daemon, ends with its status. */
+/**
+ * `paas <command>` on the host: passes its words and streams to the daemon, ends with its status.
+ */
 try {
   process.exitCode = await call(process.argv.slice(2))
 } catch (error) {

@@ -4,7 +4,7 @@ import { sweepLayers } from '../builder/layers.ts'
 import type { PaasConfig } from '../core/config.ts'
 import { log, logError } from '../core/log.ts'
 import { paths } from '../core/names.ts'
-import type { Say } from '../core/types.ts'
+import type { App, Say } from '../core/types.ts'
 import { ensureRepo, sweepRepo } from '../receiver/repo.ts'
 import { isRunning, openRouter, type Router } from '../router/caddy.ts'
 import { type Host, openHost } from '../runner/host.ts'
@@ -35,7 +35,7 @@ export type Daemon = {
   reconcile: Reconcile
   sandbox: Sandbox
   rooms: (say: Say, signal: AbortSignal) => Rooms
-  collectGarbage: () => void
+  collectGarbage: (app: App) => void
   /** One slow look at everything: the router, routes, processes. */
   tick: () => Promise<void>
   /** Keeps the apps' logs within their limit; a flood needs this every few seconds. */

@@ -11,7 +11,7 @@ import { removeInstance, stopInstance } from '../runner/stop.ts'
 import { instanceSpec, processType } from './processes.ts'
 
 /** `starting`: a deploy holds it and nobody else may judge it. `retiring`: it drains and stops. */
-export type Member = Instance & { state: 'starting' | 'live' | 'retiring'; startedAt: number }
+export type Member = Instance & { state: 'starting' | 'live' | 'retiring' }
 
 /** What a container gets before it exists; disposing of it gives the address back. */
 export type Place = { id: string; address: string } & Disposable
@@ -55,7 +55,7 @@ export class Fleet {
   async readmit(): Promise<Member[]> {
     for (const { alive, ...instance } of await listInstances(this.#host)) {
       if (!alive) continue
-      this.#members.set(instance.id, { ...instance, state: 'live', startedAt: Date.now() })
+      this.#members.set(instance.id, { ...instance, state: 'live' })
     }
     return this.all()
   }
@@ -74,7 +74,7 @@ export class Fleet {
     using place = this.place()
     const spec = instanceSpec(release, process, place)
     const instance = await startInstance(this.#host, spec, signal)
-    const member: Member = { ...instance, state: 'starting', startedAt: Date.now() }
+    const member: Member = { ...instance, state: 'starting' }
     this.#members.set(member.id, member)
     return member
   }

@@ -1,25 +1,32 @@
 import { removeLayers } from '../builder/layers.ts'
 import { log, logError } from '../core/log.ts'
+import { paths } from '../core/names.ts'
+import type { App } from '../core/types.ts'
 import type { Daemon } from './daemon.ts'
+import { packObjects } from './refs.ts'
 
 /**
  * Removes layers that no release and no container needs, when nothing is being changed: a build in
  * flight may have made a layer that no release names yet. Its failure fails nothing.
  */
-export function openGarbage(daemon: Daemon): () => void {
+export function openGarbage(daemon: Daemon): (app: App) => void {
   let planned = false
-  return function collectSoon(): void {
+  const changed = new Set<string>()
+  return function collectSoon({ name }: App): void {
+    changed.add(name)
     if (planned) return
     planned = true
     setTimeout(() => {
       planned = false
       if (daemon.queue.busy()) return // whoever is last collects
-      collect(daemon).catch((error) => logError('garbage-failed', error))
+      const apps = [...changed]
+      changed.clear()
+      collect(daemon, apps).catch((error) => logError('garbage-failed', error))
     }, 1000).unref()
   }
 }
 
-async function collect(daemon: Daemon): Promise<void> {
+async function collect(daemon: Daemon, changed: string[]): Promise<void> {
   const keep = daemon.store.layerKeys()
   for (const { app, release } of daemon.fleet.all()) {
     const found = daemon.store.findApp(app)
@@ -29,4 +36,7 @@ async function collect(daemon: Daemon): Promise<void> {
   }
   const removed = await removeLayers(daemon.config, keep)
   if (removed.length > 0) log('garbage', { layers: removed.length })
+  for (const app of changed.filter((name) => daemon.store.findApp(name))) {
+    await packObjects(paths(daemon.config).repo(app))
+  }
 }

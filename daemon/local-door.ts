@@ -13,7 +13,7 @@ export async function openLocalDoor(path: string, daemon: Daemon): Promise<Serve
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     socket.on('error', () => socket.destroy())
     serve(socket, daemon).catch((error) => {
-      logError('local-door', error)
+      if (error !== hungUp) logError('local-door', error)
       socket.destroy()
     })
   })
@@ -26,6 +26,9 @@ export async function openLocalDoor(path: string, daemon: Daemon): Promise<Serve
   return server
 }
 
+/** A client that asks nothing: whoever only wanted to know whether we are here. */
+const hungUp = new Failure('failed', 'No request came')
+
 async function serve(socket: Socket, daemon: Daemon): Promise<void> {
   const gone = new AbortController()
   socket.once('close', () => gone.abort(new Failure('failed', 'The client went away')))
@@ -33,7 +36,7 @@ async function serve(socket: Socket, daemon: Daemon): Promise<void> {
   const { promise: request, resolve, reject } = Promise.withResolvers<Request>()
   request.catch(() => {}) // a client that hangs up before it asks is nobody's problem
   const reading = read(socket, stdin, resolve)
-  reading.then(() => reject(new Failure('failed', 'No request came')), reject)
+  reading.then(() => reject(hungUp), reject)
   const { argv, tty, turn } = await request
   const code = await dispatch(
     {

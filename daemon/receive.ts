@@ -8,7 +8,7 @@ import { applyInTurn, pushChange } from './changes.ts'
 import type { Daemon } from './daemon.ts'
 import { appUrls } from './hosts.ts'
 import { decidePush, type PushDecision } from './push.ts'
-import { isAncestor, readRef, setRef } from './refs.ts'
+import { isAncestor, readRef, setHead, setRef } from './refs.ts'
 import type { Build } from './store/store.ts'
 
 export type Accepting = {
@@ -72,7 +72,10 @@ async function deployCommit(
   const build = (say: Say, signal: AbortSignal) =>
     buildCommit(daemon, app, { commit, gitEnv: push.gitEnv }, say, signal)
   await applyInTurn(daemon, pushChange(daemon, app, { commit, by: by.name, build }), ask)
-  if (!app.deployBranch) daemon.store.setDeployBranch(app, branch)
+  if (!app.deployBranch) {
+    daemon.store.setDeployBranch(app, branch)
+    await setHead(repo, branch)
+  }
   // git will compare with what the client saw when it connected. Whoever has the turn may lead the
   // branch back there for the moment until git moves it on: the pushed commit holds both.
   if (moved) await setRef(repo, target.ref, target.oldSha)

@@ -29,3 +29,19 @@ export async function isAncestor(
 export async function setRef(repo: string, ref: string, sha: string): Promise<void> {
   await exec('git', ['--git-dir', repo, 'update-ref', '--', ref, sha], { env: gitEnvironment() })
 }
+
+/** What a clone checks out. */
+export async function setHead(repo: string, branch: string): Promise<void> {
+  const args = ['--git-dir', repo, 'symbolic-ref', 'HEAD', `refs/heads/${branch}`]
+  await exec('git', args, { env: gitEnvironment() })
+}
+
+/** Lets git pack what many pushes left, when it finds that worth it. */
+export async function packObjects(repo: string): Promise<void> {
+  await exec('git', ['--git-dir', repo, '-c', 'gc.autoDetach=false', 'gc', '--auto', '--quiet'], {
+    env: gitEnvironment(),
+    timeoutMs: packTimeoutMs,
+  })
+}
+
+const packTimeoutMs = 10 * 60 * 1000

@@ -5,7 +5,9 @@ import { limits } from '../core/config.ts'
 
 export const hooksPath = fileURLToPath(new URL('hooks', import.meta.url))
 
-/** Settings every run of git on an app's repository gets; the repository's own cannot weaken them. */
+/**
+ * Settings every run of git on an app's repository gets; the repository's own cannot weaken them.
+ */
 const common = [
   'safe.directory=*', // the repositories are ours, whoever owns the directory above them
   'gc.auto=0',

@@ -47,8 +47,8 @@ export function parseFacts(text: string, repo: string): PushRequest {
 }
 
 /**
- * Writes lines for the pusher as they come. A client that does not read cannot make the daemon grow:
- * past 8 MiB unsent, lines are left out and counted.
+ * Writes lines for the pusher as they come. A client that does not read cannot make the daemon
+ * grow: past 8 MiB unsent, lines are left out and counted.
  */
 export function sayTo(output: Socket): Say {
   let dropped = 0

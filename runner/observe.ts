@@ -16,8 +16,8 @@ export async function listInstances(host: Host): Promise<(Instance & { alive: bo
   const records = await Promise.all(ids.map((id) => readRecord(host, id)))
   return records
     .filter((record) => record !== undefined)
-    .map(({ id, app, process, release, address, pid, startTime }) => {
-      return { id, app, process, release, address, pid, alive: isAlive(pid, startTime) }
+    .map(({ startTime, limits: _limits, ...instance }) => {
+      return { ...instance, alive: isAlive(instance.pid, startTime) }
     })
 }
 

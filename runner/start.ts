@@ -31,7 +31,7 @@ export async function startInstance(
     throw new Failure('failed', `The container of ${spec.process} ended before it began`)
   }
   const { id, app, process, release, address } = spec
-  const instance = { id, app, process, release, address, pid }
+  const instance = { id, app, process, release, address, pid, startedAt: Date.now() }
   stopIfCancelled(signal)
   await startContainer(host, id, pid)
   await writeRecord(host, { ...instance, startTime: began, limits: spec.limits })

@@ -14,8 +14,8 @@ export const detectors: [name: string, detector: Detector][] = [
 ]
 
 /**
- * Decides how a tree is built. `builder` is the user's own choice (the config key BUILDER): `detect`
- * or the name of a detector; without it a Dockerfile or .buildpacks in the tree is one.
+ * Decides how a tree is built. `builder` is the user's own choice (the config key BUILDER):
+ * `detect` or the name of a detector; without it a Dockerfile or .buildpacks in the tree is one.
  * Throws a Failure when nothing fits, and when what fits cannot be built.
  */
 export function detect(source: Source, builder: string | undefined): Plan {

@@ -35,7 +35,9 @@ const installScripts = [
   'postprepare',
 ]
 
-/** `heroku-postbuild` takes the place of `build` where a package has both, as its authors expect. */
+/**
+ * `heroku-postbuild` takes the place of `build` where a package has both, as its authors expect.
+ */
 function buildScripts({ scripts }: PackageJson): string[] {
   const build = 'heroku-postbuild' in scripts ? ['heroku-prebuild', 'heroku-postbuild'] : ['build']
   return [...installScripts, ...build].filter((name) => scripts[name]?.trim())

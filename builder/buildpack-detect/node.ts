@@ -69,7 +69,9 @@ function isPlainCommand(command: string): boolean {
   )
 }
 
-/** Another manager's lockfile and none of npm's: npm would choose other versions than were tested. */
+/**
+ * Another manager's lockfile and none of npm's: npm would choose other versions than were tested.
+ */
 function refuseOtherManagers(
   source: Source,
   packageJson: PackageJson,

@@ -32,7 +32,9 @@ export function readPackageJson(source: Source): PackageJson {
   }
 }
 
-/** What decides an install, and nothing else: editing a script or a version installs nothing anew. */
+/**
+ * What decides an install, and nothing else: editing a script or a version installs nothing anew.
+ */
 export function reducedManifest(raw: Record<string, unknown>): Record<string, unknown> {
   const deciding = [
     'allowScripts',

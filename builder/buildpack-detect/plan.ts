@@ -1,8 +1,8 @@
 import type { Source } from '../source.ts'
 
 /**
- * What will be done to build a tree: plain JSON, decided by reading files alone. It names no version
- * and no layer yet; `builder/build.ts` adds those, and `builds:plan` prints both.
+ * What will be done to build a tree: plain JSON, decided by reading files alone. It names no
+ * version and no layer yet; `builder/build.ts` adds those, and `builds:plan` prints both.
  */
 export type Plan = {
   language: string

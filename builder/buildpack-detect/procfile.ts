@@ -3,8 +3,8 @@ import { Failure } from '../../core/errors.ts'
 import { isProcessType, printable } from '../../core/names.ts'
 
 /**
- * Reads a Procfile: `type: command`, one a line, `#` comments. Throws a Failure that names the first
- * bad line by number.
+ * Reads a Procfile: `type: command`, one a line, `#` comments. Throws a Failure that names the
+ * first bad line by number.
  */
 export function parseProcfile(text: string): Record<string, string> {
   const lineOf = new Map<string, number>()

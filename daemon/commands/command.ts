@@ -26,7 +26,9 @@ export type CommandOption = {
   help: string
 }
 
-/** What a command that prints facts returns: lines for people, and the same as data for `--json`. */
+/**
+ * What a command that prints facts returns: lines for people, and the same as data for `--json`.
+ */
 export type Answer = { lines: string[]; json: unknown }
 
 /** Where a command's words come from and go to, whichever door it came through. */

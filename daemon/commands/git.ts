@@ -1,4 +1,5 @@
-import { parseBranch } from '../../core/names.ts'
+import { parseBranch, paths } from '../../core/names.ts'
+import { setHead } from '../refs.ts'
 import type { Command } from './command.ts'
 import { usageFailure } from './parse.ts'
 
@@ -14,6 +15,7 @@ export const gitCommands: Command[] = [
         throw usageFailure(call.command, 'git:set needs "deploy-branch" and a branch')
       }
       daemon.store.setDeployBranch(call.app(), parseBranch(branch))
+      await setHead(paths(daemon.config).repo(call.app().name), branch)
       return {
         lines: [`       Pushes of "${branch}" to ${call.app().name} are deployed`],
         json: { app: call.app().name, deployBranch: branch },

@@ -4,7 +4,9 @@ import type { Row } from './rows.ts'
 
 type Value = string | number | null
 
-/** The open database with the few calls that the store's files need. Statements are kept prepared. */
+/**
+ * The open database with the few calls that the store's files need. Statements are kept prepared.
+ */
 export type Database = ReturnType<typeof openDatabase>
 
 export function openDatabase(path: string) {

@@ -44,7 +44,8 @@ describe('a container', () => {
       const fs = require('node:fs'), os = require('node:os')
       const pids = fs.readdirSync('/proc').filter((name) => Number(name))
       console.log(JSON.stringify({
-        user: process.getuid(), name: os.hostname(), directory: process.cwd(), home: process.env.HOME,
+        user: process.getuid(), name: os.hostname(), directory: process.cwd(),
+        home: process.env.HOME,
         networks: Object.keys(os.networkInterfaces()), pids: pids.length,
       }))`
     const { lines } = await t.run(node(script))
