@@ -104,7 +104,7 @@ export function paths(config: PaasConfig) {
     caddy: join(run, 'caddy'),
     /** Caddy's own storage: its certificate authority and certificates. */
     certificates: join(home, 'caddy'),
-    compileCache: join(cache, 'compile'),
+    compileCache: join(cache, 'compiled'),
     socket: join(run, 'paas.sock'),
     daemonPid: join(run, 'paas.pid'),
     daemonLog: join(home, 'logs', 'daemon.log'),

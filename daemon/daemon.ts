@@ -55,7 +55,20 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   const host = await openHost(config)
   let router: Router = await openRouter(config)
   const queue = openQueue()
-  const fleet = new Fleet(host, config, (member, exit) => daemon.reconcile.died(member, exit))
+  const journal = openJournal(config)
+  /** For scripts that nobody waits for: what they say goes to the app's log. */
+  const quiet = (app: string) => (line: string) =>
+    journal.write(app, { process: 'paas', release: 0 }, line)
+  const fleet = new Fleet(host, config, {
+    starting: ({ app }, process, signal) =>
+      triggers.fire('pre-start', { app, args: [process] }, quiet(app), signal),
+    stopped: ({ app, process }) => {
+      triggers
+        .fire('post-stop', { app, args: [process] }, quiet(app))
+        .catch((error) => logError('trigger-failed', error, { app }))
+    },
+    died: (member, exit) => daemon.reconcile.died(member, exit),
+  })
   const routes = openRoutes(config, store, fleet, () => router)
   const triggers = openTriggers(config, store)
 
@@ -66,7 +79,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
     fleet,
     routes,
     queue,
-    journal: openJournal(config),
+    journal,
     triggers,
     sandbox: openSandbox({ config, host, fleet }),
     get reconcile() {

@@ -13,6 +13,14 @@ import { instanceSpec, processType } from './processes.ts'
 /** `starting`: a deploy holds it and nobody else may judge it. `retiring`: it drains and stops. */
 export type Member = Instance & { state: 'starting' | 'live' | 'retiring' }
 
+/** Who is told what; `starting` may throw, which stops the start. */
+export type FleetEvents = {
+  starting: (release: Release, process: string, signal: AbortSignal) => Promise<void>
+  stopped: (member: Member) => void
+  /** A container of the live set ended by itself. */
+  died: (member: Member, exit: Exit) => void
+}
+
 /** What a container gets before it exists; disposing of it gives the address back. */
 export type Place = { id: string; address: string } & Disposable
 
@@ -26,16 +34,16 @@ const workerUptimeMs = 1000
 export class Fleet {
   readonly #host: Host
   readonly #config: PaasConfig
-  readonly #onDeath: (member: Member, exit: Exit) => void
+  readonly #events: FleetEvents
   readonly #members = new Map<string, Member>()
   readonly #reserved = new Set<string>()
   readonly #watcher: Disposable
   #lastAddress: string | undefined
 
-  constructor(host: Host, config: PaasConfig, onDeath: (member: Member, exit: Exit) => void) {
+  constructor(host: Host, config: PaasConfig, events: FleetEvents) {
     this.#host = host
     this.#config = config
-    this.#onDeath = onDeath
+    this.#events = events
     this.#watcher = watchExits(host, (exit) => this.#exited(exit))
   }
 
@@ -71,6 +79,7 @@ export class Fleet {
   }
 
   async start(release: Release, process: string, signal: AbortSignal): Promise<Member> {
+    await this.#events.starting(release, process, signal)
     using place = this.place()
     const spec = instanceSpec(release, process, place)
     const instance = await startInstance(this.#host, spec, signal)
@@ -103,6 +112,7 @@ export class Fleet {
         if (member) member.state = 'retiring'
         await stopInstance(this.#host, id, { graceMs })
         this.#members.delete(id)
+        if (member) this.#events.stopped(member)
       }),
     )
   }
@@ -128,6 +138,6 @@ export class Fleet {
     log('process-died', { app: member.app, process: member.process, code: exit.code })
     removeInstance(this.#host, exit.id)
       .catch((error) => logError('remove-failed', error, { id: exit.id }))
-      .finally(() => this.#onDeath(member, exit))
+      .finally(() => this.#events.died(member, exit))
   }
 }

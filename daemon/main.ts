@@ -10,8 +10,7 @@ import { paths } from '../core/names.ts'
  */
 try {
   const config = readConfig(process.env)
-  if (process.env.NODE_COMPILE_CACHE === undefined) begin(paths(config).compileCache)
-  delete process.env.NODE_COMPILE_CACHE // is for us, not for what we start
+  if (!process.execArgv.includes('--optimize-for-size')) begin(paths(config).compileCache)
   const { serve } = await import('./serve.ts')
   await serve(config)
 } catch (error) {
@@ -26,6 +25,6 @@ try {
  */
 function begin(compileCache: string): void {
   const flags = ['--optimize-for-size', '--max-semi-space-size=1', '--v8-pool-size=1']
-  const env = { ...process.env, NODE_COMPILE_CACHE: compileCache, MALLOC_ARENA_MAX: '1' }
+  const env = { NODE_COMPILE_CACHE: compileCache, ...process.env, MALLOC_ARENA_MAX: '1' }
   execve?.(process.execPath, [process.execPath, ...flags, ...process.argv.slice(1)], env)
 }

@@ -7,7 +7,7 @@ import { type PushRequest, receivePack, uploadPack } from '../receiver/receive-p
 import { ensureRepo } from '../receiver/repo.ts'
 import { listenSsh, type SshServer } from '../receiver/server.ts'
 import type { Session } from '../receiver/session.ts'
-import { dispatch, findApp } from './commands/dispatch.ts'
+import { authorize, dispatch, findApp } from './commands/dispatch.ts'
 import type { Daemon } from './daemon.ts'
 import { type Accepting, acceptPush } from './receive.ts'
 
@@ -46,6 +46,8 @@ async function answer(
   accepting: Accepting,
 ): Promise<number> {
   try {
+    const { by: identity, say, signal } = accepting
+    await authorize({ argv: ['git-receive-pack', app], identity, signal }, daemon, say)
     await acceptPush(daemon, app, request, accepting)
     return 0
   } catch (error) {

@@ -9,7 +9,8 @@ import type { Store } from './store/store.ts'
 
 /** What a trigger is about. The app's config goes along, for plugins that are set by it. */
 export type TriggerFacts = {
-  app: string
+  app?: string
+  user?: string
   args?: string[]
   release?: Release
   commit?: string
@@ -33,12 +34,13 @@ export function openTriggers(config: PaasConfig, store: Store) {
     signal?: AbortSignal,
   ): Promise<void> {
     if (!listens(plugins, name)) return
-    const app = store.findApp(facts.app)
+    const app = facts.app === undefined ? undefined : store.findApp(facts.app)
     const urls = app ? appUrls(config, store, app) : []
     const release = facts.release && `v${facts.release.version}`
     const commit = facts.commit ?? facts.release?.commit ?? undefined
     const vars = {
       PAAS_APP: facts.app,
+      PAAS_USER: facts.user,
       PAAS_URL: urls[0],
       PAAS_RELEASE: release,
       PAAS_COMMIT: commit,
@@ -52,7 +54,8 @@ export function openTriggers(config: PaasConfig, store: Store) {
         args: facts.args ?? [],
         vars: defined(vars),
         json: {
-          app: facts.app,
+          app: facts.app ?? null,
+          user: facts.user ?? null,
           urls,
           release: release ?? null,
           commit: commit ?? null,

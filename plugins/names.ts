@@ -21,6 +21,9 @@ export const triggers = {
   'post-config-update': { stops: false, args: ['KEY ...'], when: 'config was set or unset' },
   'post-domains-update': { stops: false, args: ['DOMAIN ...'], when: 'domains changed' },
   'post-scale': { stops: false, args: ['TYPE=COUNT ...'], when: 'the formation changed' },
+  'pre-start': { stops: true, args: ['PROCESS'], when: 'before a container starts' },
+  'post-stop': { stops: false, args: ['PROCESS'], when: 'a container was stopped' },
+  'user-auth': { stops: true, args: ['USER', 'COMMAND ...'], when: 'somebody asks for something' },
   'process-died': { stops: false, args: ['PROCESS', 'CODE'], when: 'a process ended by itself' },
 } as const satisfies Record<string, { stops: boolean; args: string[]; when: string }>
 

@@ -73,13 +73,16 @@ async function runScript(
   })
 }
 
+/** Where this instance lies, and how the host reaches the network. */
+const inherited = /^(PAAS_(HOME|RUN|CACHE|DOMAIN)|TZ|NODE_EXTRA_CA_CERTS|SSL_CERT_\w+|\w+_proxy)$/i
+
 /**
  * Nothing of the daemon's environment but where this instance lies, so that a script can call
  * `paas`; first in the path is the Node that runs us, which runs a TypeScript script as it is.
  */
 function baseEnvironment(): Record<string, string> {
   const own = Object.entries(process.env).filter((pair): pair is [string, string] => {
-    return pair[1] !== undefined && /^(PAAS_(HOME|RUN|CACHE|DOMAIN)|TZ)$/.test(pair[0])
+    return pair[1] !== undefined && inherited.test(pair[0])
   })
   const scripts = resolve(import.meta.dirname, '../scripts')
   const path = [dirname(process.execPath), scripts, '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin']

@@ -16,6 +16,7 @@ import { table } from './table.ts'
 export async function dispatch(session: Session, daemon: Daemon): Promise<number> {
   try {
     const parsed = parseCommand(session.argv, table)
+    await authorize(session, daemon)
     const answer = parsed.help
       ? helpFor(parsed.command)
       : await parsed.command.run(openCall(parsed, session, daemon), daemon)
@@ -28,6 +29,22 @@ export async function dispatch(session: Session, daemon: Daemon): Promise<number
     }
     await print(session.stderr, failureLines(error))
     return statusOf(error)
+  }
+}
+
+/** Plugins may refuse what a key holder asks; root on the host is above that. */
+export async function authorize(
+  { argv, identity, signal }: Pick<Session, 'argv' | 'identity' | 'signal'>,
+  daemon: Daemon,
+  say: Say = () => {},
+): Promise<void> {
+  if (identity.name === 'root') return
+  const user = identity.name
+  try {
+    await daemon.triggers.fire('user-auth', { user, args: [user, ...argv] }, say, signal)
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error
+    throw new Failure('forbidden', `${user} may not do this: ${error.message}`, { cause: error })
   }
 }
 

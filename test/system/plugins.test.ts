@@ -1,0 +1,153 @@
+import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { paths } from '../../core/names.ts'
+import { triggers } from '../../plugins/names.ts'
+import { freePort, nodeApp, type Paas, startPaas, until } from './instance.ts'
+
+const lineOfAPush = [
+  'user-auth',
+  'post-create',
+  'receive-branch',
+  'post-extract',
+  'pre-build',
+  'post-build',
+  'pre-release',
+  'post-release',
+  'pre-deploy',
+  'pre-start',
+  'check-deploy',
+  'pre-switch',
+  'post-deploy',
+]
+
+describe('plugins', () => {
+  let paas: Paas
+  beforeAll(async () => {
+    paas = await startPaas()
+  })
+  afterAll(() => paas[Symbol.asyncDispose]())
+
+  const heardFile = () => join(paas.base, 'heard')
+  const heard = () => (existsSync(heardFile()) ? linesOf(readFileSync(heardFile(), 'utf8')) : [])
+
+  async function writePlugin(name: string, scripts: Record<string, string>): Promise<void> {
+    const dir = join(paths(paas.config).plugins, name)
+    rmSync(dir, { recursive: true, force: true })
+    await mkdir(dir, { recursive: true })
+    await writeFile(join(dir, 'plugin.toml'), `name = "${name}"\nversion = "1.0.0"\napi = 1\n`)
+    for (const [trigger, body] of Object.entries(scripts)) {
+      await writeFile(join(dir, trigger), `#!/bin/sh\n${body}\n`, { mode: 0o755 })
+    }
+    await paas.paas(['plugin:list'])
+  }
+
+  test('hear every trigger of a push, in order', async () => {
+    const note = `echo "$PAAS_TRIGGER $*" >> ${heardFile()}`
+    await writePlugin('ear', Object.fromEntries(Object.keys(triggers).map((name) => [name, note])))
+    const result = await paas.push('shop', await paas.tree('shop', nodeApp('one')))
+    expect(result.code).toBe(0)
+    expect(heard().map((line) => line.split(' ')[0])).toEqual(lineOfAPush)
+    expect(heard()[0]).toBe('user-auth tester git-receive-pack shop')
+    expect(heard().find((line) => line.startsWith('receive-branch'))).toMatch(
+      /^receive-branch main [0-9a-f]{40}$/,
+    )
+  })
+
+  test('hear the other triggers at their place', async () => {
+    const calls = [
+      [['config:set', 'shop', 'A=1', 'B=2'], 'post-config-update A B'],
+      [['domains:add', 'shop', 'a.example'], 'post-domains-update a.example'],
+      [['ps:scale', 'shop', 'web=2'], 'post-scale web=2'],
+      [['apps:create', 'other'], 'post-create'],
+      [['apps:destroy', 'other', '--force'], 'pre-destroy'],
+    ] as const
+    for (const [call, line] of calls) {
+      rmSync(heardFile(), { force: true })
+      await paas.ssh([...call])
+      expect(heard()).toContain(line)
+    }
+    await until('the replaced containers have stopped', () => heard().length > 0)
+  })
+
+  test('print into the stream of the pusher, and a failing pre-* stops the deploy', async () => {
+    await writePlugin('ear', {
+      'post-build': 'echo "built $PAAS_APP"',
+      'pre-deploy': 'echo not today; exit 4',
+      'deploy-failed': `echo "$PAAS_ERROR" > ${heardFile()}`,
+    })
+    const result = await paas.push('shop', await paas.tree('shop', nodeApp('two')))
+    expect(result.out).toContain('       built shop')
+    expect(result.out).toContain('       not today')
+    expect(result.out).toContain(' !     Plugin "ear" failed in pre-deploy: it exited with 4')
+    expect(result.code).not.toBe(0)
+    expect(heard()).toEqual(['Plugin "ear" failed in pre-deploy: it exited with 4'])
+    expect((await paas.get('shop')).body).toBe('one')
+  })
+
+  test('may call paas back without waiting for themselves', async () => {
+    await writePlugin('ear', {
+      'pre-release': `paas config:get shop A; paas config:set shop A=9 2>&1; echo "exit $?"`,
+    })
+    const result = await paas.push('shop', await paas.tree('shop', nodeApp('three')))
+    expect(result.out).toMatch(/ {7}1\s/)
+    expect(result.out).toContain('shop is being changed by what this plugin was called for')
+    expect(result.out).toContain('exit 75')
+    expect(result.code).toBe(0)
+  })
+
+  test('may refuse what a user asks, with exit status 21', async () => {
+    await writePlugin('ear', { 'user-auth': '[ "$2" != apps:list ]' })
+    const refused = await paas.ssh(['apps:list'])
+    expect(refused.code).toBe(21)
+    expect(refused.stderr).toContain('tester may not do this')
+    expect((await paas.ssh(['ps', 'shop'])).code).toBe(0)
+    expect((await paas.paas(['apps:list'])).code).toBe(0)
+  })
+
+  test('can be switched off and on, and one that is broken says why', async () => {
+    await writePlugin('ear', { 'pre-deploy': 'exit 1' })
+    await paas.ssh(['plugin:disable', 'ear'])
+    const result = await paas.push('shop', await paas.tree('shop', nodeApp('four')))
+    expect(result.code).toBe(0)
+    await writeFile(
+      join(paths(paas.config).plugins, 'ear', 'plugin.toml'),
+      'name = "ear"\napi = 2\n',
+    )
+    const enabled = await paas.ssh(['plugin:enable', 'ear'])
+    expect(enabled.code).toBe(1)
+    expect(enabled.stderr).toContain('it is written for api 2; this paas speaks 1')
+  })
+
+  test('the bundled one posts each deploy to the webhook of the app', async () => {
+    const posts: unknown[] = []
+    const server = createServer((request, response) => {
+      const chunks: Buffer[] = []
+      request.on('data', (chunk: Buffer) => chunks.push(chunk))
+      request.on('end', () => {
+        posts.push(JSON.parse(Buffer.concat(chunks).toString('utf8')))
+        response.end()
+      })
+    })
+    const port = await freePort()
+    await new Promise<void>((done) => server.listen(port, '127.0.0.1', done))
+    try {
+      await paas.ssh(['plugin:enable', 'deploy-webhook'])
+      await paas.ssh(['config:set', 'shop', `DEPLOY_WEBHOOK_URL=http://127.0.0.1:${port}/`])
+      const result = await paas.push('shop', await paas.tree('shop', nodeApp('five')))
+      expect(result.code).toBe(0)
+      expect(posts.at(-1)).toMatchObject({ event: 'deployed', app: 'shop', release: 'v7' })
+    } finally {
+      server.close()
+    }
+  })
+})
+
+function linesOf(text: string): string[] {
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.trimEnd())
+}
