@@ -1,7 +1,7 @@
 import { stopIfCancelled } from '../core/errors.ts'
 import type { App, Instance, Release, Say } from '../core/types.ts'
 import type { TriggerName } from '../plugins/names.ts'
-import type { Draft } from './store/store.ts'
+import type { Draft } from './store/nouns.ts'
 
 /**
  * The line. A push, `config:set`, `ps:scale`, `ps:restart`, `resource:limit` and

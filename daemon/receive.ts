@@ -9,7 +9,7 @@ import type { Daemon } from './daemon.ts'
 import { appUrls } from './hosts.ts'
 import { decidePush, type PushDecision } from './push.ts'
 import { isAncestor, readRef, setHead, setRef } from './refs.ts'
-import type { Build } from './store/store.ts'
+import type { Build } from './store/nouns.ts'
 
 export type Accepting = {
   by: Identity

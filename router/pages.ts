@@ -1,14 +1,25 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
+/** What the router itself has to say. It names no app and tells nothing of what runs. */
 const words = {
-  404: 'No app answers at this address',
-  502: 'The app did not answer',
-  503: 'The app is not running',
+  404: {
+    title: 'No app answers at this address',
+    words: 'Check the spelling. If the app is yours, <code>domains:report</code> lists its names.',
+  },
+  502: {
+    title: 'The app did not answer',
+    words: 'It refused the connection or broke off. If it is yours, <code>logs</code> tells more.',
+  },
+  503: {
+    title: 'The app is not running',
+    words: 'Nothing of it is up right now. If it is yours, <code>ps</code> tells more.',
+  },
 } as const
 
 /** Routes that answer with a page of ours, or with its sentence where a client asks for JSON. */
 export function page(status: keyof typeof words): Record<string, unknown>[] {
+  const { title, words: text } = words[status]
   const answer = (type: string, body: string) => ({
     handler: 'static_response',
     status_code: status,
@@ -19,11 +30,14 @@ export function page(status: keyof typeof words): Record<string, unknown>[] {
     },
     body,
   })
-  const html = readFileSync(join(import.meta.dirname, 'pages', `${status}.html`), 'utf8')
+  const html = readFileSync(join(import.meta.dirname, 'page.html'), 'utf8')
+    .replaceAll('TITLE', title)
+    .replace('STATUS', String(status))
+    .replace('WORDS', text)
   return [
     {
       match: [{ header: { Accept: ['*application/json*'] } }],
-      handle: [answer('application/json', `${JSON.stringify({ error: words[status] })}\n`)],
+      handle: [answer('application/json', `${JSON.stringify({ error: title })}\n`)],
       terminal: true,
     },
     { handle: [answer('text/html; charset=utf-8', html)], terminal: true },

@@ -35,18 +35,8 @@ export function parseCommand(argv: string[], table: Command[]): Parsed {
   const after = argv.slice(start + 1)
   if (command.verbatim) return parseVerbatim(command, before, after)
   const { values, positionals } = parse(command, [...before, ...after])
-  const { json, quiet, force, help, ...options } = values
   const app = command.app ? (text(values.app) ?? positionals.shift()) : undefined
-  return {
-    command,
-    app,
-    args: positionals,
-    options,
-    json: json === true,
-    quiet: quiet === true,
-    force: force === true,
-    help: help === true,
-  }
+  return parsed(command, values, app, positionals)
 }
 
 /** `run [--env K=V] APP command…`: our own options end where the app's name stands. */
@@ -61,11 +51,20 @@ function parseVerbatim(command: Command, before: string[], after: string[]): Par
   const rest = after.slice(end)
   const app = text(values.app) ?? rest.shift()
   if (rest[0] === '--') rest.shift()
-  const { json, quiet, force, help, ...options } = values
+  return parsed(command, values, app, rest)
+}
+
+function parsed(
+  command: Command,
+  values: Record<string, string | boolean | undefined>,
+  app: string | undefined,
+  args: string[],
+): Parsed {
+  const { json, quiet, force, help, app: _app, ...options } = values
   return {
     command,
     app,
-    args: rest,
+    args,
     options,
     json: json === true,
     quiet: quiet === true,
@@ -104,16 +103,7 @@ function namespaceHelp(name: string, table: Command[]): Parsed {
   const help = table.find((one) => one.name === 'help')
   const prefix = name.replace(/:help$/, '')
   if (help && table.some((one) => one.name.startsWith(`${prefix}:`))) {
-    return {
-      command: help,
-      app: undefined,
-      args: [prefix],
-      options: {},
-      json: false,
-      quiet: false,
-      force: false,
-      help: false,
-    }
+    return parsed(help, {}, undefined, [prefix])
   }
   const names = table.map((one) => one.name)
   throw new Failure('usage', `"${printable(name)}" is not a command`, {

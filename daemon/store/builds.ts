@@ -2,7 +2,7 @@ import { limits } from '../../core/config.ts'
 import type { App } from '../../core/types.ts'
 import { type Database, now } from './database.ts'
 import { must, toBuild } from './rows.ts'
-import type { Build, BuildStatus } from './store.ts'
+import type { Build, BuildStatus } from './nouns.ts'
 
 export function buildStore({ all, get, run }: Database) {
   return {

@@ -1,6 +1,6 @@
 import { type Database, now } from './database.ts'
 import { optional, toKey } from './rows.ts'
-import type { Key } from './store.ts'
+import type { Key } from './nouns.ts'
 
 export function keyStore({ all, get, run }: Database) {
   return {

@@ -2,7 +2,7 @@ import { limits } from '../../core/config.ts'
 import type { App, Release } from '../../core/types.ts'
 import { type Database, now } from './database.ts'
 import { must, number, optional, toRelease } from './rows.ts'
-import type { Draft, ReleaseRow } from './store.ts'
+import type { Draft, ReleaseRow } from './nouns.ts'
 
 const columns = 'releases.*, apps.name as app from releases join apps on apps.id = app_id'
 

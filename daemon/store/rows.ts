@@ -1,7 +1,7 @@
 import type { SQLOutputValue } from 'node:sqlite'
 import { Failure } from '../../core/errors.ts'
 import type { App, Image, Limits } from '../../core/types.ts'
-import type { Build, Key, ReleaseRow } from './store.ts'
+import type { Build, Key, ReleaseRow } from './nouns.ts'
 
 /** Rows to nouns. A row of the wrong shape is a defect and throws a TypeError. */
 

@@ -1,4 +1,3 @@
-import type { Release } from '../../core/types.ts'
 import { appStore } from './apps.ts'
 import { buildStore } from './builds.ts'
 import { openDatabase } from './database.ts'
@@ -9,24 +8,6 @@ import { releaseStore } from './releases.ts'
 import { upkeepStore } from './upkeep.ts'
 
 /** Desired state: the only room that speaks SQL. Every function of it is one transaction. */
-
-export type Key = { name: string; fingerprint: string; algorithm: string; createdAt: string }
-
-export type BuildStatus = 'waiting' | 'running' | 'succeeded' | 'failed' | 'cancelled'
-export type Build = {
-  id: number
-  number: number
-  status: BuildStatus
-  commit: string
-  error: string | null
-  by: string
-  createdAt: string
-  finishedAt: string | null
-}
-
-export type ReleaseStatus = 'starting' | 'live' | 'failed'
-export type ReleaseRow = Release & { status: ReleaseStatus }
-export type Draft = Pick<Release, 'commit' | 'image' | 'config' | 'formation' | 'limits'>
 
 export type Store = ReturnType<typeof openStore>
 
