@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { killGroup, spawnGroup } from '../../core/exec.ts'
 import { table } from '../../daemon/commands/table.ts'
-import { nodeApp, type Paas, startPaas } from './instance.ts'
+import { nodeApp, type Paas, startPaas, until } from './instance.ts'
 
 describe('commands', () => {
   let paas: Paas
@@ -146,6 +147,22 @@ describe('commands', () => {
     expect(logs.stdout).toMatch(/web\.1: talk begins/)
     expect(logs.stdout).toMatch(/build\.1: -----> Building talk/)
     expect((await paas.ssh(['logs', 'talk', '-p', 'web'])).stdout).not.toContain('Building')
+  })
+
+  test('logs -t goes on through a deploy', async () => {
+    const [file = 'ssh', ...args] = paas.sshCommand
+    const child = spawnGroup(file, [...args, 'paas@127.0.0.1', 'logs', 'talk', '-t', '-n', '5'], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    let seen = ''
+    child.stdout?.on('data', (chunk: Buffer) => (seen += chunk.toString()))
+    await until('the reader is there', () => seen.includes('talk'))
+    const files = nodeApp('talk', { before: 'console.log("talk once more")' })
+    await paas.push('talk', await paas.tree('talk', files))
+    await until('the build and the new process were heard', () =>
+      /build\.2: -----> Building talk[^]*web\.1: talk once more/.test(seen),
+    )
+    await killGroup(child, 100)
   })
 
   test('apps:destroy asks, and with --force removes every trace', async () => {
