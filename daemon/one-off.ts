@@ -61,7 +61,7 @@ export async function runReleasePhase(
   if (exit.code === 0) return
   const why = exit.oom ? 'ran out of memory' : `exited with code ${exit.code}`
   throw new Failure('failed', `The release phase ${why}: ${command}`, {
-    hint: 'The old release keeps serving; mend the command and push again',
+    hint: 'Nothing was changed; mend the command and push again',
   })
 }
 
