@@ -70,6 +70,8 @@ export type InstanceSpec = {
   limits: Limits
   /** What dies first when memory runs out: a build, then a one-off, then an app (the default). */
   kind?: 'app' | 'run' | 'build'
+  /** Whether the program sits at a terminal of its own. */
+  terminal?: boolean
   /** `root` is root inside the container only, without any capability; `app` by default. */
   user?: 'app' | 'root'
   /** Directories of the instance's store, or readable ones of the host, shown inside. */
@@ -87,6 +89,8 @@ export type Instance = {
   pid: number
   /** When it was started, in milliseconds since the epoch. */
   startedAt: number
+  /** A one-off belongs to no formation; without this it is an app's process. */
+  kind?: 'run'
 }
 
 /** How a container ended, as its monitor saw it. `code` is 128 + n for signal n. */
