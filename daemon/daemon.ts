@@ -9,8 +9,10 @@ import { ensureRepo, sweepRepo } from '../receiver/repo.ts'
 import { isRunning, openRouter, type Router } from '../router/caddy.ts'
 import { type Host, openHost } from '../runner/host.ts'
 import { boundLogs } from '../runner/logs.ts'
-import { sweepOrphans } from '../runner/observe.ts'
+import { sweepEntered } from '../runner/enter.ts'
+import { listInstances, sweepOrphans } from '../runner/observe.ts'
 import type { Rooms } from './deploy.ts'
+import { Cron } from './cron.ts'
 import { Fleet } from './fleet.ts'
 import { openGarbage } from './garbage.ts'
 import { type Journal, openJournal } from './journal.ts'
@@ -19,6 +21,7 @@ import { Reconcile } from './reconcile.ts'
 import { wireRooms } from './rooms.ts'
 import { openRoutes, type Routes } from './routes.ts'
 import { openSandbox } from './sandbox.ts'
+import { Runs } from './runs.ts'
 import { openStore, type Store } from './store/store.ts'
 import { openTriggers, type Triggers } from './triggers.ts'
 
@@ -28,6 +31,8 @@ export type Daemon = {
   store: Store
   host: Host
   fleet: Fleet
+  runs: Runs
+  cron: Cron
   routes: Routes
   queue: Queue
   journal: Journal
@@ -69,6 +74,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
     },
     died: (member, exit) => daemon.reconcile.died(member, exit),
   })
+  const runs = new Runs({ config, host, fleet, store, journal })
   const routes = openRoutes(config, store, fleet, () => router)
   const triggers = openTriggers(config, store)
 
@@ -77,6 +83,8 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
     store,
     host,
     fleet,
+    runs,
+    cron: new Cron({ store, runs, journal }),
     routes,
     queue,
     journal,
@@ -97,7 +105,9 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
       for (const { name } of store.apps()) await boundLogs(host, name)
     },
     close() {
+      daemon.cron.close()
       reconcile.close()
+      runs.close()
       fleet.close()
       store.close()
     },
@@ -110,9 +120,15 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
 
 /** Re-admits living containers, removes the remains of the dead and of work that was cut off. */
 async function takeOver(daemon: Daemon): Promise<void> {
-  const { config, store, host, fleet, routes } = daemon
-  const alive = await fleet.readmit()
-  await sweepOrphans(host, new Set(alive.map(({ id }) => id)))
+  const { config, store, host, fleet, runs, routes } = daemon
+  const known = await listInstances(host)
+  const alive = fleet.readmit(known)
+  runs.readmit(known)
+  await sweepOrphans(host, new Set([...alive, ...runs.all()].map(({ id }) => id)))
+  await sweepEntered(
+    host,
+    alive.map(({ id }) => id),
+  )
   await sweepLayers(config)
   for (const { name } of store.apps()) {
     await ensureRepo(paths(config).repo(name))

@@ -5,7 +5,7 @@ import type { Exit, Instance, Release, Say } from '../core/types.ts'
 import { nextAddress } from '../runner/address.ts'
 import { drained, waitUntilReady } from '../runner/health.ts'
 import type { Host } from '../runner/host.ts'
-import { listInstances, watchExits } from '../runner/observe.ts'
+import { watchExits } from '../runner/observe.ts'
 import { startInstance } from '../runner/start.ts'
 import { removeInstance, stopInstance } from '../runner/stop.ts'
 import { instanceSpec, processType } from './processes.ts'
@@ -59,10 +59,10 @@ export class Fleet {
     return this.all().filter((member) => member.app === app)
   }
 
-  /** Takes in the containers that outlived a previous daemon. */
-  async readmit(): Promise<Member[]> {
-    for (const { alive, ...instance } of await listInstances(this.#host)) {
-      if (!alive) continue
+  /** Takes in the processes that outlived a previous daemon. */
+  readmit(known: (Instance & { alive: boolean })[]): Member[] {
+    for (const { alive, ...instance } of known) {
+      if (!alive || instance.kind === 'run') continue
       this.#members.set(instance.id, { ...instance, state: 'live' })
     }
     return this.all()
@@ -73,9 +73,13 @@ export class Fleet {
     const used = new Set([...this.#reserved, ...this.all().map(({ address }) => address)])
     const address = nextAddress(this.#config.subnet, used, this.#lastAddress)
     this.#lastAddress = address
+    return { id: newId(), address, ...this.reserve(address) }
+  }
+
+  /** Gives the address to nobody else until the returned value is disposed of. */
+  reserve(address: string): Disposable {
     this.#reserved.add(address)
-    const release = () => void this.#reserved.delete(address)
-    return { id: newId(), address, [Symbol.dispose]: release }
+    return { [Symbol.dispose]: () => void this.#reserved.delete(address) }
   }
 
   async start(release: Release, process: string, signal: AbortSignal): Promise<Member> {

@@ -1,10 +1,12 @@
 import { appStore } from './apps.ts'
 import { buildStore } from './builds.ts'
 import { openDatabase } from './database.ts'
+import { cronStore } from './cron.ts'
 import { domainStore } from './domains.ts'
 import { keyStore } from './keys.ts'
 import { pluginStore } from './plugins.ts'
 import { releaseStore } from './releases.ts'
+import { runStore } from './runs.ts'
 import { upkeepStore } from './upkeep.ts'
 
 /** Desired state: the only room that speaks SQL. Every function of it is one transaction. */
@@ -21,6 +23,8 @@ export function openStore(path: string) {
     ...domainStore(db),
     ...keyStore(db),
     ...pluginStore(db),
+    ...cronStore(db),
+    ...runStore(db),
     ...upkeepStore(db),
     close: () => db.close(),
   }

@@ -57,7 +57,10 @@ test('a shell has a terminal: echo, window size, ^C, job control and exit status
   await until('it sleeps', () => text().includes('sleeps-3'))
   type('\x1a')
   await until('^Z stopped it', () => text().includes('Stopped'))
-  type('kill %1; wait %1; exit 7\r')
+  type('fg\r')
+  await until('it goes on', () => /fg\r\n.*sleep 1000/.test(text()))
+  type('\x03')
+  type('exit 7\r')
   expect((await running).code).toBe(7)
 }, 60_000)
 
