@@ -1,6 +1,7 @@
 import { createConnection } from 'node:net'
 import { readConfig } from '../core/config.ts'
 import { errno, failureLines, Failure, statusOf } from '../core/errors.ts'
+import { spawnGroup, waitForEnd } from '../core/exec.ts'
 import { paths } from '../core/names.ts'
 import { decode, encode, frame, type Request, type WindowSize } from './frames.ts'
 
@@ -35,13 +36,14 @@ async function call(argv: string[]): Promise<number> {
     socket.write(encode(frame.resize, Buffer.from(JSON.stringify(windowSize()))))
   })
   process.stdin.on('end', () => socket.write(encode(frame.stdin, Buffer.alloc(0))))
-  using _typing = { [Symbol.dispose]: () => setRaw(false) }
+  using typing = new DisposableStack()
+  typing.defer(leaveRaw)
   for await (const { kind, data } of decode(socket)) {
-    if (kind === frame.raw) setRaw(true)
+    if (kind === frame.raw) await becomeRaw()
     if (kind === frame.stdout) await write(process.stdout, data)
     if (kind === frame.stderr) await write(process.stderr, data)
     if (kind !== frame.exit) continue
-    setRaw(false)
+    leaveRaw()
     process.stdin.destroy()
     socket.end()
     return data.readUInt8(0)
@@ -59,8 +61,16 @@ function windowSize(): WindowSize {
   return { columns: process.stdout.columns, rows: process.stdout.rows }
 }
 
-function setRaw(raw: boolean): void {
-  if (process.stdin.isTTY && !process.stdin.destroyed) process.stdin.setRawMode(raw)
+/** Node's own raw mode goes on turning LF into CR LF, which full-screen programs do not expect. */
+async function becomeRaw(): Promise<void> {
+  if (!process.stdin.isTTY) return
+  process.stdin.setRawMode(true)
+  const stty = spawnGroup('stty', ['-opost'], { stdio: ['inherit', 'ignore', 'ignore'] })
+  await waitForEnd(stty, { timeoutMs: 5000 })
+}
+
+function leaveRaw(): void {
+  if (process.stdin.isTTY && !process.stdin.destroyed) process.stdin.setRawMode(false)
 }
 
 async function write(stream: NodeJS.WriteStream, data: Buffer): Promise<void> {

@@ -5,7 +5,7 @@ import { log, logError } from '../core/log.ts'
 import { paths } from '../core/names.ts'
 import type { App, Exit, Release } from '../core/types.ts'
 import { waitForExit } from '../runner/exits.ts'
-import { forgetLog } from '../runner/log-forget.ts'
+import { endLog, forgetLog } from '../runner/log-ends.ts'
 import { tailLogs } from '../runner/logs.ts'
 import { startInstance } from '../runner/start.ts'
 import { removeInstance, endInstance } from '../runner/stop.ts'
@@ -220,7 +220,9 @@ export class Runs {
       why = stopping.signal.aborted ? String(stopping.signal.reason.message) : tooLate(entry)
       exit = await endInstance(host, id, { graceMs: config.graceTimeoutMs })
     }
-    const { lines } = await tailLogs(paths(config).logs(entry.app), { lines: linesKept, id })
+    const directory = paths(config).logs(entry.app)
+    await endLog(directory, id)
+    const { lines } = await tailLogs(directory, { lines: linesKept, id })
     const output = lines.map(({ text }) => text).join('\n')
     this.#end(entry, { ...outcome(exit, why), output: output.slice(-limits.runOutputBytes) })
     await removeInstance(host, id)

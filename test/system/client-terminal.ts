@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { spawnGroup, waitForEnd } from '../../core/exec.ts'
 import { openPty } from '../../runner/pty.ts'
 import { until } from './instance.ts'
@@ -16,12 +17,22 @@ export function sitAt(file: string, args: string[], env: Record<string, string>)
   pty.stream.on('error', () => {}) // the client has left
   const ended = waitForEnd(child, { timeoutMs: 120_000 })
   return {
-    pid: child.pid ?? 0,
     type: (text: string) => void pty.stream.write(text),
     resize: pty.resize,
     text: () => seen,
-    see: (what: RegExp) => until(`the screen shows ${what}`, () => what.test(seen), 30_000),
+    async see(what: RegExp): Promise<void> {
+      await until(`the screen to show ${what}`, () => what.test(seen), 30_000).catch((error) => {
+        throw new Error(`${error.message}; it shows ${JSON.stringify(seen.slice(-1000))}`)
+      })
+    },
+    /** As when the machine it runs on loses power. */
+    kill: () => process.kill(clientOf(child.pid), 'SIGKILL'),
     /** The client's exit status. */
     ended,
   }
+}
+
+/** `setsid` waits for its only child. */
+function clientOf(pid: number | undefined): number {
+  return Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8'))
 }
