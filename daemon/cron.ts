@@ -4,7 +4,7 @@ import { limits } from '../core/config.ts'
 import { log, logError } from '../core/log.ts'
 import type { Daemon } from './daemon.ts'
 import { shellArgv } from './processes.ts'
-import { facts, type Wish } from './runs.ts'
+import { facts, type Wish } from './run-facts.ts'
 import { type Schedule, parseSchedule, whatIsDue } from './schedule.ts'
 import type { CronJob } from './store/cron.ts'
 import type { RunStatus } from './store/runs.ts'
@@ -56,7 +56,7 @@ export class Cron {
     return known
   }
 
-  /** Starts a job at once, whatever its schedule says. Throws when it may not run beside another. */
+  /** Starts a job at once, not when it is due. Throws when it may not run beside another. */
   async run(job: CronJob, by: string): Promise<void> {
     if (job.concurrency === 'forbid' && this.#going(job).length > 0) {
       throw new Failure('temporary', `cron.${job.number} of ${job.app} still runs`, {

@@ -7,7 +7,7 @@ import { runAttached } from '../runner/run.ts'
 import type { Session } from './commands/command.ts'
 import type { Daemon } from './daemon.ts'
 import { instanceSpec, shellArgv } from './processes.ts'
-import type { Wish } from './runs.ts'
+import type { Wish } from './run-facts.ts'
 
 /** Containers that run one command and are gone: `run`, and the release phase of a deploy. */
 

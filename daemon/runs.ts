@@ -3,38 +3,17 @@ import { limits } from '../core/config.ts'
 import { Failure } from '../core/errors.ts'
 import { log, logError } from '../core/log.ts'
 import { paths } from '../core/names.ts'
-import type { App, Exit, Release } from '../core/types.ts'
-import { waitForExit } from '../runner/exits.ts'
-import { endLog, forgetLog } from '../runner/log-ends.ts'
-import { tailLogs } from '../runner/logs.ts'
+import type { App, Release } from '../core/types.ts'
+import { forgetLog } from '../runner/log-ends.ts'
 import { startInstance } from '../runner/start.ts'
-import { removeInstance, endInstance } from '../runner/stop.ts'
+import { removeInstance } from '../runner/stop.ts'
 import type { Daemon } from './daemon.ts'
 import { instanceSpec } from './processes.ts'
-import { describeEnd, outcome } from './run-words.ts'
+import { awaitEnd } from './run-end.ts'
+import { type Active, facts, layersOf, type Wish } from './run-facts.ts'
+import { describeEnd } from './run-words.ts'
 import type { CronJob } from './store/cron.ts'
-import type { Run, RunStatus } from './store/runs.ts'
-
-/** A one-off container that runs now. `stop` ends it; `ended` resolves when nothing is left. */
-export type Active = Pick<
-  Run,
-  'id' | 'app' | 'process' | 'release' | 'command' | 'by' | 'layers' | 'startedAt' | 'deadlineAt'
-> & {
-  detached: boolean
-  /** Row id of the cron job it is of. */
-  jobId: number | null
-  stop: (reason: string) => void
-  ended: Promise<void>
-}
-
-export type Wish = {
-  argv: string[]
-  env: Record<string, string>
-  /** As the user typed it. */
-  command: string
-  ttlMs: number
-  by: string
-}
+import type { Run, RunEnd, RunStatus } from './store/runs.ts'
 
 type Entry = Active & { stopping: AbortController; finish: () => void }
 
@@ -207,31 +186,16 @@ export class Runs {
       })
   }
 
-  /** Waits for the end of a detached run, or makes it, and writes down how it ended. */
   async #see(entry: Entry): Promise<void> {
-    const { host, config } = this.#daemon
-    const { id, stopping } = entry
-    const left = Math.max(leastWaitMs, Date.parse(entry.deadlineAt) - Date.now())
-    const signal = AbortSignal.any([stopping.signal, this.#closing.signal])
-    let exit: Exit | undefined = await waitForExit(host, id, { timeoutMs: left, signal })
-    let why: string | undefined
-    if (!exit) {
-      if (this.#closing.signal.aborted) return
-      why = stopping.signal.aborted ? String(stopping.signal.reason.message) : tooLate(entry)
-      exit = await endInstance(host, id, { graceMs: config.graceTimeoutMs })
-    }
-    const directory = paths(config).logs(entry.app)
-    await endLog(directory, id)
-    const { lines } = await tailLogs(directory, { lines: linesKept, id })
-    const output = lines.map(({ text }) => text).join('\n')
-    this.#end(entry, { ...outcome(exit, why), output: output.slice(-limits.runOutputBytes) })
-    await removeInstance(host, id)
+    const { host } = this.#daemon
+    const { signal: stop } = entry.stopping
+    const end = await awaitEnd(host, entry, { stop, closing: this.#closing.signal })
+    if (!end) return
+    this.#end(entry, end)
+    await removeInstance(host, entry.id)
   }
 
-  #end(
-    run: Omit<Active, 'stop' | 'ended' | 'detached' | 'jobId'>,
-    end: ReturnType<typeof outcome> & { output: string },
-  ): void {
+  #end(run: Omit<Active, 'stop' | 'ended' | 'detached' | 'jobId'>, end: RunEnd): void {
     const { store, journal } = this.#daemon
     store.endRun(run.id, end)
     const { app, process, release, id } = run
@@ -239,34 +203,4 @@ export class Runs {
     log('run-ended', { app, process, text })
     journal.write(app, { process, release, id }, `=====> ${process} ${text}`)
   }
-}
-
-const linesKept = 20
-const leastWaitMs = 1000
-
-/** What a run is known by before it has begun. */
-export function facts(
-  release: Pick<Release, 'app' | 'version'>,
-  wish: Wish,
-  named: { id: string; process: string; layers: string[] },
-) {
-  const startedAt = new Date()
-  return {
-    ...named,
-    app: release.app,
-    release: release.version,
-    command: wish.command.slice(0, limits.runCommandCharacters),
-    by: wish.by,
-    startedAt: startedAt.toISOString(),
-    deadlineAt: new Date(startedAt.getTime() + wish.ttlMs).toISOString(),
-  }
-}
-
-function layersOf({ image }: Release): string[] {
-  return image.layers.map(({ key }) => key)
-}
-
-function tooLate({ startedAt, deadlineAt }: Active): string {
-  const seconds = Math.round((Date.parse(deadlineAt) - Date.parse(startedAt)) / 1000)
-  return `its time of ${seconds} s was up`
 }

@@ -82,9 +82,9 @@ type Spec = { process: { args: string[]; env: string[] } }
 
 function isSpec(value: unknown): value is Spec {
   if (typeof value !== 'object' || value === null || !('process' in value)) return false
-  const { process } = value
-  if (typeof process !== 'object' || process === null) return false
-  return 'args' in process && 'env' in process && Array.isArray(process.env)
+  const own = value.process
+  if (typeof own !== 'object' || own === null) return false
+  return 'args' in own && 'env' in own && Array.isArray(own.env)
 }
 
 async function entryFailure({ process }: Pick<Instance, 'process'>, log: string): Promise<Failure> {

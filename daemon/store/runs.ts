@@ -39,28 +39,14 @@ const columns = `runs.*, apps.name as app, cron_jobs.number as job from runs
 
 export function runStore({ all, get, run, transaction }: Database) {
   return {
-    /** Writes a run; returns the ids of old ones of the same job, or of the app, it forgot for it. */
+    /** Writes a run; returns the ids of the old ones, of the same job or app, forgotten for it. */
     createRun: (app: App, jobId: number | null, made: Omit<Run, 'app' | 'job'>): string[] =>
       transaction(() => {
         run(
           `insert into runs (id, app_id, job_id, process, release, command, layers, by, status,
             code, detail, output, started_at, deadline_at, finished_at)
             values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-          made.id,
-          app.id,
-          jobId,
-          made.process,
-          made.release,
-          made.command,
-          JSON.stringify(made.layers),
-          made.by,
-          made.status,
-          made.code,
-          made.detail,
-          made.output,
-          made.startedAt,
-          made.deadlineAt,
-          made.finishedAt,
+          ...values(app, jobId, made),
         )
         return all(
           `delete from runs where app_id = ?1 and job_id is ?2 and status <> 'running' and
@@ -117,6 +103,14 @@ export function runStore({ all, get, run, transaction }: Database) {
         ({ last }) => Number(last ?? 0),
       ) ?? 0,
   }
+}
+
+function values(app: App, jobId: number | null, run: Omit<Run, 'app' | 'job'>) {
+  const { id, process, release, command, by, status, code, detail, output } = run
+  const times = [run.startedAt, run.deadlineAt, run.finishedAt]
+  const layers = JSON.stringify(run.layers)
+  const facts = [process, release, command, layers, by, status, code, detail, output]
+  return [id, app.id, jobId, ...facts, ...times]
 }
 
 const statuses = ['running', 'exited', 'stopped', 'lost', 'failed', 'skipped', 'missed'] as const

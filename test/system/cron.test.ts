@@ -132,13 +132,13 @@ describe('a job', () => {
   })
 })
 
-describe('after downtime', () => {
-  /** Five fields of the day's minute that lies this long before now, in UTC. */
-  const dailyAt = (minutesAgo: number) => {
-    const due = new Date(Date.now() - minutesAgo * 60_000)
-    return `'${due.getUTCMinutes()} ${due.getUTCHours()} * * *'`
-  }
+/** Five fields of the day's minute that lies this long before now, in UTC. */
+const dailyAt = (minutesAgo: number) => {
+  const due = new Date(Date.now() - minutesAgo * 60_000)
+  return `'${due.getUTCMinutes()} ${due.getUTCHours()} * * *'`
+}
 
+describe('after downtime', () => {
   test('what was due within the hour runs once; older, suspended or done does not', async () => {
     const late = await add('shop', dailyAt(10), "'echo late'")
     const often = await add('shop', "'*/5 * * * *'", "'echo often'")

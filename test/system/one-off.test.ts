@@ -23,6 +23,16 @@ const terminal = (...args: string[]) => sitAt('ssh', ['-tt', ...sshArgs(...args)
 const contained = () => cgroupProcesses(`/${paas.config.tag}`)
 const runsNow = async () => JSON.parse((await paas.ssh(['run:list', 'shop', '--json'])).stdout)
 
+const detach = async (...words: string[]): Promise<string> => {
+  const { stdout, stderr, code } = await paas.ssh(['run:detached', '--json', ...words])
+  expect([code, stderr]).toEqual([0, ''])
+  return JSON.parse(stdout).process
+}
+const ofRun = async (name: string) =>
+  (await runsNow()).find(({ process }: { process: string }) => process === name)
+const attachedSleep = async () =>
+  (await runsNow()).find(({ command }: { command: string }) => command === 'sleep 1000')
+
 describe('a terminal', () => {
   const size = `node -p '[process.stdout.columns, process.stdout.rows].join("x")'`
 
@@ -128,10 +138,8 @@ describe('run', () => {
 
   test('run:list shows one that is attached, and run:stop ends it', async () => {
     const running = paas.ssh(['run', 'shop', 'sleep', '1000'])
-    const find = async () =>
-      (await runsNow()).find(({ command }: { command: string }) => command === 'sleep 1000')
-    await until('it is listed', async () => (await find()) !== undefined)
-    const { process, state } = await find()
+    await until('it is listed', async () => (await attachedSleep()) !== undefined)
+    const { process, state } = await attachedSleep()
     expect(state).toBe('attached')
     expect((await paas.ssh(['ps', 'shop'])).stdout).toContain(process)
     expect((await paas.ssh(['run:stop', 'shop', process])).code).toBe(0)
@@ -155,14 +163,6 @@ describe('enter', () => {
 })
 
 describe('run:detached', () => {
-  const detach = async (...words: string[]): Promise<string> => {
-    const { stdout, stderr, code } = await paas.ssh(['run:detached', '--json', ...words])
-    expect([code, stderr]).toEqual([0, ''])
-    return JSON.parse(stdout).process
-  }
-  const ofRun = async (name: string) =>
-    (await runsNow()).find(({ process }: { process: string }) => process === name)
-
   test('goes on without its client, into the log, with its exit code', async () => {
     const name = await detach('shop', 'sh', '-c', "'echo working; printf last; exit 3'")
     await until('it has ended', async () => (await ofRun(name)).code === 3)
@@ -242,7 +242,7 @@ test(`${stressRuns} runs whose clients are killed at any moment leave nothing`, 
 
 const atOnce = 4
 
-/** One client, killed within two seconds: with or without a terminal, in a new or an old container. */
+/** One client, killed within two seconds: with a terminal or without, by run or by enter. */
 async function killedRun(): Promise<void> {
   const verb = randomInt(3) === 0 ? ['enter', 'shop'] : ['run', 'shop']
   const busy = ['sh', '-c', "'sleep 1000 & setsid sleep 1000 & echo there; cat'"]
