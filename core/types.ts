@@ -19,6 +19,16 @@ export type Image = {
   processes: Record<string, string>
   env: Record<string, string>
   language: string
+  /** The cron jobs that the code's own app.json asks for. */
+  cron?: CronEntry[]
+}
+
+/** What runs on a schedule, in a time zone by its IANA name, and beside itself or not. */
+export type CronEntry = {
+  command: string
+  schedule: string
+  timezone: string
+  concurrency: 'allow' | 'forbid' | 'replace'
 }
 
 /** `cpus` in cores (0.5 = half of one); a container may not leave these. */

@@ -2,6 +2,7 @@ import { newId } from '../core/names.ts'
 import { Failure } from '../core/errors.ts'
 import { limits } from '../core/config.ts'
 import { log, logError } from '../core/log.ts'
+import type { Release } from '../core/types.ts'
 import type { Daemon } from './daemon.ts'
 import { shellArgv } from './processes.ts'
 import { facts, type Wish } from './run-facts.ts'
@@ -64,6 +65,23 @@ export class Cron {
       })
     }
     await this.#start(job, by)
+  }
+
+  /** Makes the jobs of app.json those that a release, which now serves, asks for. Never throws. */
+  follow(release: Release): void {
+    const { store, runs } = this.#daemon
+    try {
+      const app = store.findApp(release.app)
+      if (!app) return
+      store.syncCronJobs(app, release.image.cron ?? [])
+      const here = new Set(store.cronJobs(app).map(({ id }) => id))
+      for (const run of runs.of(app.name)) {
+        if (run.jobId !== null && !here.has(run.jobId)) run.stop('app.json has its job no more')
+      }
+      this.look()
+    } catch (error) {
+      logError('cron-failed', error, { app: release.app })
+    }
   }
 
   #lookAt(job: CronJob, now: Date): void {

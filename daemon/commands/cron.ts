@@ -1,12 +1,12 @@
 import { limits } from '../../core/config.ts'
 import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
-import type { App } from '../../core/types.ts'
+import type { App, CronEntry } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
 import { describeEnd, durationMs } from '../run-words.ts'
 import { parseSchedule } from '../schedule.ts'
 import { shellText } from '../shell-text.ts'
-import type { Concurrency, CronJob } from '../store/cron.ts'
+import type { CronJob } from '../store/cron.ts'
 import type { Run } from '../store/runs.ts'
 import type { Answer, Call, Command } from './command.ts'
 import { columns } from './output.ts'
@@ -79,6 +79,11 @@ export const cronCommands: Command[] = [
     app: true,
     run: async (call, daemon) => {
       const job = findJob(call, daemon)
+      if (job.source === 'app.json') {
+        throw new Failure('failed', `cron.${job.number} is in app.json of ${job.app}`, {
+          hint: `Push without it, or: cron:suspend ${job.app} cron.${job.number}`,
+        })
+      }
       daemon.store.suspendCronJob(job, true) // nothing starts while we wait below
       const going = daemon.runs.of(job.app).filter(({ jobId }) => jobId === job.id)
       for (const run of going) run.stop(`its job was removed by ${call.session.identity.name}`)
@@ -137,9 +142,9 @@ export const cronCommands: Command[] = [
   },
 ]
 
-function parseJob(call: Call) {
+function parseJob(call: Call): CronEntry {
   const { timezone = 'UTC', concurrency = 'forbid' } = call.options
-  const policy: Concurrency | undefined = policies.find((one) => one === concurrency)
+  const policy = policies.find((one) => one === concurrency)
   if (!policy) throw usageFailure(call.command, `--concurrency wants ${policies.join(', ')}`)
   // ssh drops the quotes that the user's own shell has read: the five fields come one by one.
   const [first = ''] = call.args
@@ -184,10 +189,10 @@ function suspend(call: Call, daemon: Daemon, suspended: boolean): Answer {
 }
 
 function describe(daemon: Daemon, job: CronJob, last: Run | undefined) {
-  const { number, schedule, timezone, concurrency, command, suspended } = job
+  const { number, schedule, timezone, concurrency, command, suspended, source } = job
   const next = suspended ? undefined : daemon.cron.schedule(job).next(new Date())
   return {
-    ...{ number, schedule, timezone, concurrency, command, suspended },
+    ...{ number, schedule, timezone, concurrency, command, suspended, source },
     next: next?.toISOString() ?? null,
     last: last ? `${describeEnd(last)} at ${last.startedAt}` : null,
   }

@@ -1,23 +1,16 @@
-import type { App } from '../../core/types.ts'
+import type { App, CronEntry } from '../../core/types.ts'
 import { type Database, now } from './database.ts'
-import { must, number, optional, type Row, text } from './rows.ts'
+import { must, number, optional, type Row, text, toCronEntry } from './rows.ts'
 
 /** The cron jobs of all apps. */
 
-export type Concurrency = 'allow' | 'forbid' | 'replace'
-
-export type CronJob = {
+export type CronJob = CronEntry & {
   id: number
   app: string
   /** From 1 within its app; its processes are called `cron.<number>`. */
   number: number
-  schedule: string
-  /** IANA name, such as `Europe/Berlin`. */
-  timezone: string
-  /** What happens when it is due while an earlier run of it still goes on. */
-  concurrency: Concurrency
-  /** Text for the app's shell. */
-  command: string
+  /** Who asked for it: the code, or somebody by `cron:add`. */
+  source: 'user' | 'app.json'
   suspended: boolean
   /** Every due time up to this one has been dealt with. */
   handledAt: string
@@ -25,7 +18,30 @@ export type CronJob = {
 
 const columns = 'cron_jobs.*, apps.name as app from cron_jobs join apps on apps.id = app_id'
 
-export function cronStore({ all, get, run }: Database) {
+export function cronStore({ all, get, run, transaction }: Database) {
+  const add = (app: App, job: CronEntry, source: CronJob['source']): CronJob => {
+    const { schedule, timezone, concurrency, command } = job
+    const { id } = must(
+      get(
+        `insert into cron_jobs (app_id, number, schedule, timezone, concurrency, command, source,
+          handled_at, created_at) values (?1, (select coalesce(max(number), 0) + 1 from cron_jobs
+          where app_id = ?1), ?2, ?3, ?4, ?5, ?6, ?7, ?7) returning id`,
+        ...[app.id, schedule, timezone, concurrency, command, source, now()],
+      ),
+    )
+    return toJob(must(get(`select ${columns} where cron_jobs.id = ?`, number(id))))
+  }
+
+  /** A job with another schedule owes nothing of its old one. */
+  const change = (job: CronJob, { schedule, timezone, concurrency }: CronEntry) => {
+    const isMoved = schedule !== job.schedule || timezone !== job.timezone
+    run(
+      `update cron_jobs set schedule = ?, timezone = ?, concurrency = ?, handled_at = ?
+        where id = ?`,
+      ...[schedule, timezone, concurrency, isMoved ? now() : job.handledAt, job.id],
+    )
+  }
+
   return {
     /** In the order of their numbers; without an app, those of all. */
     cronJobs: (app?: App): CronJob[] =>
@@ -36,25 +52,26 @@ export function cronStore({ all, get, run }: Database) {
     findCronJob: (app: App, job: number): CronJob | undefined =>
       optional(get(`select ${columns} where app_id = ? and number = ?`, app.id, job), toJob),
 
-    addCronJob(
-      app: App,
-      job: Pick<CronJob, 'schedule' | 'timezone' | 'concurrency' | 'command'>,
-    ): CronJob {
-      const { id } = must(
-        get(
-          `insert into cron_jobs (app_id, number, schedule, timezone, concurrency, command,
-            handled_at, created_at) values (?1, (select coalesce(max(number), 0) + 1 from cron_jobs
-            where app_id = ?1), ?2, ?3, ?4, ?5, ?6, ?6) returning id`,
+    addCronJob: (app: App, job: CronEntry): CronJob => add(app, job, 'user'),
+
+    /**
+     * Makes the jobs of app.json those that a release asks for. A job whose command is the same
+     * stays the same job, whatever else about it is new.
+     */
+    syncCronJobs: (app: App, wanted: CronEntry[]): void =>
+      transaction(() => {
+        const old = all(
+          `select ${columns} where app_id = ? and source = 'app.json' order by number`,
           app.id,
-          job.schedule,
-          job.timezone,
-          job.concurrency,
-          job.command,
-          now(),
-        ),
-      )
-      return toJob(must(get(`select ${columns} where cron_jobs.id = ?`, number(id))))
-    },
+        ).map(toJob)
+        for (const entry of wanted) {
+          const index = old.findIndex(({ command }) => command === entry.command)
+          const [same] = index === -1 ? [] : old.splice(index, 1)
+          if (same) change(same, entry)
+          else add(app, entry, 'app.json')
+        }
+        for (const { id } of old) run('delete from cron_jobs where id = ?', id)
+      }),
 
     removeCronJob: (job: CronJob) => run('delete from cron_jobs where id = ?', job.id),
 
@@ -73,15 +90,12 @@ export function cronStore({ all, get, run }: Database) {
 }
 
 function toJob(row: Row): CronJob {
-  const policies = ['allow', 'forbid', 'replace'] as const
   return {
+    ...toCronEntry(row),
     id: number(row.id),
     app: text(row.app),
     number: number(row.number),
-    schedule: text(row.schedule),
-    timezone: text(row.timezone),
-    concurrency: policies.find((policy) => policy === row.concurrency) ?? 'forbid',
-    command: text(row.command),
+    source: row.source === 'user' ? 'user' : 'app.json',
     suspended: row.suspended === 1,
     handledAt: text(row.handled_at),
   }

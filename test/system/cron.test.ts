@@ -138,6 +138,41 @@ const dailyAt = (minutesAgo: number) => {
   return `'${due.getUTCMinutes()} ${due.getUTCHours()} * * *'`
 }
 
+test('app.json has jobs too, which come and go with its releases', async () => {
+  const list = async () => {
+    const jobs = JSON.parse((await paas.ssh(['cron:list', 'timed', '--json'])).stdout)
+    return jobs.map((job: { number: number; schedule: string }) => [job.number, job.schedule])
+  }
+  const nightly = { command: 'echo night', schedule: '0 3 * * *' }
+  const weekly = { command: 'echo week', schedule: '@weekly', concurrency_policy: 'replace' }
+  const push = async (cron: unknown) =>
+    paas.push(
+      'timed',
+      await paas.tree('timed', {
+        ...nodeApp('timed'),
+        'app.json': JSON.stringify({ cron }),
+      }),
+    )
+  expect((await push([nightly, weekly])).code).toBe(0)
+  expect(await list()).toEqual([
+    [1, '0 3 * * *'],
+    [2, '@weekly'],
+  ])
+  const removal = await paas.ssh(['cron:remove', 'timed', 'cron.1'])
+  expect([removal.code, removal.stderr]).toEqual([1, expect.stringContaining('app.json')])
+  expect((await push([{ ...weekly, schedule: '@monthly' }])).code).toBe(0)
+  expect(await list()).toEqual([[2, '@monthly']])
+  const bad = await push([{ ...nightly, schedule: '0 25 * * *' }])
+  expect(bad.code).not.toBe(0)
+  expect(bad.out).toContain('"0 25 * * *" is not a schedule')
+  expect(await list()).toEqual([[2, '@monthly']])
+  expect((await paas.ssh(['releases:rollback', 'timed', 'v1'])).code).toBe(0)
+  expect((await list()).map(([, schedule]: [number, string]) => schedule).sort()).toEqual([
+    '0 3 * * *',
+    '@weekly',
+  ])
+}, 120_000)
+
 describe('after downtime', () => {
   test('what was due within the hour runs once; older, suspended or done does not', async () => {
     const late = await add('shop', dailyAt(10), "'echo late'")

@@ -6,6 +6,8 @@ create table cron_jobs (
   timezone text not null,
   concurrency text not null check (concurrency in ('allow', 'forbid', 'replace')),
   command text not null,
+  -- 'app.json' jobs come and go with the releases that ask for them.
+  source text not null check (source in ('user', 'app.json')),
   suspended integer not null default 0,
   -- Every due time up to this one has been dealt with.
   handled_at text not null,
