@@ -7,6 +7,7 @@ import type { Image, Layer, Say } from '../core/types.ts'
 import { detect } from './buildpack-detect/detect.ts'
 import type { Plan } from './buildpack-detect/plan.ts'
 import type { Commit } from './checkout.ts'
+import { readCron } from './cron.ts'
 import { environment } from './environment.ts'
 import { filesOfSteps, type LayerPlan, planLayers } from './layer-plan.ts'
 import { ensureLayer, hasLayer, pinLayers } from './layers.ts'
@@ -55,6 +56,7 @@ export async function build(
   await request.extracted?.(dir)
   const source = openSource(dir)
   const plan = detect(source, request.config.BUILDER)
+  const cron = readCron(source)
   say(`-----> ${plan.language} detected (${plan.because})`)
   const choice = await runtimes[plan.tool.tool].choose(plan.tool, { config, say, signal })
   sayPlan(plan, choice, say)
@@ -88,7 +90,7 @@ export async function build(
     say(`       ${type}: ${command} (${processesFrom})`)
   }
   say(`       Layers: ${layerPlan.image.map((layer) => outcome(layer, present)).join(', ')}`)
-  return { layers: layerPlan.image, processes, env, language }
+  return { layers: layerPlan.image, processes, env, language, ...(cron && { cron }) }
 }
 
 function outcome({ key, label }: Layer, present: ReadonlySet<string>): string {

@@ -19,6 +19,16 @@ export type Image = {
   processes: Record<string, string>
   env: Record<string, string>
   language: string
+  /** The cron jobs that the code's own app.json asks for. */
+  cron?: CronEntry[]
+}
+
+/** What runs on a schedule, in a time zone by its IANA name, and beside itself or not. */
+export type CronEntry = {
+  command: string
+  schedule: string
+  timezone: string
+  concurrency: 'allow' | 'forbid' | 'replace'
 }
 
 /** `cpus` in cores (0.5 = half of one); a container may not leave these. */
@@ -74,6 +84,8 @@ export type InstanceSpec = {
   limits: Limits
   /** What dies first when memory runs out: a build, then a one-off, then an app (the default). */
   kind?: 'app' | 'run' | 'build'
+  /** Whether the program sits at a terminal of its own. */
+  terminal?: boolean
   /** `root` is root inside the container only, without any capability; `app` by default. */
   user?: 'app' | 'root'
   /** Directories of the instance's store, or readable ones of the host, shown inside. */
@@ -91,6 +103,8 @@ export type Instance = {
   pid: number
   /** When it was started, in milliseconds since the epoch. */
   startedAt: number
+  /** A one-off belongs to no formation; without this it is an app's process. */
+  kind?: 'run'
 }
 
 /** How a container ended, as its monitor saw it. `code` is 128 + n for signal n. */

@@ -5,6 +5,7 @@ import type { App, Image, Say } from '../core/types.ts'
 import { gitEnvironment } from '../receiver/git.ts'
 import type { Daemon } from './daemon.ts'
 import { readRef } from './refs.ts'
+import { parseSchedule } from './schedule.ts'
 
 /** Builds a commit; git's quarantine environment lets it be read before the ref moves. */
 export async function buildCommit(
@@ -35,6 +36,7 @@ export async function buildCommit(
     say,
     signal,
   )
+  for (const entry of image.cron ?? []) parseSchedule(entry.schedule, entry.timezone)
   await fire('post-build', facts, say, signal)
   return image
 }

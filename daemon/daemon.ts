@@ -9,9 +9,11 @@ import { ensureRepo, sweepRepo } from '../receiver/repo.ts'
 import { isRunning, openRouter, type Router } from '../router/caddy.ts'
 import { type Host, openHost, openNetwork } from '../runner/host.ts'
 import { boundLogs } from '../runner/logs.ts'
-import { sweepOrphans } from '../runner/observe.ts'
+import { sweepEntered } from '../runner/enter.ts'
+import { listInstances, sweepOrphans } from '../runner/observe.ts'
 import type { Rooms } from './deploy.ts'
-import { Fleet } from './fleet.ts'
+import { Cron } from './cron.ts'
+import { Fleet, type FleetEvents } from './fleet.ts'
 import { openGarbage } from './garbage.ts'
 import { type Journal, openJournal } from './journal.ts'
 import { openQueue, type Queue } from './queue.ts'
@@ -20,6 +22,7 @@ import { wireRooms } from './rooms.ts'
 import { openRoutes, type Routes } from './routes.ts'
 import { openSandbox } from './sandbox.ts'
 import { emptyTrash } from './storage.ts'
+import { Runs } from './runs.ts'
 import { openStore, type Store } from './store/store.ts'
 import { openTriggers, type Triggers } from './triggers.ts'
 
@@ -29,6 +32,8 @@ export type Daemon = {
   store: Store
   host: Host
   fleet: Fleet
+  runs: Runs
+  cron: Cron
   routes: Routes
   queue: Queue
   journal: Journal
@@ -62,28 +67,22 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   let router: Router = await openRouter(config)
   const queue = openQueue()
   const journal = openJournal(config)
-  /** For scripts that nobody waits for: what they say goes to the app's log. */
-  const quiet = (app: string) => (line: string) =>
-    journal.write(app, { process: 'paas', release: 0 }, line)
-  const fleet = new Fleet(host, config, {
-    starting: ({ app }, process, signal) =>
-      triggers.fire('pre-start', { app, args: [process] }, quiet(app), signal),
-    stopped: ({ app, process }) => {
-      triggers
-        .fire('post-stop', { app, args: [process] }, quiet(app))
-        .catch((error) => logError('trigger-failed', error, { app }))
-    },
-    unwatched: ({ app }) => void reconcile.app(app),
-    died: (member, exit) => reconcile.died(member, exit),
-  })
-  const routes = openRoutes(config, store, fleet, () => router)
   const triggers = openTriggers(config, store)
+  const fleet = new Fleet(
+    host,
+    config,
+    fleetEvents(triggers, journal, () => reconcile),
+  )
+  const runs = new Runs({ config, host, fleet, store, journal })
+  const routes = openRoutes(config, store, fleet, () => router)
 
   const daemon: Daemon = {
     config,
     store,
     host,
     fleet,
+    runs,
+    cron: new Cron({ store, runs, journal }),
     routes,
     queue,
     journal,
@@ -109,7 +108,9 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
       for (const { name } of store.apps()) await boundLogs(host, name)
     },
     close() {
+      daemon.cron.close()
       reconcile.close()
+      runs.close()
       fleet.close()
       store.close()
     },
@@ -120,11 +121,39 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   return daemon
 }
 
+/** What starts, stops and ends in the fleet: told to plugins and to whoever repairs it. */
+function fleetEvents(
+  triggers: Triggers,
+  journal: Journal,
+  reconcile: () => Reconcile,
+): FleetEvents {
+  /** For scripts that nobody waits for: what they say goes to the app's log. */
+  const quiet = (app: string) => (line: string) =>
+    journal.write(app, { process: 'paas', release: 0 }, line)
+  return {
+    starting: ({ app }, process, signal) =>
+      triggers.fire('pre-start', { app, args: [process] }, quiet(app), signal),
+    stopped: ({ app, process }) => {
+      triggers
+        .fire('post-stop', { app, args: [process] }, quiet(app))
+        .catch((error) => logError('trigger-failed', error, { app }))
+    },
+    unwatched: ({ app }) => void reconcile().app(app),
+    died: (member, exit) => reconcile().died(member, exit),
+  }
+}
+
 /** Re-admits living containers, removes the remains of the dead and of work that was cut off. */
 async function takeOver(daemon: Daemon): Promise<void> {
-  const { config, store, host, fleet, routes } = daemon
-  const alive = await fleet.readmit()
-  await sweepOrphans(host, new Set(alive.map(({ id }) => id)))
+  const { config, store, host, fleet, runs, routes } = daemon
+  const known = await listInstances(host)
+  const alive = fleet.readmit(known)
+  runs.readmit(known)
+  await sweepOrphans(host, new Set([...alive, ...runs.all()].map(({ id }) => id)))
+  await sweepEntered(
+    host,
+    alive.map(({ id }) => id),
+  )
   await sweepLayers(config)
   for (const { name } of store.apps()) {
     await ensureRepo(paths(config).repo(name))

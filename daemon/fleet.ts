@@ -6,7 +6,7 @@ import { nextAddress } from '../runner/address.ts'
 import { drained, waitUntilReady } from '../runner/health.ts'
 import type { Host } from '../runner/host.ts'
 import { waitForExit } from '../runner/exits.ts'
-import { listInstances, markReady, vitalSigns, watchExits } from '../runner/observe.ts'
+import { markReady, type Seen, vitalSigns, watchExits } from '../runner/observe.ts'
 import { startInstance } from '../runner/start.ts'
 import { removeInstance, stopInstance } from '../runner/stop.ts'
 import { instanceSpec, processType } from './processes.ts'
@@ -66,10 +66,10 @@ export class Fleet {
     return this.all().filter((member) => member.app === app)
   }
 
-  /** Takes in the containers that outlived a previous daemon and had been ready. */
-  async readmit(): Promise<Member[]> {
-    for (const { alive, ready, ...instance } of await listInstances(this.#host)) {
-      if (!alive || !ready) continue
+  /** Takes in the processes that outlived a previous daemon and had been ready. */
+  readmit(known: Seen[]): Member[] {
+    for (const { alive, ready, ...instance } of known) {
+      if (!alive || !ready || instance.kind === 'run') continue
       this.#members.set(instance.id, { ...instance, state: 'live' })
     }
     return this.all()
@@ -80,9 +80,13 @@ export class Fleet {
     const used = new Set([...this.#reserved, ...this.all().map(({ address }) => address)])
     const address = nextAddress(this.#config.subnet, used, this.#lastAddress)
     this.#lastAddress = address
+    return { id: newId(), address, ...this.reserve(address) }
+  }
+
+  /** Gives the address to nobody else until the returned value is disposed of. */
+  reserve(address: string): Disposable {
     this.#reserved.add(address)
-    const release = () => void this.#reserved.delete(address)
-    return { id: newId(), address, [Symbol.dispose]: release }
+    return { [Symbol.dispose]: () => void this.#reserved.delete(address) }
   }
 
   async start(release: Release, process: string, signal: AbortSignal): Promise<Member> {

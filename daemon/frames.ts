@@ -2,10 +2,27 @@
  * What `paas` on the host and the daemon say to each other over the local socket: frames of one
  * byte for the kind, four for the length (big-endian), then the bytes.
  */
-export const frame = { request: 0, stdin: 1, stdout: 2, stderr: 3, exit: 4 } as const
+export const frame = {
+  request: 0,
+  stdin: 1,
+  stdout: 2,
+  stderr: 3,
+  exit: 4,
+  /** To the daemon: the window's new size, as JSON. */
+  resize: 5,
+  /** To the client: from now on what is typed belongs to the program, ^C included. */
+  raw: 6,
+} as const
+
+export type WindowSize = { columns: number; rows: number }
 
 /** The first frame, as JSON. `turn` names the app in whose change a plugin is calling back. */
-export type Request = { argv: string[]; tty: boolean; turn: string | null }
+export type Request = {
+  argv: string[]
+  /** Present when a person sits at a terminal. */
+  tty: ({ term: string } & WindowSize) | null
+  turn: string | null
+}
 
 const frameBytesMost = 1024 * 1024
 
@@ -39,5 +56,29 @@ export function parseRequest(data: Buffer): Request {
     throw new TypeError('no argv')
   if (!Array.isArray(value.argv)) throw new TypeError('argv is no list')
   const turn = 'turn' in value && typeof value.turn === 'string' ? value.turn : null
-  return { argv: value.argv.map(String), tty: 'tty' in value && value.tty === true, turn }
+  return {
+    argv: value.argv.map(String),
+    tty: 'tty' in value ? parseTerminal(value.tty) : null,
+    turn,
+  }
+}
+
+/** The window's size; one that is none counts as 80 by 24. */
+export function parseSize(value: unknown): WindowSize {
+  const given = typeof value === 'object' && value !== null ? value : {}
+  return {
+    columns: 'columns' in given ? cells(given.columns, 80) : 80,
+    rows: 'rows' in given ? cells(given.rows, 24) : 24,
+  }
+}
+
+function parseTerminal(value: unknown): Request['tty'] {
+  if (typeof value !== 'object' || value === null) return null
+  const term = 'term' in value ? String(value.term) : ''
+  return { term: /^[\w.+-]{1,64}$/.test(term) ? term : 'dumb', ...parseSize(value) }
+}
+
+function cells(value: unknown, fallback: number): number {
+  const count = Number(value)
+  return Number.isInteger(count) && count >= 1 && count <= 2000 ? count : fallback
 }

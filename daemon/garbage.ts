@@ -34,6 +34,7 @@ async function collect(daemon: Daemon, changed: string[]): Promise<void> {
     const row = daemon.store.releases(found).find(({ version }) => version === release)
     for (const { key } of row?.image.layers ?? []) keep.add(key)
   }
+  for (const key of daemon.runs.all().flatMap(({ layers }) => layers)) keep.add(key)
   const removed = await removeLayers(daemon.config, keep)
   if (removed.length > 0) log('garbage', { layers: removed.length })
   for (const app of changed.filter((name) => daemon.store.findApp(name))) {

@@ -6,7 +6,7 @@ import { appendLog } from '../runner/logs.ts'
 /** What paas itself has to say to an app's log, a line at a time and in the order it was said. */
 export type Journal = ReturnType<typeof openJournal>
 
-export type JournalSource = { process: string; release: number }
+export type JournalSource = { process: string; release: number; id?: string }
 
 export function openJournal(config: PaasConfig) {
   const last = new Map<string, Promise<void>>()

@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events'
 import { rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { PassThrough, Writable } from 'node:stream'
@@ -5,7 +6,7 @@ import { Failure } from '../core/errors.ts'
 import { logError } from '../core/log.ts'
 import { dispatch } from './commands/dispatch.ts'
 import type { Daemon } from './daemon.ts'
-import { decode, encode, frame, parseRequest, type Request } from './frames.ts'
+import { decode, encode, frame, parseRequest, parseSize, type Request } from './frames.ts'
 
 /** Serves `paas <command>` on the host: root only, the same command table as every door. */
 export async function openLocalDoor(path: string, daemon: Daemon): Promise<Server> {
@@ -35,13 +36,18 @@ async function serve(socket: Socket, daemon: Daemon): Promise<void> {
   const stdin = new PassThrough()
   const { promise: request, resolve, reject } = Promise.withResolvers<Request>()
   request.catch(() => {}) // a client that hangs up before it asks is nobody's problem
-  const reading = read(socket, stdin, resolve)
+  const resized: Resized = new EventEmitter()
+  const reading = read(socket, stdin, { onRequest: resolve, resized })
   reading.then(() => reject(hungUp), reject)
   const { argv, tty, turn } = await request
   const code = await dispatch(
     {
       argv,
-      tty,
+      tty: tty && {
+        ...tty,
+        setRaw: () => void socket.write(encode(frame.raw, Buffer.alloc(0))),
+        onResize: (listener) => void resized.on('size', listener),
+      },
       turn,
       identity: { name: 'root', local: true },
       stdin,
@@ -56,13 +62,19 @@ async function serve(socket: Socket, daemon: Daemon): Promise<void> {
   await reading.catch(() => {})
 }
 
+type Resized = EventEmitter<{ size: [columns: number, rows: number] }>
+
 async function read(
   socket: Socket,
   stdin: PassThrough,
-  onRequest: (request: Request) => void,
+  { onRequest, resized }: { onRequest: (request: Request) => void; resized: Resized },
 ): Promise<void> {
   for await (const { kind, data } of decode(socket)) {
     if (kind === frame.request) onRequest(parseRequest(data))
+    if (kind === frame.resize) {
+      const { columns, rows } = parseSize(JSON.parse(data.toString('utf8')))
+      resized.emit('size', columns, rows)
+    }
     if (kind !== frame.stdin || stdin.destroyed) continue
     if (data.length === 0) stdin.end()
     else if (!stdin.write(data)) await drained(stdin)

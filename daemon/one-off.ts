@@ -1,36 +1,58 @@
+import { limits } from '../core/config.ts'
 import { Failure } from '../core/errors.ts'
-import type { Exit, Release, Say } from '../core/types.ts'
+import type { Exit, Instance, Release, Say } from '../core/types.ts'
+import type { AttachedIo } from '../runner/attach.ts'
+import { enterInstance } from '../runner/enter.ts'
 import { runAttached } from '../runner/run.ts'
 import type { Session } from './commands/command.ts'
 import type { Daemon } from './daemon.ts'
 import { instanceSpec, shellArgv } from './processes.ts'
 import { storageMounts } from './storage.ts'
+import type { Wish } from './run-facts.ts'
 
 /** Containers that run one command and are gone: `run`, and the release phase of a deploy. */
 
-const runTimeoutMs = 24 * 60 * 60 * 1000
 const releaseTimeoutMs = 10 * 60 * 1000
 
 /** Joins the client's streams to a new container; it dies with the connection. */
 export async function runOneOff(
   daemon: Daemon,
   release: Release,
-  { argv, env, session }: { argv: string[]; env: Record<string, string>; session: Session },
+  wish: Wish,
+  session: Session,
 ): Promise<Exit> {
-  using placed = daemon.fleet.place()
-  const spec = instanceSpec(release, nextRunName(), placed, argv)
-  const mounts = storageMounts(daemon.config, release)
-  return runAttached(
-    daemon.host,
-    { ...spec, kind: 'run', env: { ...spec.env, ...env }, mounts },
-    {
-      stdin: session.stdin,
-      stdout: session.stdout,
-      stderr: session.stderr,
-      signal: session.signal,
-      timeoutMs: runTimeoutMs,
-    },
-  )
+  return daemon.runs.attached(release, wish, ({ process, ...place }, stop) => {
+    const spec = instanceSpec(release, process, place, wish.argv)
+    const env = { ...spec.env, ...terminalEnv(session), ...wish.env }
+    const io = ioOf(session, { stop, timeoutMs: wish.ttlMs })
+    const mounts = storageMounts(daemon.config, release)
+    return runAttached(daemon.host, { ...spec, kind: 'run', env, mounts }, io)
+  })
+}
+
+/** Runs a program in a process that runs already, as that process is; with the connection's end. */
+export async function enterProcess(
+  daemon: Daemon,
+  instance: Instance,
+  argv: string[],
+  session: Session,
+): Promise<number> {
+  const io = ioOf(session, { timeoutMs: limits.runTtlMs })
+  return enterInstance(daemon.host, instance, { argv, env: terminalEnv(session) }, io)
+}
+
+/** The client's streams, and its terminal where there is one, which then belongs to the program. */
+function ioOf(session: Session, until: { stop?: AbortSignal; timeoutMs: number }): AttachedIo {
+  const { stdin, stdout, stderr, tty } = session
+  const signal = until.stop ? AbortSignal.any([session.signal, until.stop]) : session.signal
+  const common = { stdin, stdout, signal, timeoutMs: until.timeoutMs }
+  if (!tty) return { ...common, stderr }
+  tty.setRaw()
+  return { ...common, terminal: tty }
+}
+
+function terminalEnv({ tty }: Session): Record<string, string> {
+  return tty ? { TERM: tty.term } : {}
 }
 
 /** Runs the `release:` command of the Procfile in the new image; its failure fails the deploy. */
@@ -63,11 +85,4 @@ export async function runReleasePhase(
   throw new Failure('failed', `The release phase ${why}: ${command}`, {
     hint: 'Nothing was changed; mend the command and push again',
   })
-}
-
-let runs = 0
-
-function nextRunName(): string {
-  runs += 1
-  return `run.${runs}`
 }

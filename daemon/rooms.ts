@@ -15,7 +15,10 @@ export function wireRooms(daemon: Daemon, say: Say, signal: AbortSignal): Rooms 
 
     createRelease: (change, draft) => draft.same ?? store.createRelease(change.app, draft, change),
     abandonRelease: (release) => store.abandonRelease(release),
-    commitRelease: (release) => store.commitRelease(release),
+    commitRelease(release) {
+      store.commitRelease(release)
+      daemon.cron.follow(release)
+    },
 
     releasePhase: async (change, release) => {
       if (change.replace === 'all') await runReleasePhase(daemon, release, say, signal)

@@ -40,5 +40,6 @@ export async function serve(config: PaasConfig): Promise<void> {
     process.on(signal, () => void stop(signal))
   }
   process.on('unhandledRejection', (error) => logError('unhandled-rejection', error))
+  daemon.cron.look()
   await daemon.reconcile.all()
 }

@@ -22,7 +22,7 @@ export async function openSshDoor(daemon: Daemon): Promise<SshServer> {
         const key = store.findKey(algorithm, blob)
         return key ? { name: key.name } : null
       },
-      command: (session) => dispatch({ ...session, tty: session.tty !== null, turn: null }, daemon),
+      command: (session) => dispatch({ ...session, turn: null }, daemon),
       receivePack: (session, app) => push(daemon, session, app),
       uploadPack: (session, app) =>
         uploadPack({ ...session, repo: paths(config).repo(findApp(app, daemon).name) }),

@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { rmdir, writeFile } from 'node:fs/promises'
+import { mkdir, rmdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { errno, Failure } from '../core/errors.ts'
@@ -65,6 +65,12 @@ export async function killCgroup(path: string, timeoutMs = 5000): Promise<void> 
     await delay(5)
   }
   throw new Failure('failed', `Processes of ${path} outlived SIGKILL for ${timeoutMs} ms`)
+}
+
+/** Makes a group in which processes can be found again, below one of a container. */
+export async function makeGroup(path: string): Promise<void> {
+  const root = cgroupVersion() === 2 ? mountPoint : join(mountPoint, 'pids')
+  await mkdir(join(root, path))
 }
 
 /** Removes the group's directories, subgroups first; the kernel may need a while to let go. */

@@ -2,7 +2,7 @@ import { closeSync } from 'node:fs'
 import koffi from 'koffi'
 import { Failure } from '../core/errors.ts'
 
-/** The only native calls: mounts, in process, because mount(8) costs ten times as much. */
+/** Mounts by native calls, in process, because mount(8) costs ten times as much. */
 
 const libc = koffi.load('libc.so.6')
 const cMount = libc.func(

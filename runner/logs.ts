@@ -76,17 +76,20 @@ export async function followLogs(
   }
 }
 
-/** Adds what paas itself says to an app log; `source.process` is `paas`, `build.1` or the like. */
+/**
+ * Adds what paas itself says to an app log; `source.process` is `paas`, `build.1` or the like;
+ * with an `id` it follows what that container, which must have ended, has logged itself.
+ */
 export async function appendLog(
   directory: string,
-  source: Pick<LogLine, 'process' | 'release'>,
+  source: Pick<LogLine, 'process' | 'release'> & { id?: string },
   text: string,
 ): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 })
   const at = new Date()
   const lines = text.replace(/\n$/, '').split('\n')
   const entries = lines.map((line) => formatEntry(at, 'stdout', line.slice(0, limits.logLineBytes)))
-  const file = logFile({ ...source, id: ownLogId })
+  const file = logFile({ id: ownLogId, ...source })
   await appendFile(join(directory, file), entries.join(''), { mode: 0o600 })
 }
 

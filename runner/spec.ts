@@ -61,7 +61,7 @@ function processOf(spec: InstanceSpec, context: SpecContext) {
   const files = Math.min(filesWanted, context.filesMax)
   const env = { PATH: searchPath, HOME: '/app', PORT: String(appPort), ...spec.env }
   return {
-    terminal: false,
+    terminal: spec.terminal ?? false,
     user: { uid: id, gid: id, umask: 0o022 },
     // -g: signals go to the whole group, or an app behind `sh -c` or npm would never see them.
     args: [initTarget, '-g', '--', ...spec.argv],

@@ -31,7 +31,8 @@ export async function startInstance(
     throw new Failure('failed', `The container of ${spec.process} ended before it began`)
   }
   const { id, app, process, release, address } = spec
-  const instance = { id, app, process, release, address, pid, startedAt: Date.now() }
+  const instance: Instance = { id, app, process, release, address, pid, startedAt: Date.now() }
+  if (spec.kind === 'run') instance.kind = 'run'
   stopIfCancelled(signal)
   await startContainer(host, id, pid)
   await writeRecord(host, { ...instance, startTime: began, limits: spec.limits })

@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { errno } from '../core/errors.ts'
 import { exec } from '../core/exec.ts'
 import { kernelNames, paths } from '../core/names.ts'
+import type { Exit } from '../core/types.ts'
 import { readRecord } from './bundle.ts'
 import { killCgroup, removeCgroup } from './cgroup.ts'
 import { forgetExit, isMonitored, waitForExit } from './exits.ts'
@@ -21,12 +22,23 @@ export async function stopInstance(
   id: string,
   options: { graceMs: number },
 ): Promise<void> {
+  await endInstance(host, id, options)
+}
+
+/** As stopInstance; returns how the container left, if it left in peace. */
+export async function endInstance(
+  host: Host,
+  id: string,
+  options: { graceMs: number },
+): Promise<Exit | undefined> {
   const record = await readRecord(host, id)
+  let exit: Exit | undefined
   if (record && isAlive(record.pid, record.startTime)) {
     await terminate(record.pid)
-    await waitForExit(host, id, { timeoutMs: options.graceMs })
+    exit = await waitForExit(host, id, { timeoutMs: options.graceMs })
   }
   await removeInstance(host, id)
+  return exit
 }
 
 /**

@@ -19,7 +19,11 @@ export async function confirmByName(call: Call, name: string, warning: string): 
 
 async function ask(call: Call, question: string): Promise<string> {
   const { stdin, stderr, signal } = call.session
-  const lines = createInterface({ input: stdin, output: stderr, terminal: call.session.tty })
+  const lines = createInterface({
+    input: stdin,
+    output: stderr,
+    terminal: call.session.tty !== null,
+  })
   const { promise, resolve, reject } = Promise.withResolvers<string>()
   const deadline = AbortSignal.any([signal, AbortSignal.timeout(answerTimeoutMs)])
   const give = () => reject(new Failure('failed', 'No answer came; nothing was changed'))

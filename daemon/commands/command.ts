@@ -1,5 +1,6 @@
 import type { Readable, Writable } from 'node:stream'
 import type { App, Identity, Say } from '../../core/types.ts'
+import type { Terminal } from '../../receiver/session.ts'
 import type { Daemon } from '../daemon.ts'
 import type { Ask } from '../queue.ts'
 
@@ -21,10 +22,14 @@ export type Command = {
 export type CommandOption = {
   type: 'boolean' | 'string'
   short?: string
+  /** May be given more than once; its value is then a list. */
+  multiple?: true
   /** What the value is, for the help: `N`, `TYPE`. */
   value?: string
   help: string
 }
+
+export type Options = Record<string, string | boolean | string[] | undefined>
 
 /**
  * What a command that prints facts returns: lines for people, and the same as data for `--json`.
@@ -40,8 +45,8 @@ export type Session = {
   stderr: Writable
   /** Aborted when the client goes away. */
   signal: AbortSignal
-  /** Whether a person sits at a terminal on the other side. */
-  tty: boolean
+  /** The terminal at which a person sits on the other side, if one does. */
+  tty: Terminal | null
   /** The app in whose change a plugin is calling back, so that it does not wait for itself. */
   turn: string | null
 }
@@ -55,7 +60,7 @@ export type Call = {
   /** The app that the call names; throws for a command that takes none, which is a defect. */
   app: () => App
   args: string[]
-  options: Record<string, string | boolean | undefined>
+  options: Options
   json: boolean
   force: boolean
   /** Progress, a line at a time; warnings (` !     `) go to stderr; silent under `--quiet`. */

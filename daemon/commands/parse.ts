@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
-import type { Command } from './command.ts'
+import type { Command, Options } from './command.ts'
 
 /** Pure: an argument list to a command of the table and what was given to it. */
 
@@ -9,7 +9,7 @@ export type Parsed = {
   command: Command
   app: string | undefined
   args: string[]
-  options: Record<string, string | boolean | undefined>
+  options: Options
   json: boolean
   quiet: boolean
   force: boolean
@@ -56,7 +56,7 @@ function parseVerbatim(command: Command, before: string[], after: string[]): Par
 
 function parsed(
   command: Command,
-  values: Record<string, string | boolean | undefined>,
+  values: Options,
   app: string | undefined,
   args: string[],
 ): Parsed {
@@ -86,9 +86,9 @@ function mostArguments({ usage, app, verbatim }: Command): number {
 
 function parse(command: Command, args: string[]) {
   const own = Object.fromEntries(
-    Object.entries(command.options ?? {}).map(([name, { type, short }]) => [
+    Object.entries(command.options ?? {}).map(([name, { type, short, multiple }]) => [
       name,
-      short ? { type, short } : { type },
+      { type, ...(short && { short }), ...(multiple && { multiple }) },
     ]),
   )
   try {
@@ -98,9 +98,9 @@ function parse(command: Command, args: string[]) {
       allowPositionals: true,
       strict: true,
     })
-    const plain: Record<string, string | boolean | undefined> = {}
+    const plain: Options = {}
     for (const [key, value] of Object.entries(values)) {
-      if (typeof value === 'string' || typeof value === 'boolean') plain[key] = value
+      plain[key] = Array.isArray(value) ? value.map(String) : value
     }
     return { values: plain, positionals }
   } catch (error) {
@@ -153,6 +153,6 @@ function editDistance(a: string, b: string): number {
   return at(a.length, b.length)
 }
 
-function text(value: string | boolean | undefined): string | undefined {
+function text(value: Options[string]): string | undefined {
   return typeof value === 'string' ? value : undefined
 }

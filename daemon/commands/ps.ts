@@ -10,6 +10,7 @@ import {
   scaleChange,
 } from '../changes.ts'
 import { wantedProcesses } from '../processes.ts'
+import { runRows } from '../run-rows.ts'
 import type { Call, Command } from './command.ts'
 import { columns } from './output.ts'
 import { usageFailure } from './parse.ts'
@@ -48,7 +49,9 @@ export const processCommands: Command[] = [
           seconds: 0,
           address: null,
         }))
-      const all = [...running, ...down].sort((a, b) => a.process.localeCompare(b.process))
+      const all = [...running, ...down, ...runRows(daemon, app)].sort((a, b) =>
+        a.process.localeCompare(b.process),
+      )
       const rows = all.map(({ process, state, release: version, seconds }) => [
         process,
         state,

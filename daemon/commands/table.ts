@@ -2,6 +2,7 @@ import { appCommands } from './apps.ts'
 import { buildCommands } from './builds.ts'
 import type { Command } from './command.ts'
 import { configCommands } from './config.ts'
+import { cronCommands } from './cron.ts'
 import { domainCommands } from './domains.ts'
 import { gitCommands } from './git.ts'
 import { help } from './help.ts'
@@ -20,6 +21,7 @@ export const table: Command[] = [
   ...appCommands,
   ...buildCommands,
   ...configCommands,
+  ...cronCommands,
   ...domainCommands,
   ...gitCommands,
   ...keyCommands,

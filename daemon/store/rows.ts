@@ -1,6 +1,6 @@
 import type { SQLOutputValue } from 'node:sqlite'
 import { Failure } from '../../core/errors.ts'
-import type { App, Image, Limits, Mount } from '../../core/types.ts'
+import type { App, CronEntry, Image, Limits, Mount } from '../../core/types.ts'
 import type { Build, Key, ReleaseRow } from './nouns.ts'
 
 /** Rows to nouns. A row of the wrong shape is a defect and throws a TypeError. */
@@ -61,7 +61,7 @@ export function toKey(row: Row): Key {
 }
 
 export function toImage(value: unknown): Image {
-  const { layers, processes, env, language } = object(value)
+  const { layers, processes, env, language, cron } = object(value)
   if (!Array.isArray(layers)) throw new TypeError('image without layers in the database')
   return {
     layers: layers.map((layer) => {
@@ -71,6 +71,18 @@ export function toImage(value: unknown): Image {
     processes: toStrings(processes),
     env: toStrings(env),
     language: text(language),
+    ...(Array.isArray(cron) && { cron: cron.map(toCronEntry) }),
+  }
+}
+
+export function toCronEntry(value: unknown): CronEntry {
+  const { command, schedule, timezone, concurrency } = object(value)
+  const policies = ['allow', 'forbid', 'replace'] as const
+  return {
+    command: text(command),
+    schedule: text(schedule),
+    timezone: text(timezone),
+    concurrency: policies.find((policy) => policy === concurrency) ?? 'forbid',
   }
 }
 

@@ -1,11 +1,13 @@
 import { appStore } from './apps.ts'
 import { buildStore } from './builds.ts'
 import { openDatabase } from './database.ts'
+import { cronStore } from './cron.ts'
 import { domainStore } from './domains.ts'
 import { keyStore } from './keys.ts'
 import { pluginStore } from './plugins.ts'
 import { releaseStore } from './releases.ts'
 import { storageStore } from './storages.ts'
+import { runStore } from './runs.ts'
 import { upkeepStore } from './upkeep.ts'
 
 /** Desired state: the only room that speaks SQL. Every function of it is one transaction. */
@@ -23,6 +25,8 @@ export function openStore(path: string) {
     ...keyStore(db),
     ...pluginStore(db),
     ...storageStore(db),
+    ...cronStore(db),
+    ...runStore(db),
     ...upkeepStore(db),
     close: () => db.close(),
   }

@@ -25,7 +25,7 @@ describe('parseCommand', () => {
 
   test('leaves everything after the app of `run` to the command', () => {
     const parsed = parse('run', '--env', 'A=1', 'shop', 'node', '--version', '--json', '-e', 'x')
-    expect(parsed).toMatchObject({ app: 'shop', json: false, options: { env: 'A=1' } })
+    expect(parsed).toMatchObject({ app: 'shop', json: false, options: { env: ['A=1'] } })
     expect(parsed.args).toEqual(['node', '--version', '--json', '-e', 'x'])
     expect(parse('run', 'shop', '--', '-x').args).toEqual(['-x'])
     expect(parse('--app', 'shop', 'run', 'ls').args).toEqual(['ls'])

@@ -1,0 +1,138 @@
+import type { ChildProcess } from 'node:child_process'
+import type { Readable, Writable } from 'node:stream'
+import { cancelled, Failure } from '../core/errors.ts'
+import { spawnGroup, waitForEnd } from '../core/exec.ts'
+import { lineSplitter } from './lines.ts'
+import { openPty, type Terminal } from './pty.ts'
+
+/** Where output goes: a stream, which may push back, or a function called with each line. */
+export type Sink = Writable | ((line: string) => void)
+
+export type AttachedIo = {
+  /** Nothing at all unless given. */
+  stdin?: Readable | 'ignore'
+  signal: AbortSignal
+  timeoutMs: number
+} & (
+  | { stdout: Sink; stderr: Sink }
+  | { onLine: (line: string) => void }
+  /** A terminal has one output only. */
+  | { stdout: Writable; terminal: Terminal }
+)
+
+/**
+ * Runs a program that stands in for one in a container (`runc run`, `runc exec`) with its streams
+ * joined to `io`, and returns its exit status when all its output has been handed on. An abort or
+ * the deadline means SIGTERM, SIGKILL a second later, and then a Failure; `name` is for people.
+ */
+export async function attach(
+  file: string,
+  args: string[],
+  name: string,
+  io: AttachedIo,
+): Promise<number> {
+  const late = new AbortController()
+  const seconds = io.timeoutMs / 1000
+  const timer = setTimeout(() => {
+    late.abort(new Failure('failed', `${name} took longer than ${seconds} s`))
+  }, io.timeoutMs)
+  const signal = AbortSignal.any([io.signal, late.signal])
+  try {
+    using joined =
+      'terminal' in io ? joinTerminal(file, args, io, signal) : joinPipes(file, args, io, signal)
+    const ended = waitForEnd(joined.child, { signal, timeoutMs: io.timeoutMs + 60_000 })
+    const [code] = await Promise.all([ended, ...joined.outputs])
+    if (signal.aborted) throw cancelled(signal)
+    return code
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+type Joined = { child: ChildProcess; outputs: Promise<void>[] } & Disposable
+
+function joinPipes(
+  file: string,
+  args: string[],
+  io: Exclude<AttachedIo, { terminal: Terminal }>,
+  signal: AbortSignal,
+): Joined {
+  const child = spawnGroup(file, args, {
+    stdio: [io.stdin instanceof Object ? 'pipe' : 'ignore', 'pipe', 'pipe'],
+  })
+  const sinks = 'onLine' in io ? { stdout: io.onLine, stderr: io.onLine } : io
+  const stopInput = feed(io.stdin, child.stdin, { end: true })
+  return {
+    child,
+    outputs: [drain(child.stdout, sinks.stdout, signal), drain(child.stderr, sinks.stderr, signal)],
+    [Symbol.dispose]: () => {
+      stopInput()
+      child.stdin?.destroy()
+    },
+  }
+}
+
+/**
+ * The program gets our end of a pseudo-terminal, which it passes on to the one it makes inside the
+ * container. It is not its controlling terminal, and so a new size is told by a signal of ours.
+ */
+function joinTerminal(
+  file: string,
+  args: string[],
+  io: Extract<AttachedIo, { terminal: Terminal }>,
+  signal: AbortSignal,
+): Joined {
+  const pty = openPty(io.terminal)
+  const child = spawnGroup(file, args, { stdio: [pty.program, pty.program, pty.program] })
+  pty.closeProgram()
+  io.terminal.onResize((columns, rows) => {
+    pty.resize(columns, rows)
+    child.kill('SIGWINCH') // does nothing once it has ended
+  })
+  // Input that ends says nothing to a terminal: whoever wants to end it types ^D.
+  const stopInput = feed(io.stdin, pty.stream, { end: false })
+  return {
+    child,
+    outputs: [drain(pty.stream, io.stdout, signal)],
+    [Symbol.dispose]: () => {
+      stopInput()
+      pty.stream.destroy()
+    },
+  }
+}
+
+function feed(
+  source: AttachedIo['stdin'],
+  target: Writable | null,
+  options: { end: boolean },
+): () => void {
+  if (!target || typeof source !== 'object') return () => {}
+  target.on('error', () => {}) // the program need not read all it is given
+  source.pipe(target, options)
+  return () => void source.unpipe(target)
+}
+
+/** Resolves when all output has been handed on, or at an abort, whatever the sink then does. */
+function drain(source: Readable | null, sink: Sink, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  if (!source) return Promise.resolve()
+  const give = () => source.destroy()
+  signal.addEventListener('abort', give, { once: true })
+  source.on('error', () => {}) // a terminal reports its end as one
+  source.once('close', () => {
+    signal.removeEventListener('abort', give)
+    resolve()
+  })
+  if (typeof sink === 'function') {
+    const splitter = lineSplitter(sink)
+    source.on('data', splitter.write)
+    source.once('end', splitter.end)
+  } else {
+    source.pipe(sink, { end: false })
+    // Nobody listens any more: the program goes on, its output goes nowhere.
+    const discard = () => source.resume()
+    sink.once('close', discard).once('error', discard)
+    source.once('close', () => sink.off('close', discard).off('error', discard))
+  }
+  return promise
+}
