@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises'
+import { chmod, mkdir } from 'node:fs/promises'
 import type { Sandbox } from '../builder/sandbox.ts'
 import { sweepLayers } from '../builder/layers.ts'
 import type { PaasConfig } from '../core/config.ts'
@@ -7,7 +7,7 @@ import { paths } from '../core/names.ts'
 import type { App, Say } from '../core/types.ts'
 import { ensureRepo, sweepRepo } from '../receiver/repo.ts'
 import { isRunning, openRouter, type Router } from '../router/caddy.ts'
-import { type Host, openHost } from '../runner/host.ts'
+import { type Host, openHost, openNetwork } from '../runner/host.ts'
 import { boundLogs } from '../runner/logs.ts'
 import { sweepEntered } from '../runner/enter.ts'
 import { listInstances, sweepOrphans } from '../runner/observe.ts'
@@ -22,6 +22,7 @@ import { wireRooms } from './rooms.ts'
 import { openRoutes, type Routes } from './routes.ts'
 import { openSandbox } from './sandbox.ts'
 import { Runs } from './runs.ts'
+import { emptyTrash } from './storage.ts'
 import { openStore, type Store } from './store/store.ts'
 import { openTriggers, type Triggers } from './triggers.ts'
 
@@ -41,7 +42,11 @@ export type Daemon = {
   sandbox: Sandbox
   rooms: (say: Say, signal: AbortSignal) => Rooms
   collectGarbage: (app: App) => void
-  /** One slow look at everything: the router, routes, processes. */
+  /** Starts the router again when it was killed. Cheap enough for several times a second. */
+  watchRouter: () => Promise<void>
+  /** Finds dead containers that nobody reported. */
+  watchFleet: () => Promise<void>
+  /** One slow look at everything: the network, routes, processes. */
   tick: () => Promise<void>
   /** Keeps the apps' logs within their limit; a flood needs this every few seconds. */
   trimLogs: () => Promise<void>
@@ -54,7 +59,8 @@ export type Daemon = {
  */
 export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   const { home, database } = paths(config)
-  await mkdir(home, { recursive: true, mode: 0o711 })
+  await mkdir(home, { recursive: true })
+  await chmod(home, 0o711) // containers and the router pass through; nobody looks around
   const store = openStore(database)
   store.failUnfinished()
   const host = await openHost(config)
@@ -72,7 +78,8 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
         .fire('post-stop', { app, args: [process] }, quiet(app))
         .catch((error) => logError('trigger-failed', error, { app }))
     },
-    died: (member, exit) => daemon.reconcile.died(member, exit),
+    unwatched: ({ app }) => void reconcile.app(app),
+    died: (member, exit) => reconcile.died(member, exit),
   })
   const runs = new Runs({ config, host, fleet, store, journal })
   const routes = openRoutes(config, store, fleet, () => router)
@@ -97,19 +104,20 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
       return collectGarbage
     },
     rooms: (say, signal) => wireRooms(daemon, say, signal),
-    async tick() {
+    async watchRouter() {
       if (!isRunning(router)) router = await openRouter(config)
+    },
+    watchFleet: () => fleet.check(),
+    async tick() {
+      await openNetwork(config) // somebody may have flushed the firewall
       await reconcile.all()
+      await emptyTrash(config)
     },
     async trimLogs() {
       for (const { name } of store.apps()) await boundLogs(host, name)
     },
     close() {
-      daemon.cron.close()
-      reconcile.close()
-      runs.close()
-      fleet.close()
-      store.close()
+      for (const part of [daemon.cron, reconcile, runs, fleet, store]) part.close()
     },
   }
   const reconcile = new Reconcile(daemon)
@@ -137,5 +145,6 @@ async function takeOver(daemon: Daemon): Promise<void> {
     )
   }
   routes.sweep()
+  await emptyTrash(config)
   log('took-over', { apps: store.apps().length, containers: alive.length })
 }

@@ -5,18 +5,25 @@ import type { Exit, Instance, Release, Say } from '../core/types.ts'
 import { nextAddress } from '../runner/address.ts'
 import { drained, waitUntilReady } from '../runner/health.ts'
 import type { Host } from '../runner/host.ts'
-import { watchExits } from '../runner/observe.ts'
+import { waitForExit } from '../runner/exits.ts'
+import { markReady, type Seen, vitalSigns, watchExits } from '../runner/observe.ts'
 import { startInstance } from '../runner/start.ts'
 import { removeInstance, stopInstance } from '../runner/stop.ts'
 import { instanceSpec, processType } from './processes.ts'
+import { storageMounts } from './storage.ts'
 
-/** `starting`: a deploy holds it and nobody else may judge it. `retiring`: it drains and stops. */
-export type Member = Instance & { state: 'starting' | 'live' | 'retiring' }
+/**
+ * `starting`: a deploy holds it and nobody else may judge it. `unwatched`: it serves, but its
+ * monitor was killed and it is to be replaced. `retiring`: it drains and stops.
+ */
+export type Member = Instance & { state: 'starting' | 'live' | 'unwatched' | 'retiring' }
 
 /** Who is told what; `starting` may throw, which stops the start. */
 export type FleetEvents = {
   starting: (release: Release, process: string, signal: AbortSignal) => Promise<void>
   stopped: (member: Member) => void
+  /** A live container can no longer report its end: it wants replacing. */
+  unwatched: (member: Member) => void
   /** A container of the live set ended by itself. */
   died: (member: Member, exit: Exit) => void
 }
@@ -59,10 +66,10 @@ export class Fleet {
     return this.all().filter((member) => member.app === app)
   }
 
-  /** Takes in the processes that outlived a previous daemon. */
-  readmit(known: (Instance & { alive: boolean })[]): Member[] {
-    for (const { alive, ...instance } of known) {
-      if (!alive || instance.kind === 'run') continue
+  /** Takes in the processes that outlived a previous daemon and had been ready. */
+  readmit(known: Seen[]): Member[] {
+    for (const { alive, ready, ...instance } of known) {
+      if (!alive || !ready || instance.kind === 'run') continue
       this.#members.set(instance.id, { ...instance, state: 'live' })
     }
     return this.all()
@@ -85,7 +92,10 @@ export class Fleet {
   async start(release: Release, process: string, signal: AbortSignal): Promise<Member> {
     await this.#events.starting(release, process, signal)
     using place = this.place()
-    const spec = instanceSpec(release, process, place)
+    const spec = {
+      ...instanceSpec(release, process, place),
+      mounts: storageMounts(this.#config, release),
+    }
     const instance = await startInstance(this.#host, spec, signal)
     const member: Member = { ...instance, state: 'starting' }
     this.#members.set(member.id, member)
@@ -98,6 +108,7 @@ export class Fleet {
     const check = isWeb ? { port: appPort } : { uptimeMs: workerUptimeMs }
     const timeoutMs = this.#config.readyTimeoutMs
     await waitUntilReady(this.#host, member, check, { timeoutMs, signal, warn: say })
+    await markReady(this.#host, member.id)
   }
 
   /** Marks containers as serving: from now on a death of theirs is repaired. */
@@ -134,10 +145,26 @@ export class Fleet {
     )
   }
 
+  /** Finds what nobody reports, because a container's monitor was killed. */
+  async check(): Promise<void> {
+    for (const member of this.all().filter(({ state }) => state === 'live')) {
+      const signs = await vitalSigns(this.#host, member.id)
+      if (signs === 'alive' || member.state !== 'live') continue
+      log('monitor-lost', { app: member.app, process: member.process, container: signs })
+      if (signs === 'unwatched') {
+        member.state = 'unwatched'
+        this.#events.unwatched(member)
+      } else {
+        const exit = await waitForExit(this.#host, member.id, { timeoutMs: 1000 })
+        if (exit) this.#exited(exit)
+      }
+    }
+  }
+
   /** A container ended. One that starts or retires is watched by whoever starts or stops it. */
   #exited(exit: Exit): void {
     const member = this.#members.get(exit.id)
-    if (member?.state !== 'live') return
+    if (member?.state !== 'live' && member?.state !== 'unwatched') return
     this.#members.delete(exit.id)
     log('process-died', { app: member.app, process: member.process, code: exit.code })
     removeInstance(this.#host, exit.id)

@@ -49,7 +49,7 @@ async function serve(socket: Socket, daemon: Daemon): Promise<void> {
         onResize: (listener) => void resized.on('size', listener),
       },
       turn,
-      identity: { name: 'root' },
+      identity: { name: 'root', local: true },
       stdin,
       stdout: framed(socket, frame.stdout),
       stderr: framed(socket, frame.stderr),

@@ -8,6 +8,7 @@ import type { Session } from './commands/command.ts'
 import type { Daemon } from './daemon.ts'
 import { instanceSpec, shellArgv } from './processes.ts'
 import type { Wish } from './run-facts.ts'
+import { storageMounts } from './storage.ts'
 
 /** Containers that run one command and are gone: `run`, and the release phase of a deploy. */
 
@@ -24,7 +25,8 @@ export async function runOneOff(
     const spec = instanceSpec(release, process, place, wish.argv)
     const env = { ...spec.env, ...terminalEnv(session), ...wish.env }
     const io = ioOf(session, { stop, timeoutMs: wish.ttlMs })
-    return runAttached(daemon.host, { ...spec, kind: 'run', env }, io)
+    const mounts = storageMounts(daemon.config, release)
+    return runAttached(daemon.host, { ...spec, kind: 'run', env, mounts }, io)
   })
 }
 
@@ -68,7 +70,7 @@ export async function runReleasePhase(
   const source = { process: 'release.1', release: release.version }
   const exit = await runAttached(
     daemon.host,
-    { ...spec, kind: 'run' },
+    { ...spec, kind: 'run', mounts: storageMounts(daemon.config, release) },
     {
       onLine: (line) => {
         say(`       ${line}`)
@@ -81,6 +83,6 @@ export async function runReleasePhase(
   if (exit.code === 0) return
   const why = exit.oom ? 'ran out of memory' : `exited with code ${exit.code}`
   throw new Failure('failed', `The release phase ${why}: ${command}`, {
-    hint: 'The old release keeps serving; mend the command and push again',
+    hint: 'Nothing was changed; mend the command and push again',
   })
 }

@@ -12,6 +12,7 @@ import { instanceSpec } from './processes.ts'
 import { awaitEnd } from './run-end.ts'
 import { type Active, facts, layersOf, type Wish } from './run-facts.ts'
 import { describeEnd } from './run-words.ts'
+import { storageMounts } from './storage.ts'
 import type { CronJob } from './store/cron.ts'
 import type { Run, RunEnd, RunStatus } from './store/runs.ts'
 
@@ -100,7 +101,8 @@ export class Runs {
     try {
       const started = AbortSignal.any([signal, this.#closing.signal])
       const env = { ...spec.env, ...wish.env }
-      await startInstance(host, { ...spec, kind: 'run', env }, started)
+      const mounts = storageMounts(this.#daemon.config, release)
+      await startInstance(host, { ...spec, kind: 'run', env, mounts }, started)
     } catch (error) {
       const detail = error instanceof Failure ? error.message : 'internal error'
       const finishedAt = new Date().toISOString()
