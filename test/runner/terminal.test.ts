@@ -64,7 +64,7 @@ test('a shell has a terminal: echo, window size, ^C, job control and exit status
   expect((await running).code).toBe(7)
 }, 60_000)
 
-test('what a terminal prints last arrives whole, however slow the reader', async () => {
+test('what a terminal prints arrives whole, to the last line', async () => {
   const { io, text } = screen()
   const script = 'i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done; echo end'
   const exit = await runAttached(t.host, t.spec(['sh', '-c', script]), io)
