@@ -70,6 +70,8 @@ export const limits = {
   releasesKept: 5,
   failedReleasesKept: 50,
   buildsKept: 100,
+  eventsKept: 500,
+  deathsKept: 100,
   routeUpstreams: 12,
   logBytesPerApp: 50 * mebibyte,
   logLineBytes: 16 * 1024,

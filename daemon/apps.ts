@@ -30,6 +30,7 @@ export async function destroyApp(daemon: Daemon, app: App, ask: Ask): Promise<vo
   daemon.store.destroyApp(app)
   daemon.routes.remove(app.name)
   daemon.reconcile.forget(app.name)
+  daemon.metrics.forgetApp(app.name)
   await daemon.fleet.stop(daemon.fleet.of(app.name), daemon.config.graceTimeoutMs)
   await removeAppFiles(daemon, app.name)
   await daemon.triggers.fire('post-destroy', { app: app.name }, say)

@@ -10,13 +10,16 @@ import { isRunning, openRouter, type Router } from '../router/caddy.ts'
 import { type Host, openHost } from '../runner/host.ts'
 import { boundLogs } from '../runner/logs.ts'
 import { sweepOrphans } from '../runner/observe.ts'
+import { recordDeath } from './deaths.ts'
 import type { Rooms } from './deploy.ts'
 import { Fleet } from './fleet.ts'
 import { openGarbage } from './garbage.ts'
 import { type Journal, openJournal } from './journal.ts'
+import { Metrics } from './metrics.ts'
 import { openQueue, type Queue } from './queue.ts'
 import { Reconcile } from './reconcile.ts'
 import { wireRooms } from './rooms.ts'
+import { openRouterLog } from './router-log.ts'
 import { openRoutes, type Routes } from './routes.ts'
 import { openSandbox } from './sandbox.ts'
 import { openStore, type Store } from './store/store.ts'
@@ -32,6 +35,7 @@ export type Daemon = {
   queue: Queue
   journal: Journal
   triggers: Triggers
+  metrics: Metrics
   reconcile: Reconcile
   sandbox: Sandbox
   rooms: (say: Say, signal: AbortSignal) => Rooms
@@ -68,6 +72,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
         .catch((error) => logError('trigger-failed', error, { app }))
     },
     died: (member, exit) => daemon.reconcile.died(member, exit),
+    unready: (member, seen) => recordDeath(daemon, member, seen),
   })
   const routes = openRoutes(config, store, fleet, () => router)
   const triggers = openTriggers(config, store)
@@ -81,6 +86,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
     queue,
     journal,
     triggers,
+    metrics: new Metrics({ config, fleet }),
     sandbox: openSandbox({ config, host, fleet }),
     get reconcile() {
       return reconcile
@@ -91,12 +97,14 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
     rooms: (say, signal) => wireRooms(daemon, say, signal),
     async tick() {
       if (!isRunning(router)) router = await openRouter(config)
+      daemon.metrics.turn()
       await reconcile.all()
     },
     async trimLogs() {
       for (const { name } of store.apps()) await boundLogs(host, name)
     },
     close() {
+      routerLog.close()
       reconcile.close()
       fleet.close()
       store.close()
@@ -105,6 +113,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   const reconcile = new Reconcile(daemon)
   const collectGarbage = openGarbage(daemon)
   await takeOver(daemon)
+  const routerLog = openRouterLog(daemon, (name) => router.appOf.get(name))
   return daemon
 }
 

@@ -1,8 +1,10 @@
 import { appPort, type PaasConfig } from '../core/config.ts'
+import { Failure } from '../core/errors.ts'
 import { log, logError } from '../core/log.ts'
 import { newId } from '../core/names.ts'
 import type { Exit, Instance, Release, Say } from '../core/types.ts'
 import { nextAddress } from '../runner/address.ts'
+import { readExit } from '../runner/exits.ts'
 import { drained, waitUntilReady } from '../runner/health.ts'
 import type { Host } from '../runner/host.ts'
 import { listInstances, watchExits } from '../runner/observe.ts'
@@ -19,6 +21,8 @@ export type FleetEvents = {
   stopped: (member: Member) => void
   /** A container of the live set ended by itself. */
   died: (member: Member, exit: Exit) => void
+  /** One that was to serve ended, or failed its check, before it did. */
+  unready: (member: Member, seen: { exit: Exit | undefined; failed: string }) => Promise<void>
 }
 
 /** What a container gets before it exists; disposing of it gives the address back. */
@@ -93,7 +97,19 @@ export class Fleet {
     const isWeb = processType(member.process) === 'web'
     const check = isWeb ? { port: appPort } : { uptimeMs: workerUptimeMs }
     const timeoutMs = this.#config.readyTimeoutMs
-    await waitUntilReady(this.#host, member, check, { timeoutMs, signal, warn: say })
+    try {
+      await waitUntilReady(this.#host, member, check, { timeoutMs, signal, warn: say })
+    } catch (error) {
+      if (error instanceof Failure && !signal.aborted) await this.#unready(member, error.message)
+      throw error
+    }
+  }
+
+  /** Tells of it while the container is there to be asked, unless somebody is stopping it. */
+  async #unready({ id }: Instance, failed: string): Promise<void> {
+    const member = this.#members.get(id)
+    if (member?.state !== 'starting') return
+    await this.#events.unready(member, { exit: await readExit(this.#host, id), failed })
   }
 
   /** Marks containers as serving: from now on a death of theirs is repaired. */

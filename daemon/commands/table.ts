@@ -3,6 +3,7 @@ import { buildCommands } from './builds.ts'
 import type { Command } from './command.ts'
 import { configCommands } from './config.ts'
 import { domainCommands } from './domains.ts'
+import { eventCommands } from './events.ts'
 import { gitCommands } from './git.ts'
 import { help } from './help.ts'
 import { hostCommands } from './host.ts'
@@ -13,6 +14,7 @@ import { processCommands } from './ps.ts'
 import { releaseCommands } from './releases.ts'
 import { resourceCommands } from './resource.ts'
 import { runCommands } from './run.ts'
+import { whyCommands } from './why.ts'
 
 /** Every command there is, whatever door it is called through. A new namespace is one line. */
 export const table: Command[] = [
@@ -20,6 +22,7 @@ export const table: Command[] = [
   ...buildCommands,
   ...configCommands,
   ...domainCommands,
+  ...eventCommands,
   ...gitCommands,
   ...keyCommands,
   ...logCommands,
@@ -28,6 +31,7 @@ export const table: Command[] = [
   ...releaseCommands,
   ...resourceCommands,
   ...runCommands,
+  ...whyCommands,
   ...hostCommands,
   help,
 ].sort((a, b) => a.name.localeCompare(b.name))

@@ -2,6 +2,7 @@ import { appStore } from './apps.ts'
 import { buildStore } from './builds.ts'
 import { openDatabase } from './database.ts'
 import { domainStore } from './domains.ts'
+import { historyStore } from './history.ts'
 import { keyStore } from './keys.ts'
 import { pluginStore } from './plugins.ts'
 import { releaseStore } from './releases.ts'
@@ -19,6 +20,7 @@ export function openStore(path: string) {
     ...releaseStore(db),
     ...buildStore(db),
     ...domainStore(db),
+    ...historyStore(db),
     ...keyStore(db),
     ...pluginStore(db),
     ...upkeepStore(db),
