@@ -74,6 +74,10 @@ export const limits = {
   deathsKept: 100,
   routeUpstreams: 12,
   logBytesPerApp: 50 * mebibyte,
+  logBytesLeast: 8 * mebibyte,
+  logBytesMost: 10_240 * mebibyte,
+  /** A process that is started again and again leaves a file each time. */
+  logFilesPerApp: 500,
   logLineBytes: 16 * 1024,
   pushBytes: 1024 * mebibyte,
   configValueBytes: 64 * 1024,

@@ -8,7 +8,7 @@ import type { App, Say } from '../core/types.ts'
 import { ensureRepo, sweepRepo } from '../receiver/repo.ts'
 import { isRunning, openRouter, type Router } from '../router/caddy.ts'
 import { type Host, openHost } from '../runner/host.ts'
-import { boundLogs } from '../runner/logs.ts'
+import { boundLogs, sweepLogs } from '../runner/log-ring.ts'
 import { sweepOrphans } from '../runner/observe.ts'
 import { recordDeath } from './deaths.ts'
 import type { Rooms } from './deploy.ts'
@@ -101,7 +101,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
       await reconcile.all()
     },
     async trimLogs() {
-      for (const { name } of store.apps()) await boundLogs(host, name)
+      for (const app of store.apps()) await boundLogs(host, app.name, store.logLimit(app))
     },
     close() {
       routerLog.close()
@@ -125,6 +125,7 @@ async function takeOver(daemon: Daemon): Promise<void> {
   await sweepLayers(config)
   for (const { name } of store.apps()) {
     await ensureRepo(paths(config).repo(name))
+    await sweepLogs(host, name)
     await sweepRepo(paths(config).repo(name)).catch((error) =>
       logError('sweep-failed', error, { app: name }),
     )

@@ -125,7 +125,7 @@ export function parseEntry(line: string): AccessEntry | undefined {
       ms: number(entry.duration) * 1000,
       bytes: number(entry.size),
       client: string(request.remote_ip),
-      upstream: user === '' ? undefined : user,
+      upstream: /^[\d.]+:\d+$/.test(user) ? user : undefined,
     }
   } catch {
     return undefined // half a line from before a crash

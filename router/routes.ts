@@ -207,9 +207,9 @@ const requestHeaders = {
  */
 const upstreamInLog = {
   handler: 'map',
-  source: '{http.reverse_proxy.upstream.address}',
+  source: '{http.reverse_proxy.upstream.hostport}',
   destinations: ['{http.auth.user.id}'],
-  defaults: ['{http.reverse_proxy.upstream.address}'],
+  defaults: ['{http.reverse_proxy.upstream.hostport}'],
 }
 
 /**

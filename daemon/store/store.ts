@@ -4,6 +4,7 @@ import { openDatabase } from './database.ts'
 import { domainStore } from './domains.ts'
 import { historyStore } from './history.ts'
 import { keyStore } from './keys.ts'
+import { logStore } from './logs.ts'
 import { pluginStore } from './plugins.ts'
 import { releaseStore } from './releases.ts'
 import { upkeepStore } from './upkeep.ts'
@@ -22,6 +23,7 @@ export function openStore(path: string) {
     ...domainStore(db),
     ...historyStore(db),
     ...keyStore(db),
+    ...logStore(db),
     ...pluginStore(db),
     ...upkeepStore(db),
     close: () => db.close(),
