@@ -32,6 +32,7 @@ export class Metrics {
   readonly #series = new Map<string, Series>()
   readonly #deaths = new Map<string, number>()
   readonly #listeners = new Set<(served: Served, entry: AccessEntry) => void>()
+  #cpu = new Map<string, { at: number; cpuSeconds: number }>()
   #turnedAt = Date.now()
 
   constructor(daemon: Pick<Daemon, 'config' | 'fleet'>) {
@@ -66,30 +67,41 @@ export class Metrics {
     this.#listeners.add(listener)
   }
 
-  /** What was asked of an app, by process and release. */
-  requests(app: string) {
+  /** What was asked, by process and release; of an app, or all. */
+  requests(app?: string) {
     return [...this.#series.values()]
-      .filter((one) => one.app === app)
-      .map(({ process, release, total, classes, now, before }) => {
+      .filter((one) => app === undefined || one.app === app)
+      .map(({ app: name, process, release, total, classes, now, before }) => {
         const latencies = new Latencies()
         latencies.take(now)
         latencies.take(before)
-        return { process, release, total, classes, latencies }
+        return { app: name, process, release, total, classes, latencies }
       })
   }
 
-  /** What each container uses right now; those of an app, or all. */
-  usage(app?: string): { instance: Instance; usage: Usage }[] {
+  /**
+   * What each container uses right now; those of an app, or all. `cores` is the CPU it had on
+   * average since the last slow tick, or since its start.
+   */
+  usage(app?: string): { instance: Instance; usage: Usage; cores: number }[] {
     const { config, fleet } = this.#daemon
     const members = app === undefined ? fleet.all() : fleet.of(app)
     return members.flatMap((instance) => {
       const usage = readUsage(kernelNames(config).cgroup(instance.id))
-      return usage ? [{ instance, usage }] : []
+      if (!usage) return []
+      const from = this.#cpu.get(instance.id) ?? { at: instance.startedAt, cpuSeconds: 0 }
+      const seconds = Math.max(1, Date.now() - from.at) / 1000
+      return [{ instance, usage, cores: (usage.cpuSeconds - from.cpuSeconds) / seconds }]
     })
   }
 
-  /** Moves the window of the percentiles on; called on the slow tick. */
+  /** Remembers the CPU used so far, and moves the window of the percentiles on. */
   turn(): void {
+    const at = Date.now()
+    const running = this.usage().map(({ instance, usage }) => {
+      return [instance.id, { at, cpuSeconds: usage.cpuSeconds }] as const
+    })
+    this.#cpu = new Map(running)
     if (Date.now() - this.#turnedAt < windowMs) return
     this.#turnedAt = Date.now()
     this.#forget(idleMs)

@@ -9,6 +9,7 @@ import { help } from './help.ts'
 import { hostCommands } from './host.ts'
 import { keyCommands } from './keys.ts'
 import { logCommands } from './logs.ts'
+import { metricCommands } from './metrics.ts'
 import { pluginCommands } from './plugins.ts'
 import { processCommands } from './ps.ts'
 import { releaseCommands } from './releases.ts'
@@ -26,6 +27,7 @@ export const table: Command[] = [
   ...gitCommands,
   ...keyCommands,
   ...logCommands,
+  ...metricCommands,
   ...pluginCommands,
   ...processCommands,
   ...releaseCommands,

@@ -64,13 +64,10 @@ test('time and match choose lines in all files, compressed ones too', async () =
   for (const minute of [10, 20, 30])
     await writeLog(`web.1.v1.0000000000${minute}.log`, minute, 2000)
   await boundLogs(t.host, 'ring')
-  const count = async (options: Partial<Parameters<typeof tailLogs>[1]>) =>
-    (await tailLogs(logs, { lines: 99_999, process: 'web', ...options })).lines.length
   expect(await count({})).toBe(6000)
   expect(await count({ since: 20 * 60_000 })).toBe(4000)
   expect(await count({ until: 20 * 60_000 })).toBe(2000)
   expect(await count({ since: 20 * 60_000, until: 30 * 60_000 })).toBe(2000)
-  const match = async (lines: LogLine[]) => lines.filter(({ text }) => text.startsWith('line 7 '))
   expect(await count({ match })).toBe(3)
 })
 
@@ -145,3 +142,11 @@ test('usage reads the same from both versions of control groups', () => {
   expect(two).toEqual(one)
   expect(readUsage('/no/such/group')).toBeUndefined()
 })
+
+async function count(options: Partial<Parameters<typeof tailLogs>[1]>): Promise<number> {
+  return (await tailLogs(logs, { lines: 99_999, process: 'web', ...options })).lines.length
+}
+
+async function match(lines: LogLine[]): Promise<LogLine[]> {
+  return lines.filter(({ text }) => text.startsWith('line 7 '))
+}
