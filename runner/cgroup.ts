@@ -124,10 +124,14 @@ function ratio(text: string | undefined): number {
   return Number(quota) / Number(period)
 }
 
+/** Where the groups of a controller lie. */
+export function cgroupRoot(controller: string): string {
+  return cgroupVersion() === 2 ? mountPoint : join(mountPoint, controller)
+}
+
 /** A file of a group, without its last newline; undefined when there is none. */
 export function read(controller: string, path: string, file: string): string | undefined {
-  const root = cgroupVersion() === 2 ? mountPoint : join(mountPoint, controller)
-  return readText(join(root, path, file))?.trim()
+  return readText(join(cgroupRoot(controller), path, file))?.trim()
 }
 
 function readText(file: string): string | undefined {

@@ -2,12 +2,15 @@ import { readdir, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { limits } from '../../core/config.ts'
-import { paths } from '../../core/names.ts'
+import { kernelNames, paths } from '../../core/names.ts'
+import { cgroupDirectories, read } from '../../runner/cgroup.ts'
 import { formatEntry, parseLogFile } from '../../runner/log-files.ts'
 import { boundLogs, sweepLogs } from '../../runner/log-ring.ts'
 import { appendLog, type LogLine, tailLogs } from '../../runner/logs.ts'
+import { pidIn } from '../../runner/processes.ts'
+import { stopInstance } from '../../runner/stop.ts'
 import { parseUsage, readUsage } from '../../runner/usage.ts'
-import { openTestHost, type TestHost } from './fixture.ts'
+import { node, openTestHost, type TestHost } from './fixture.ts'
 
 let t: TestHost
 let logs: string
@@ -64,11 +67,11 @@ test('time and match choose lines in all files, compressed ones too', async () =
   for (const minute of [10, 20, 30])
     await writeLog(`web.1.v1.0000000000${minute}.log`, minute, 2000)
   await boundLogs(t.host, 'ring')
-  expect(await count({})).toBe(6000)
-  expect(await count({ since: 20 * 60_000 })).toBe(4000)
-  expect(await count({ until: 20 * 60_000 })).toBe(2000)
-  expect(await count({ since: 20 * 60_000, until: 30 * 60_000 })).toBe(2000)
-  expect(await count({ match })).toBe(3)
+  expect(await countLines({})).toBe(6000)
+  expect(await countLines({ since: 20 * 60_000 })).toBe(4000)
+  expect(await countLines({ until: 20 * 60_000 })).toBe(2000)
+  expect(await countLines({ since: 20 * 60_000, until: 30 * 60_000 })).toBe(2000)
+  expect(await countLines({ match })).toBe(3)
 })
 
 test('an app keeps as many bytes and files as it may', async () => {
@@ -95,6 +98,17 @@ test('an app keeps as many bytes and files as it may', async () => {
     (await readdir(logs)).map(async (name) => (await stat(join(logs, name))).ino),
   )
   expect(new Set(inodes).size).toBeLessThanOrEqual(limits.logFilesPerApp)
+})
+
+test('a monitor may use a tenth of a core and no more, and its group goes with it', async () => {
+  const instance = await t.start(node('setInterval(() => {}, 1000)'))
+  const group = kernelNames(t.config).monitorCgroup(instance.id)
+  const pid = pidIn(join(paths(t.config).bundle(instance.id), 'monitor.pid'))
+  expect(read('cpu', group, 'cgroup.procs')).toBe(String(pid))
+  const quota = read('cpu', group, 'cpu.max') ?? read('cpu', group, 'cpu.cfs_quota_us')
+  expect(quota?.split(' ')[0]).toBe('10000')
+  await stopInstance(t.host, instance.id, { graceMs: 1000 })
+  expect(cgroupDirectories(group)).toEqual([])
 })
 
 test('a piece in a name is told from its number, compressed or not', () => {
@@ -143,7 +157,7 @@ test('usage reads the same from both versions of control groups', () => {
   expect(readUsage('/no/such/group')).toBeUndefined()
 })
 
-async function count(options: Partial<Parameters<typeof tailLogs>[1]>): Promise<number> {
+async function countLines(options: Partial<Parameters<typeof tailLogs>[1]>): Promise<number> {
   return (await tailLogs(logs, { lines: 99_999, process: 'web', ...options })).lines.length
 }
 
