@@ -12,6 +12,7 @@ import { boundLogs, sweepLogs } from '../runner/log-ring.ts'
 import { sweepOrphans } from '../runner/observe.ts'
 import { recordDeath } from './deaths.ts'
 import type { Rooms } from './deploy.ts'
+import { Drains } from './drains.ts'
 import { Fleet } from './fleet.ts'
 import { openGarbage } from './garbage.ts'
 import { type Journal, openJournal } from './journal.ts'
@@ -36,6 +37,7 @@ export type Daemon = {
   journal: Journal
   triggers: Triggers
   metrics: Metrics
+  drains: Drains
   reconcile: Reconcile
   sandbox: Sandbox
   rooms: (say: Say, signal: AbortSignal) => Rooms
@@ -87,6 +89,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
     journal,
     triggers,
     metrics: new Metrics({ config, fleet }),
+    drains: new Drains({ config, store }),
     sandbox: openSandbox({ config, host, fleet }),
     get reconcile() {
       return reconcile
@@ -104,6 +107,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
       for (const app of store.apps()) await boundLogs(host, app.name, store.logLimit(app))
     },
     close() {
+      daemon.drains.close()
       routerLog.close()
       reconcile.close()
       fleet.close()
@@ -113,6 +117,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   const reconcile = new Reconcile(daemon)
   const collectGarbage = openGarbage(daemon)
   await takeOver(daemon)
+  for (const app of store.apps()) await daemon.drains.sync(app)
   const routerLog = openRouterLog(daemon, (name) => router.appOf.get(name))
   return daemon
 }

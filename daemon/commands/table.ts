@@ -3,6 +3,7 @@ import { buildCommands } from './builds.ts'
 import type { Command } from './command.ts'
 import { configCommands } from './config.ts'
 import { domainCommands } from './domains.ts'
+import { drainCommands } from './drains.ts'
 import { eventCommands } from './events.ts'
 import { gitCommands } from './git.ts'
 import { help } from './help.ts'
@@ -23,6 +24,7 @@ export const table: Command[] = [
   ...buildCommands,
   ...configCommands,
   ...domainCommands,
+  ...drainCommands,
   ...eventCommands,
   ...gitCommands,
   ...keyCommands,

@@ -36,8 +36,8 @@ test('what nobody writes any more is compressed, and read as before', async () =
   await writeLog('web.1.v1.00000000000a.000001.log', 1, 5000)
   await writeLog('web.1.v1.00000000000a.log', 2, 5000)
   await writeLog('web.1.v2.00000000000b.log', 3, 10)
-  const read = () => tailLogs(logs, { lines: 20_000, process: 'web' })
-  const before = (await read()).lines
+  const web = () => tailLogs(logs, { lines: 20_000, process: 'web' })
+  const before = (await web()).lines
   expect(before).toHaveLength(10_010)
   await boundLogs(t.host, 'ring')
   await boundLogs(t.host, 'ring')
@@ -46,7 +46,7 @@ test('what nobody writes any more is compressed, and read as before', async () =
     'web.1.v1.00000000000a.000001.log.zst',
     'web.1.v1.00000000000a.000002.log.zst',
   ])
-  expect((await read()).lines).toEqual(before)
+  expect((await web()).lines).toEqual(before)
   const { size } = await stat(join(logs, names[0] ?? ''))
   expect(size).toBeLessThan(5000 * 70 * 0.2)
   expect((await tailLogs(logs, { lines: 3, release: 1 })).lines.at(-1)?.text).toBe(
