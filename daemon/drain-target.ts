@@ -104,15 +104,16 @@ async function openSocket(url: URL): Promise<Socket> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   socket.once(secure ? 'secureConnect' : 'connect', resolve)
   socket.on('error', reject) // stays: a later error is also told by the write that meets it
-  socket.setTimeout(sendTimeoutMs, () => reject(new Error('no answer')))
+  const late = setTimeout(() => reject(new Error('no answer')), sendTimeoutMs)
   try {
     await promise
-    socket.setTimeout(0)
     socket.resume() // it has nothing to say, and its end must be seen
     return socket
   } catch (error) {
     socket.destroy()
     throw error
+  } finally {
+    clearTimeout(late)
   }
 }
 

@@ -25,7 +25,7 @@ export function openRouterLog(daemon: Daemon, appOf: (host: string) => string | 
   let busy = false
 
   const look = async () => {
-    const releases = new Map<string, number>()
+    const releases = new Map<string, number | undefined>()
     const told = new Map<string, Told>()
     rememberOwners(daemon, owners)
     const before = reader.position()
@@ -52,13 +52,18 @@ export function openRouterLog(daemon: Daemon, appOf: (host: string) => string | 
 
     function whom({ upstream, host }: AccessEntry): Served | undefined {
       const owner = upstream === undefined ? undefined : owners.get(upstream.split(':')[0] ?? '')
-      if (owner) return owner
-      const app = appOf(host)
+      const app = owner?.app ?? appOf(host)
       if (app === undefined) return undefined
-      const release = releases.get(app) ?? daemon.store.currentRelease(app)?.version ?? 0
-      releases.set(app, release)
-      return { app, process: upstream === undefined ? 'router' : 'web', release }
+      if (!releases.has(app)) releases.set(app, currentVersion(app))
+      const release = releases.get(app)
+      if (release === undefined) return undefined // gone: its log must not come back
+      return owner ?? { app, process: upstream === undefined ? 'router' : 'web', release }
     }
+  }
+
+  function currentVersion(app: string): number | undefined {
+    const { store } = daemon
+    return store.findApp(app) && (store.currentRelease(app)?.version ?? 0)
   }
 
   const timer = setInterval(() => {

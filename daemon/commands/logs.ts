@@ -91,7 +91,7 @@ function parseFilter(call: Call) {
   }
 }
 
-/** The container that died last, or the build, when that failed later and for a reason of its own. */
+/** The container that died last, or the build, when that failed later for a reason of its own. */
 function lastFailed(daemon: Daemon, app: App) {
   const [death] = daemon.store.deaths(app)
   const build = daemon.store.builds(app).find(({ status }) => status === 'failed')

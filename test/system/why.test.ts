@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { nodeApp, type Paas, startPaas, until } from './instance.ts'
 
-/** What is left to say when a process dies: the cause, the release that brought it, its last words. */
+/** What is left to say when a process dies: the cause, who brought it, its last words. */
 describe('a process that dies', () => {
   let paas: Paas
   beforeAll(async () => {
