@@ -3,8 +3,8 @@
 /** One line to whoever waits (no newline); `-----> ` opens a step, ` !     ` warns. */
 export type Say = (line: string) => void
 
-/** Who asked: the name a key was added under, `root` on the local socket, or `paas` itself. */
-export type Identity = { name: string }
+/** Who asked: the name a key was added under, or root on the local socket (`local`). */
+export type Identity = { name: string; local?: true }
 
 export type LayerKind = 'stack' | 'runtime' | 'dependencies' | 'build' | 'app'
 
@@ -29,6 +29,9 @@ export type Formation = Record<string, number>
 
 export type Config = Record<string, string>
 
+/** A named storage, and the path inside the app's containers where it is seen. */
+export type Mount = { storage: string; target: string }
+
 export type App = {
   id: number
   name: string
@@ -38,7 +41,7 @@ export type App = {
   createdAt: string
 }
 
-/** Image + config + formation + limits, numbered from 1 within its app, immutable. */
+/** Image + config + formation + limits + mounts, numbered from 1 within its app, immutable. */
 export type Release = {
   id: number
   app: string
@@ -48,6 +51,7 @@ export type Release = {
   config: Config
   formation: Formation
   limits: Limits
+  mounts: Mount[]
   /** Why it exists: `Deploy 1a2b3c4`, `Set KEY`, `Roll back to v3`. */
   cause: string
   by: string

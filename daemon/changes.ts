@@ -1,5 +1,6 @@
-import { Failure, stopIfCancelled } from '../core/errors.ts'
-import type { App, Config, Formation, Limits, Release, Say } from '../core/types.ts'
+import { Failure, firstError, stopIfCancelled } from '../core/errors.ts'
+import { logError } from '../core/log.ts'
+import type { App, Config, Formation, Limits, Mount, Release, Say } from '../core/types.ts'
 import { deploy, type Change } from './deploy.ts'
 import { formationFor } from './processes.ts'
 import type { Daemon } from './daemon.ts'
@@ -28,7 +29,9 @@ export async function applyInTurn(
     daemon.reconcile.forget(change.app.name)
     recordChange(daemon, change, 'changed', release.version)
     return release
-  } catch (error) {
+  } catch (thrown) {
+    const error = firstError(thrown)
+    if (error !== thrown) logError('undo-failed', thrown, { app: change.app.name })
     const why = error instanceof Failure ? error.message : 'Internal error'
     recordChange(daemon, change, 'change-failed', null, why)
     await daemon.triggers.fire('deploy-failed', { app: change.app.name, error: why }, say)
@@ -130,7 +133,25 @@ export function limitsChange(daemon: Daemon, app: App, limits: Limits, by: strin
   }
 }
 
-/** Code, config, formation and limits of an earlier release, as a new release; builds nothing. */
+export function mountsChange(
+  daemon: Daemon,
+  app: App,
+  edit: (mounts: Mount[]) => Mount[],
+  by: string,
+): Change {
+  return {
+    app,
+    cause: 'Change mounts',
+    by,
+    replace: 'all',
+    prepare: async () => ({ ...current(daemon, app), mounts: edit(daemon.store.mounts(app)) }),
+  }
+}
+
+/**
+ * Code, config, formation, limits and mounts of an earlier release, as a new release; builds
+ * nothing.
+ */
 export function rollbackChange(daemon: Daemon, app: App, to: Release, by: string): Change {
   return {
     app,
@@ -171,6 +192,7 @@ export function pushChange(
         config: daemon.store.config(app),
         formation: formationFor(image.processes, daemon.store.formation(app)),
         limits,
+        mounts: daemon.store.mounts(app),
       }
     },
   }

@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises'
+import { chmod, mkdir } from 'node:fs/promises'
 import type { Sandbox } from '../builder/sandbox.ts'
 import { sweepLayers } from '../builder/layers.ts'
 import type { PaasConfig } from '../core/config.ts'
@@ -7,13 +7,13 @@ import { paths } from '../core/names.ts'
 import type { App, Say } from '../core/types.ts'
 import { ensureRepo, sweepRepo } from '../receiver/repo.ts'
 import { isRunning, openRouter, type Router } from '../router/caddy.ts'
-import { type Host, openHost } from '../runner/host.ts'
+import { type Host, openHost, openNetwork } from '../runner/host.ts'
 import { boundLogs, sweepLogs } from '../runner/log-ring.ts'
 import { sweepOrphans } from '../runner/observe.ts'
 import { recordDeath } from './deaths.ts'
 import type { Rooms } from './deploy.ts'
 import { Drains } from './drains.ts'
-import { Fleet } from './fleet.ts'
+import { Fleet, type FleetEvents } from './fleet.ts'
 import { openGarbage } from './garbage.ts'
 import { type Journal, openJournal } from './journal.ts'
 import { Metrics } from './metrics.ts'
@@ -23,6 +23,7 @@ import { wireRooms } from './rooms.ts'
 import { openRouterLog } from './router-log.ts'
 import { openRoutes, type Routes } from './routes.ts'
 import { openSandbox } from './sandbox.ts'
+import { emptyTrash } from './storage.ts'
 import { openStore, type Store } from './store/store.ts'
 import { openTriggers, type Triggers } from './triggers.ts'
 
@@ -42,7 +43,11 @@ export type Daemon = {
   sandbox: Sandbox
   rooms: (say: Say, signal: AbortSignal) => Rooms
   collectGarbage: (app: App) => void
-  /** One slow look at everything: the router, routes, processes. */
+  /** Starts the router again when it was killed. Cheap enough for several times a second. */
+  watchRouter: () => Promise<void>
+  /** Finds dead containers that nobody reported. */
+  watchFleet: () => Promise<void>
+  /** One slow look at everything: the network, routes, processes. */
   tick: () => Promise<void>
   /** Keeps the apps' logs within their limit; a flood needs this every few seconds. */
   trimLogs: () => Promise<void>
@@ -55,27 +60,19 @@ export type Daemon = {
  */
 export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   const { home, database } = paths(config)
-  await mkdir(home, { recursive: true, mode: 0o711 })
+  await mkdir(home, { recursive: true })
+  await chmod(home, 0o711) // containers and the router pass through; nobody looks around
   const store = openStore(database)
   store.failUnfinished()
   const host = await openHost(config)
   let router: Router = await openRouter(config)
   const queue = openQueue()
   const journal = openJournal(config)
-  /** For scripts that nobody waits for: what they say goes to the app's log. */
-  const quiet = (app: string) => (line: string) =>
-    journal.write(app, { process: 'paas', release: 0 }, line)
-  const fleet = new Fleet(host, config, {
-    starting: ({ app }, process, signal) =>
-      triggers.fire('pre-start', { app, args: [process] }, quiet(app), signal),
-    stopped: ({ app, process }) => {
-      triggers
-        .fire('post-stop', { app, args: [process] }, quiet(app))
-        .catch((error) => logError('trigger-failed', error, { app }))
-    },
-    died: (member, exit) => daemon.reconcile.died(member, exit),
-    unready: (member, seen) => recordDeath(daemon, member, seen),
-  })
+  const fleet = new Fleet(
+    host,
+    config,
+    fleetEvents(() => daemon),
+  )
   const routes = openRoutes(config, store, fleet, () => router)
   const triggers = openTriggers(config, store)
 
@@ -98,10 +95,15 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
       return collectGarbage
     },
     rooms: (say, signal) => wireRooms(daemon, say, signal),
-    async tick() {
+    async watchRouter() {
       if (!isRunning(router)) router = await openRouter(config)
+    },
+    watchFleet: () => fleet.check(),
+    async tick() {
+      await openNetwork(config) // somebody may have flushed the firewall
       daemon.metrics.turn()
       await reconcile.all()
+      await emptyTrash(config)
     },
     async trimLogs() {
       for (const app of store.apps()) await boundLogs(host, app.name, store.logLimit(app))
@@ -117,7 +119,6 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   const reconcile = new Reconcile(daemon)
   const collectGarbage = openGarbage(daemon)
   await takeOver(daemon)
-  for (const app of store.apps()) await daemon.drains.sync(app)
   const routerLog = openRouterLog(daemon, (name) => router.appOf.get(name))
   return daemon
 }
@@ -135,6 +136,27 @@ async function takeOver(daemon: Daemon): Promise<void> {
       logError('sweep-failed', error, { app: name }),
     )
   }
+  for (const app of store.apps()) await daemon.drains.sync(app)
   routes.sweep()
+  await emptyTrash(config)
   log('took-over', { apps: store.apps().length, containers: alive.length })
+}
+
+/** What the fleet has to tell; by then the daemon is wired. */
+function fleetEvents(daemon: () => Daemon): FleetEvents {
+  /** For scripts that nobody waits for: what they say goes to the app's log. */
+  const quiet = (app: string) => (line: string) =>
+    daemon().journal.write(app, { process: 'paas', release: 0 }, line)
+  return {
+    starting: ({ app }, process, signal) =>
+      daemon().triggers.fire('pre-start', { app, args: [process] }, quiet(app), signal),
+    stopped: ({ app, process }) => {
+      daemon()
+        .triggers.fire('post-stop', { app, args: [process] }, quiet(app))
+        .catch((error) => logError('trigger-failed', error, { app }))
+    },
+    unwatched: ({ app }) => void daemon().reconcile.app(app),
+    died: (member, exit) => daemon().reconcile.died(member, exit),
+    unready: (member, seen) => recordDeath(daemon(), member, seen),
+  }
 }

@@ -4,21 +4,27 @@ import { log, logError } from '../core/log.ts'
 import { newId } from '../core/names.ts'
 import type { Exit, Instance, Release, Say } from '../core/types.ts'
 import { nextAddress } from '../runner/address.ts'
-import { readExit } from '../runner/exits.ts'
+import { readExit, waitForExit } from '../runner/exits.ts'
 import { drained, waitUntilReady } from '../runner/health.ts'
 import type { Host } from '../runner/host.ts'
-import { listInstances, watchExits } from '../runner/observe.ts'
+import { listInstances, markReady, vitalSigns, watchExits } from '../runner/observe.ts'
 import { startInstance } from '../runner/start.ts'
 import { removeInstance, stopInstance } from '../runner/stop.ts'
 import { instanceSpec, processType } from './processes.ts'
+import { storageMounts } from './storage.ts'
 
-/** `starting`: a deploy holds it and nobody else may judge it. `retiring`: it drains and stops. */
-export type Member = Instance & { state: 'starting' | 'live' | 'retiring' }
+/**
+ * `starting`: a deploy holds it and nobody else may judge it. `unwatched`: it serves, but its
+ * monitor was killed and it is to be replaced. `retiring`: it drains and stops.
+ */
+export type Member = Instance & { state: 'starting' | 'live' | 'unwatched' | 'retiring' }
 
 /** Who is told what; `starting` may throw, which stops the start. */
 export type FleetEvents = {
   starting: (release: Release, process: string, signal: AbortSignal) => Promise<void>
   stopped: (member: Member) => void
+  /** A live container can no longer report its end: it wants replacing. */
+  unwatched: (member: Member) => void
   /** A container of the live set ended by itself. */
   died: (member: Member, exit: Exit) => void
   /** One that was to serve ended, or failed its check, before it did. */
@@ -63,10 +69,10 @@ export class Fleet {
     return this.all().filter((member) => member.app === app)
   }
 
-  /** Takes in the containers that outlived a previous daemon. */
+  /** Takes in the containers that outlived a previous daemon and had been ready. */
   async readmit(): Promise<Member[]> {
-    for (const { alive, ...instance } of await listInstances(this.#host)) {
-      if (!alive) continue
+    for (const { alive, ready, ...instance } of await listInstances(this.#host)) {
+      if (!alive || !ready) continue
       this.#members.set(instance.id, { ...instance, state: 'live' })
     }
     return this.all()
@@ -85,7 +91,10 @@ export class Fleet {
   async start(release: Release, process: string, signal: AbortSignal): Promise<Member> {
     await this.#events.starting(release, process, signal)
     using place = this.place()
-    const spec = instanceSpec(release, process, place)
+    const spec = {
+      ...instanceSpec(release, process, place),
+      mounts: storageMounts(this.#config, release),
+    }
     const instance = await startInstance(this.#host, spec, signal)
     const member: Member = { ...instance, state: 'starting' }
     this.#members.set(member.id, member)
@@ -99,6 +108,7 @@ export class Fleet {
     const timeoutMs = this.#config.readyTimeoutMs
     try {
       await waitUntilReady(this.#host, member, check, { timeoutMs, signal, warn: say })
+      await markReady(this.#host, member.id)
     } catch (error) {
       if (error instanceof Failure && !signal.aborted) await this.#unready(member, error.message)
       throw error
@@ -146,10 +156,26 @@ export class Fleet {
     )
   }
 
+  /** Finds what nobody reports, because a container's monitor was killed. */
+  async check(): Promise<void> {
+    for (const member of this.all().filter(({ state }) => state === 'live')) {
+      const signs = await vitalSigns(this.#host, member.id)
+      if (signs === 'alive' || member.state !== 'live') continue
+      log('monitor-lost', { app: member.app, process: member.process, container: signs })
+      if (signs === 'unwatched') {
+        member.state = 'unwatched'
+        this.#events.unwatched(member)
+      } else {
+        const exit = await waitForExit(this.#host, member.id, { timeoutMs: 1000 })
+        if (exit) this.#exited(exit)
+      }
+    }
+  }
+
   /** A container ended. One that starts or retires is watched by whoever starts or stops it. */
   #exited(exit: Exit): void {
     const member = this.#members.get(exit.id)
-    if (member?.state !== 'live') return
+    if (member?.state !== 'live' && member?.state !== 'unwatched') return
     this.#members.delete(exit.id)
     log('process-died', { app: member.app, process: member.process, code: exit.code })
     removeInstance(this.#host, exit.id)

@@ -4,6 +4,7 @@ import { runAttached } from '../runner/run.ts'
 import type { Session } from './commands/command.ts'
 import type { Daemon } from './daemon.ts'
 import { instanceSpec, shellArgv } from './processes.ts'
+import { storageMounts } from './storage.ts'
 
 /** Containers that run one command and are gone: `run`, and the release phase of a deploy. */
 
@@ -18,9 +19,10 @@ export async function runOneOff(
 ): Promise<Exit> {
   using placed = daemon.fleet.place()
   const spec = instanceSpec(release, nextRunName(), placed, argv)
+  const mounts = storageMounts(daemon.config, release)
   return runAttached(
     daemon.host,
-    { ...spec, kind: 'run', env: { ...spec.env, ...env } },
+    { ...spec, kind: 'run', env: { ...spec.env, ...env }, mounts },
     {
       stdin: session.stdin,
       stdout: session.stdout,
@@ -46,7 +48,7 @@ export async function runReleasePhase(
   const source = { process: 'release.1', release: release.version }
   const exit = await runAttached(
     daemon.host,
-    { ...spec, kind: 'run' },
+    { ...spec, kind: 'run', mounts: storageMounts(daemon.config, release) },
     {
       onLine: (line) => {
         say(`       ${line}`)
@@ -59,7 +61,7 @@ export async function runReleasePhase(
   if (exit.code === 0) return
   const why = exit.oom ? 'ran out of memory' : `exited with code ${exit.code}`
   throw new Failure('failed', `The release phase ${why}: ${command}`, {
-    hint: 'The old release keeps serving; mend the command and push again',
+    hint: 'Nothing was changed; mend the command and push again',
   })
 }
 

@@ -16,6 +16,7 @@ import { processCommands } from './ps.ts'
 import { releaseCommands } from './releases.ts'
 import { resourceCommands } from './resource.ts'
 import { runCommands } from './run.ts'
+import { storageCommands } from './storage.ts'
 import { whyCommands } from './why.ts'
 
 /** Every command there is, whatever door it is called through. A new namespace is one line. */
@@ -35,6 +36,7 @@ export const table: Command[] = [
   ...releaseCommands,
   ...resourceCommands,
   ...runCommands,
+  ...storageCommands,
   ...whyCommands,
   ...hostCommands,
   help,

@@ -47,4 +47,4 @@ export type Death = {
 
 export type ReleaseStatus = 'starting' | 'live' | 'failed'
 export type ReleaseRow = Release & { status: ReleaseStatus }
-export type Draft = Pick<Release, 'commit' | 'image' | 'config' | 'formation' | 'limits'>
+export type Draft = Pick<Release, 'commit' | 'image' | 'config' | 'formation' | 'limits' | 'mounts'>

@@ -1,6 +1,6 @@
 import type { SQLOutputValue } from 'node:sqlite'
 import { Failure } from '../../core/errors.ts'
-import type { App, Image, Limits } from '../../core/types.ts'
+import type { App, Image, Limits, Mount } from '../../core/types.ts'
 import type { Build, Key, ReleaseRow } from './nouns.ts'
 
 /** Rows to nouns. A row of the wrong shape is a defect and throws a TypeError. */
@@ -30,6 +30,7 @@ export function toRelease(row: Row): ReleaseRow {
     config: toStrings(json(row.config)),
     formation: toNumbers(json(row.formation)),
     limits: toLimits(json(row.limits)),
+    mounts: toMounts(json(row.mounts)),
     cause: text(row.cause),
     by: text(row.by),
     createdAt: text(row.created_at),
@@ -83,6 +84,14 @@ export function layerKind(value: unknown) {
 export function toLimits(value: unknown): Limits {
   const { memoryBytes, cpus, pids } = object(value)
   return { memoryBytes: number(memoryBytes), cpus: number(cpus), pids: number(pids) }
+}
+
+export function toMounts(value: unknown): Mount[] {
+  if (!Array.isArray(value)) throw new TypeError('mounts are no list in the database')
+  return value.map((one) => {
+    const { storage, target } = object(one)
+    return { storage: text(storage), target: text(target) }
+  })
 }
 
 export function toStrings(value: unknown): Record<string, string> {

@@ -7,6 +7,7 @@ import { keyStore } from './keys.ts'
 import { logStore } from './logs.ts'
 import { pluginStore } from './plugins.ts'
 import { releaseStore } from './releases.ts'
+import { storageStore } from './storages.ts'
 import { upkeepStore } from './upkeep.ts'
 
 /** Desired state: the only room that speaks SQL. Every function of it is one transaction. */
@@ -25,6 +26,7 @@ export function openStore(path: string) {
     ...keyStore(db),
     ...logStore(db),
     ...pluginStore(db),
+    ...storageStore(db),
     ...upkeepStore(db),
     close: () => db.close(),
   }
