@@ -19,6 +19,8 @@ export type PaasConfig = {
   sshPort: number
   httpPort: number
   httpsPort: number
+  /** Where Prometheus scrapes, on the loopback; undefined for nowhere. */
+  metricsPort: number | undefined
   /** Apps answer at `<app>.<domain>`. */
   domain: string
   /** CIDR of the apps' bridge, such as `10.87.0.0/16`; the first address is the bridge's own. */
@@ -45,6 +47,7 @@ export function readConfig(env: NodeJS.ProcessEnv): PaasConfig {
     sshPort: port(env, 'PAAS_SSH_PORT', 2222),
     httpPort: port(env, 'PAAS_HTTP_PORT', 80),
     httpsPort: port(env, 'PAAS_HTTPS_PORT', 443),
+    metricsPort: env.PAAS_METRICS_PORT ? port(env, 'PAAS_METRICS_PORT', 0) : undefined,
     domain: domain(env.PAAS_DOMAIN || 'localhost'),
     subnet: subnet(env.PAAS_SUBNET || '10.87.0.0/16'),
     readyTimeoutMs: seconds(env, 'PAAS_READY_TIMEOUT', 60),
@@ -70,6 +73,8 @@ export const limits = {
   releasesKept: 5,
   failedReleasesKept: 50,
   buildsKept: 100,
+  eventsKept: 500,
+  deathsKept: 100,
   trashDays: 7,
   /** Finished one-offs in the list, of an app or of one of its cron jobs. */
   runsKept: 100,
@@ -82,6 +87,10 @@ export const limits = {
   runTtlMostMs: 7 * 24 * 60 * 60 * 1000,
   routeUpstreams: 12,
   logBytesPerApp: 50 * mebibyte,
+  logBytesLeast: 8 * mebibyte,
+  logBytesMost: 10_240 * mebibyte,
+  /** A process that is started again and again leaves a file each time. */
+  logFilesPerApp: 500,
   logLineBytes: 16 * 1024,
   pushBytes: 1024 * mebibyte,
   configValueBytes: 64 * 1024,

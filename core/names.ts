@@ -145,5 +145,8 @@ export function kernelNames(config: PaasConfig) {
     /** Path below each cgroup hierarchy's root. */
     cgroup: (id: string) => `/${config.tag}/${id}`,
     cgroupParent: `/${config.tag}`,
+    /** Groups of the monitors, beside those of their containers. */
+    monitors: `/${config.tag}/monitors`,
+    monitorCgroup: (id: string) => `/${config.tag}/monitors/${id}`,
   }
 }

@@ -108,4 +108,11 @@ export type Instance = {
 }
 
 /** How a container ended, as its monitor saw it. `code` is 128 + n for signal n. */
-export type Exit = { id: string; code: number; oom: boolean; at: string }
+export type Exit = {
+  id: string
+  code: number
+  oom: boolean
+  at: string
+  /** What it was allowed and the most it had, where the kernel still knew. */
+  memory?: { limitBytes: number; peakBytes: number }
+}

@@ -31,6 +31,8 @@ export async function destroyApp(daemon: Daemon, app: App, ask: Ask): Promise<vo
   daemon.routes.remove(app.name)
   daemon.reconcile.forget(app.name)
   await daemon.runs.stopAll(app.name)
+  daemon.metrics.forgetApp(app.name)
+  daemon.drains.forget(app.name)
   await daemon.fleet.stop(daemon.fleet.of(app.name), daemon.config.graceTimeoutMs)
   await removeAppFiles(daemon, app.name)
   await daemon.triggers.fire('post-destroy', { app: app.name }, say)

@@ -22,8 +22,10 @@ export class BackOff {
     return (this.#troubles.get(`${app}/${process}`)?.notBefore ?? 0) - Date.now()
   }
 
-  reason(app: string, process: string): string | undefined {
-    return this.#troubles.get(`${app}/${process}`)?.reason
+  /** What is held against a process, undefined for one that does well. */
+  trouble(app: string, process: string) {
+    const found = this.#troubles.get(`${app}/${process}`)
+    return found && { ...found, remainingMs: Math.max(0, found.notBefore - Date.now()) }
   }
 
   /** It ran well for a while, or something new runs in its place. */

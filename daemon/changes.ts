@@ -27,16 +27,31 @@ export async function applyInTurn(
   try {
     const release = await deploy(change, daemon.rooms(say, signal), say, signal)
     daemon.reconcile.forget(change.app.name)
+    recordChange(daemon, change, 'changed', release.version)
     return release
   } catch (thrown) {
     const error = firstError(thrown)
     if (error !== thrown) logError('undo-failed', thrown, { app: change.app.name })
     const why = error instanceof Failure ? error.message : 'Internal error'
+    recordChange(daemon, change, 'change-failed', null, why)
     await daemon.triggers.fire('deploy-failed', { app: change.app.name, error: why }, say)
     throw error
   } finally {
     daemon.collectGarbage(change.app)
   }
+}
+
+/** Tells `events` how a change ended; the app itself may be gone by then. */
+function recordChange(
+  daemon: Daemon,
+  { app: { name }, cause, by }: Change,
+  kind: 'changed' | 'change-failed',
+  release: number | null,
+  why?: string,
+): void {
+  const app = daemon.store.findApp(name)
+  const text = why ? `${cause}: ${why}` : cause
+  if (app) daemon.store.addEvent(app, { kind, by, release, text })
 }
 
 /** Changes settings that no running process needs to know, in the app's turn like any change. */
@@ -80,7 +95,9 @@ export function patchConfig(config: Config, patch: ConfigPatch): Config {
 export function scaleChange(daemon: Daemon, app: App, wish: Formation, by: string): Change {
   return {
     app,
-    cause: 'Scale',
+    cause: `Scale ${Object.entries(wish)
+      .map(([type, count]) => `${type}=${count}`)
+      .join(' ')}`,
     by,
     replace: 'missing',
     prepare: async () => {

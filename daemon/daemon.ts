@@ -8,17 +8,21 @@ import type { App, Say } from '../core/types.ts'
 import { ensureRepo, sweepRepo } from '../receiver/repo.ts'
 import { isRunning, openRouter, type Router } from '../router/caddy.ts'
 import { type Host, openHost, openNetwork } from '../runner/host.ts'
-import { boundLogs } from '../runner/logs.ts'
 import { sweepEntered } from '../runner/enter.ts'
+import { boundLogs, sweepLogs } from '../runner/log-ring.ts'
 import { listInstances, sweepOrphans } from '../runner/observe.ts'
-import type { Rooms } from './deploy.ts'
 import { Cron } from './cron.ts'
+import { recordDeath } from './deaths.ts'
+import type { Rooms } from './deploy.ts'
+import { Drains } from './drains.ts'
 import { Fleet, type FleetEvents } from './fleet.ts'
 import { openGarbage } from './garbage.ts'
 import { type Journal, openJournal } from './journal.ts'
+import { Metrics } from './metrics.ts'
 import { openQueue, type Queue } from './queue.ts'
 import { Reconcile } from './reconcile.ts'
 import { wireRooms } from './rooms.ts'
+import { openRouterLog } from './router-log.ts'
 import { openRoutes, type Routes } from './routes.ts'
 import { openSandbox } from './sandbox.ts'
 import { emptyTrash } from './storage.ts'
@@ -38,6 +42,8 @@ export type Daemon = {
   queue: Queue
   journal: Journal
   triggers: Triggers
+  metrics: Metrics
+  drains: Drains
   reconcile: Reconcile
   sandbox: Sandbox
   rooms: (say: Say, signal: AbortSignal) => Rooms
@@ -71,7 +77,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   const fleet = new Fleet(
     host,
     config,
-    fleetEvents(triggers, journal, () => reconcile),
+    fleetEvents(() => daemon),
   )
   const runs = new Runs({ config, host, fleet, store, journal })
   const routes = openRoutes(config, store, fleet, () => router)
@@ -87,6 +93,8 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
     queue,
     journal,
     triggers,
+    metrics: new Metrics({ config, fleet }),
+    drains: new Drains({ config, store }),
     sandbox: openSandbox({ config, host, fleet }),
     get reconcile() {
       return reconcile
@@ -101,46 +109,23 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
     watchFleet: () => fleet.check(),
     async tick() {
       await openNetwork(config) // somebody may have flushed the firewall
+      daemon.metrics.turn()
       await reconcile.all()
       await emptyTrash(config)
     },
     async trimLogs() {
-      for (const { name } of store.apps()) await boundLogs(host, name)
+      for (const app of store.apps()) await boundLogs(host, app.name, store.logLimit(app))
     },
     close() {
-      daemon.cron.close()
-      reconcile.close()
-      runs.close()
-      fleet.close()
-      store.close()
+      const { cron, drains } = daemon
+      for (const part of [cron, drains, routerLog, reconcile, runs, fleet, store]) part.close()
     },
   }
   const reconcile = new Reconcile(daemon)
   const collectGarbage = openGarbage(daemon)
   await takeOver(daemon)
+  const routerLog = openRouterLog(daemon, (name) => router.appOf.get(name))
   return daemon
-}
-
-/** What starts, stops and ends in the fleet: told to plugins and to whoever repairs it. */
-function fleetEvents(
-  triggers: Triggers,
-  journal: Journal,
-  reconcile: () => Reconcile,
-): FleetEvents {
-  /** For scripts that nobody waits for: what they say goes to the app's log. */
-  const quiet = (app: string) => (line: string) =>
-    journal.write(app, { process: 'paas', release: 0 }, line)
-  return {
-    starting: ({ app }, process, signal) =>
-      triggers.fire('pre-start', { app, args: [process] }, quiet(app), signal),
-    stopped: ({ app, process }) => {
-      triggers
-        .fire('post-stop', { app, args: [process] }, quiet(app))
-        .catch((error) => logError('trigger-failed', error, { app }))
-    },
-    unwatched: ({ app }) => void reconcile().app(app),
-    died: (member, exit) => reconcile().died(member, exit),
-  }
 }
 
 /** Re-admits living containers, removes the remains of the dead and of work that was cut off. */
@@ -157,11 +142,32 @@ async function takeOver(daemon: Daemon): Promise<void> {
   await sweepLayers(config)
   for (const { name } of store.apps()) {
     await ensureRepo(paths(config).repo(name))
+    await sweepLogs(host, name)
     await sweepRepo(paths(config).repo(name)).catch((error) =>
       logError('sweep-failed', error, { app: name }),
     )
   }
+  for (const app of store.apps()) await daemon.drains.sync(app)
   routes.sweep()
   await emptyTrash(config)
   log('took-over', { apps: store.apps().length, containers: alive.length })
+}
+
+/** What the fleet has to tell; by then the daemon is wired. */
+function fleetEvents(daemon: () => Daemon): FleetEvents {
+  /** For scripts that nobody waits for: what they say goes to the app's log. */
+  const quiet = (app: string) => (line: string) =>
+    daemon().journal.write(app, { process: 'paas', release: 0 }, line)
+  return {
+    starting: ({ app }, process, signal) =>
+      daemon().triggers.fire('pre-start', { app, args: [process] }, quiet(app), signal),
+    stopped: ({ app, process }) => {
+      daemon()
+        .triggers.fire('post-stop', { app, args: [process] }, quiet(app))
+        .catch((error) => logError('trigger-failed', error, { app }))
+    },
+    unwatched: ({ app }) => void daemon().reconcile.app(app),
+    died: (member, exit) => daemon().reconcile.died(member, exit),
+    unready: (member, seen) => recordDeath(daemon(), member, seen),
+  }
 }

@@ -1,11 +1,12 @@
 import { appPort, type PaasConfig } from '../core/config.ts'
+import { Failure } from '../core/errors.ts'
 import { log, logError } from '../core/log.ts'
 import { newId } from '../core/names.ts'
 import type { Exit, Instance, Release, Say } from '../core/types.ts'
 import { nextAddress } from '../runner/address.ts'
+import { readExit, waitForExit } from '../runner/exits.ts'
 import { drained, waitUntilReady } from '../runner/health.ts'
 import type { Host } from '../runner/host.ts'
-import { waitForExit } from '../runner/exits.ts'
 import { markReady, type Seen, vitalSigns, watchExits } from '../runner/observe.ts'
 import { startInstance } from '../runner/start.ts'
 import { removeInstance, stopInstance } from '../runner/stop.ts'
@@ -26,6 +27,8 @@ export type FleetEvents = {
   unwatched: (member: Member) => void
   /** A container of the live set ended by itself. */
   died: (member: Member, exit: Exit) => void
+  /** One that was to serve ended, or failed its check, before it did. */
+  unready: (member: Member, seen: { exit: Exit | undefined; failed: string }) => Promise<void>
 }
 
 /** What a container gets before it exists; disposing of it gives the address back. */
@@ -107,8 +110,20 @@ export class Fleet {
     const isWeb = processType(member.process) === 'web'
     const check = isWeb ? { port: appPort } : { uptimeMs: workerUptimeMs }
     const timeoutMs = this.#config.readyTimeoutMs
-    await waitUntilReady(this.#host, member, check, { timeoutMs, signal, warn: say })
-    await markReady(this.#host, member.id)
+    try {
+      await waitUntilReady(this.#host, member, check, { timeoutMs, signal, warn: say })
+      await markReady(this.#host, member.id)
+    } catch (error) {
+      if (error instanceof Failure && !signal.aborted) await this.#unready(member, error.message)
+      throw error
+    }
+  }
+
+  /** Tells of it while the container is there to be asked, unless somebody is stopping it. */
+  async #unready({ id }: Instance, failed: string): Promise<void> {
+    const member = this.#members.get(id)
+    if (member?.state !== 'starting') return
+    await this.#events.unready(member, { exit: await readExit(this.#host, id), failed })
   }
 
   /** Marks containers as serving: from now on a death of theirs is repaired. */

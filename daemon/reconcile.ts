@@ -3,6 +3,7 @@ import { log, logError } from '../core/log.ts'
 import type { App, Exit, Release } from '../core/types.ts'
 import { BackOff } from './back-off.ts'
 import type { Daemon } from './daemon.ts'
+import { recordDeath } from './deaths.ts'
 import type { Member } from './fleet.ts'
 import { wantedProcesses } from './processes.ts'
 
@@ -71,6 +72,7 @@ export class Reconcile {
     if (Date.now() - member.startedAt > steadyMs) this.#backOff.forgive(app, process)
     if (this.#daemon.store.currentRelease(app)?.version !== member.release) return
     this.#stumble(app, process, exit.oom ? 'out of memory' : `exit code ${exit.code}`)
+    void recordDeath(this.#daemon, member, { exit })
     this.#daemon.triggers
       .fire('process-died', { app, args: [process, String(exit.code)] }, () => {})
       .catch((error) => logError('trigger-failed', error, { app }))
@@ -79,8 +81,11 @@ export class Reconcile {
 
   /** Why a process that should run does not, for `ps`. */
   troubleOf(app: string, process: string): string | undefined {
-    const reason = this.#backOff.reason(app, process)
-    return reason && `down: ${reason}`
+    const trouble = this.#backOff.trouble(app, process)
+    if (!trouble) return undefined
+    const times = trouble.deaths > 1 ? `, ${trouble.deaths} times in a row` : ''
+    const seconds = Math.ceil(trouble.remainingMs / 1000)
+    return `down: ${trouble.reason}${times}${seconds > 0 ? `; next try in ${seconds} s` : ''}`
   }
 
   /** A change replaced everything: old troubles say nothing about the new processes. */

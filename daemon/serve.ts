@@ -6,6 +6,7 @@ import { paths } from '../core/names.ts'
 import { openDaemon } from './daemon.ts'
 import { runningDaemon } from './daemon-pid.ts'
 import { openLocalDoor } from './local-door.ts'
+import { openPrometheus } from './prometheus.ts'
 import { openSshDoor } from './ssh-door.ts'
 
 /** Runs the daemon until it is told to stop; resolves when every app has been looked after once. */
@@ -22,6 +23,7 @@ export async function serve(config: PaasConfig): Promise<void> {
   const daemon = await openDaemon(config)
   const ssh = await openSshDoor(daemon)
   const local = await openLocalDoor(socket, daemon)
+  const metrics = config.metricsPort ? await openPrometheus(daemon, config.metricsPort) : undefined
   log('ready', { ssh: ssh.port, http: config.httpPort, domain: config.domain })
 
   let stopping = false
@@ -30,6 +32,7 @@ export async function serve(config: PaasConfig): Promise<void> {
     stopping = true
     log('stopping', { signal })
     local.close()
+    metrics?.[Symbol.dispose]()
     await ssh.close()
     daemon.close()
     rmSync(daemonPid, { force: true })

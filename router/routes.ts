@@ -126,7 +126,7 @@ function serveRoutes(root: string, facts: { caddyVersion: string }): Json {
       cleanHost(),
       {
         match: [upstreamsOfHost(root), upstreamsOfHost(root)],
-        handle: [requestHeaders, { handler: 'subroute', routes: proxies(facts) }],
+        handle: [requestHeaders, upstreamInLog, { handler: 'subroute', routes: proxies(facts) }],
         terminal: true,
       },
       {
@@ -199,6 +199,17 @@ const requestHeaders = {
       'X-Request-Start': ['{time.now.unix_ms}'],
     },
   },
+}
+
+/**
+ * The log of requests has no field for who answered, and one for a user that we have no use for:
+ * evaluated when the line is written, it names the upstream (`ip:port`).
+ */
+const upstreamInLog = {
+  handler: 'map',
+  source: '{http.reverse_proxy.upstream.hostport}',
+  destinations: ['{http.auth.user.id}'],
+  defaults: ['{http.reverse_proxy.upstream.hostport}'],
 }
 
 /**

@@ -25,12 +25,6 @@ export function cgroupDirectories(path: string): string[] {
   return roots.map((root) => join(root, path)).filter((directory) => existsSync(directory))
 }
 
-/** How many of the group's processes the kernel has killed for want of memory. */
-export function oomKills(path: string): number {
-  const file = cgroupVersion() === 2 ? 'memory.events' : 'memory.oom_control'
-  return Number(/^oom_kill (\d+)/m.exec(read('memory', path, file) ?? '')?.[1] ?? 0)
-}
-
 /** Throws a Failure when the kernel has not taken the limits as asked. */
 export function checkLimits(path: string, limits: Limits): void {
   const two = cgroupVersion() === 2
@@ -136,9 +130,14 @@ function ratio(text: string | undefined): number {
   return Number(quota) / Number(period)
 }
 
-function read(controller: string, path: string, file: string): string | undefined {
-  const root = cgroupVersion() === 2 ? mountPoint : join(mountPoint, controller)
-  return readText(join(root, path, file))?.trim()
+/** Where the groups of a controller lie. */
+export function cgroupRoot(controller: string): string {
+  return cgroupVersion() === 2 ? mountPoint : join(mountPoint, controller)
+}
+
+/** A file of a group, without its last newline; undefined when there is none. */
+export function read(controller: string, path: string, file: string): string | undefined {
+  return readText(join(cgroupRoot(controller), path, file))?.trim()
 }
 
 function readText(file: string): string | undefined {

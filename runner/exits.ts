@@ -6,8 +6,8 @@ import { errno } from '../core/errors.ts'
 import { kernelNames, paths } from '../core/names.ts'
 import type { Exit } from '../core/types.ts'
 import { readJson, readRecord, writeJson } from './bundle.ts'
-import { oomKills } from './cgroup.ts'
 import type { Host } from './host.ts'
+import { readUsage } from './usage.ts'
 import { hasArgument, isAlive, pidIn } from './processes.ts'
 
 /** How a container ended. Its monitor leaves a file; we keep what it says with the bundle. */
@@ -35,8 +35,12 @@ export function isMonitored(host: Host, id: string): boolean {
 /** An Exit from a code seen now; the control group, asked about memory, must still be there. */
 export function makeExit(host: Host, id: string, code: number): Exit {
   // A child may have been killed while the app itself went on and ended well.
-  const oom = code !== 0 && oomKills(kernelNames(host.config).cgroup(id)) > 0
-  return { id, code, oom, at: new Date().toISOString() }
+  const usage = readUsage(kernelNames(host.config).cgroup(id))
+  const oom = code !== 0 && (usage?.oomKills ?? 0) > 0
+  const at = new Date().toISOString()
+  if (!usage) return { id, code, oom, at }
+  const { memoryLimitBytes: limitBytes, memoryPeakBytes: peakBytes } = usage
+  return { id, code, oom, at, memory: { limitBytes, peakBytes } }
 }
 
 /** Drops the monitor's file of a container. */

@@ -8,9 +8,10 @@ const lastBytes = 64 * 1024
 
 /** Ends the lines that a container, which is gone, has left without a line feed. */
 export async function endLog(directory: string, id: string): Promise<void> {
-  for (const { path, piece, size } of await findFiles(directory, { id })) {
+  for (const file of await findFiles(directory, { id })) {
+    const { path, piece, size } = file
     if (piece !== undefined) continue
-    const { entries } = await readEntries(path, Math.max(0, size - lastBytes), size)
+    const { entries } = await readEntries(file, Math.max(0, size - lastBytes), size)
     const open = new Map<LogLine['stream'], boolean>()
     for (const entry of entries) {
       const [, stream, tag] = /^\S+ (stdout|stderr) ([FP]) /.exec(entry.toString('latin1')) ?? []

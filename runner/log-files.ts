@@ -13,7 +13,14 @@ export type LogLine = {
 }
 
 /** `piece` is undefined for the file being written; older pieces of the same are numbered. */
-export type LogFile = { process: string; release: number; id: string; piece: number | undefined }
+export type LogFile = {
+  process: string
+  release: number
+  id: string
+  piece: number | undefined
+  /** Whether it is one frame of zstd; such a piece never changes again. */
+  compressed: boolean
+}
 
 /** Stands in the names of files that no container writes. */
 export const ownLogId = '000000000000'
@@ -27,16 +34,17 @@ export function logFile(spec: Pick<InstanceSpec, 'process' | 'release' | 'id'>):
 }
 
 /** Where an older piece of `logFile` lies. */
-export function logPiece(file: LogFile, piece: number): string {
+export function logPiece(file: Pick<LogFile, 'process' | 'release' | 'id'>, piece: number): string {
   return logFile(file).replace(/log$/, `${String(piece).padStart(6, '0')}.log`)
 }
 
 /** The facts in a file's name, undefined for a name that is not ours. */
 export function parseLogFile(name: string): LogFile | undefined {
-  const match = /^(.+)\.v(\d+)\.([0-9a-f]{12})(?:\.(\d{6,}))?\.log$/.exec(name)
-  const [, process, release, id, piece] = match ?? []
+  const match = /^(.+)\.v(\d+)\.([0-9a-f]{12})(?:\.(\d{6,}))?\.log(\.zst)?$/.exec(name)
+  const [, process, release, id, piece, zst] = match ?? []
   if (process === undefined || id === undefined) return undefined
-  return { process, release: Number(release), id, piece: piece ? Number(piece) : undefined }
+  const number = piece ? Number(piece) : undefined
+  return { process, release: Number(release), id, piece: number, compressed: zst !== undefined }
 }
 
 /** One line as conmon would have written it. */

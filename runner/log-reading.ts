@@ -1,5 +1,7 @@
 import { open, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { zstdDecompress } from 'node:zlib'
 import { limits } from '../core/config.ts'
 import { errno } from '../core/errors.ts'
 import { type LogFile, type LogLine, lineReader, parseLogFile } from './log-files.ts'
@@ -8,6 +10,15 @@ import { type LogFile, type LogLine, lineReader, parseLogFile } from './log-file
 
 /** `process` is a type (`web`) or one process (`web.1`); `id` one container. */
 export type LogFilter = { process?: string; release?: number; id?: string }
+
+/** Which lines of the files are wanted; without any, all are. */
+export type LineFilter = {
+  /** Milliseconds since the epoch: from then on, and before then. */
+  since?: number
+  until?: number
+  /** Of some lines those that are wanted, in their order. */
+  match?: (lines: LogLine[]) => Promise<LogLine[]>
+}
 
 /** `names` are all its paths: a full file keeps a second name when the first passes on. */
 export type FoundFile = LogFile & {
@@ -47,15 +58,39 @@ function matches(file: LogFile, { process, release, id }: LogFilter): boolean {
   return (release === undefined || release === file.release) && (id === undefined || id === file.id)
 }
 
-/** The last `count` lines of a file, and the offset behind the last of them. */
+/** The last `count` lines of a file that are wanted, and the offset behind the last of them. */
 export async function readTail(
   file: FoundFile,
   count: number,
+  filter: LineFilter = {},
 ): Promise<{ lines: LogLine[]; end: number }> {
+  if (Object.values(filter).every((one) => one === undefined) && !file.compressed) {
+    return readLast(file, count)
+  }
+  const read = lineReader(file, limits.logLineBytes)
+  const { entries, end } = await readEntries(file, 0, file.size)
+  const lines = entries.map(read).filter((line) => line !== undefined)
+  return { lines: (await select(lines, filter)).slice(-count), end }
+}
+
+/** Those that are wanted of some lines. */
+export async function select(lines: LogLine[], filter: LineFilter): Promise<LogLine[]> {
+  const from = filter.since === undefined ? '' : stamp(filter.since)
+  const to = filter.until === undefined ? '9999' : stamp(filter.until)
+  const timely = lines.filter(({ at }) => at >= from && at < to)
+  return filter.match && timely.length > 0 ? filter.match(timely) : timely
+}
+
+/** As the times of lines are written, so that they compare as text. */
+function stamp(ms: number): string {
+  return new Date(ms).toISOString().replace('Z', '000000Z')
+}
+
+async function readLast(file: FoundFile, count: number) {
   const read = lineReader(file, limits.logLineBytes)
   for (let bytes = chunkBytes; ; bytes *= 4) {
     const start = Math.max(0, file.size - bytes)
-    const { entries, end } = await readEntries(file.path, start, file.size)
+    const { entries, end } = await readEntries(file, start, file.size)
     const whole = start === 0 ? entries : entries.slice(1) // the first began before `start`
     const enough = start === 0 || whole.length > count || bytes >= tailBytesMax
     if (!enough) continue
@@ -65,23 +100,34 @@ export async function readTail(
 }
 
 /** Whole entries between two offsets, and the offset behind the last of them. */
-export async function readEntries(path: string, start: number, stop: number) {
-  const handle = await open(path, 'r').catch(ignoreMissing)
-  if (!handle) return { entries: [], end: start }
+export async function readEntries(file: FoundFile, start: number, stop: number) {
+  const data = await readBytes(file, start, stop)
+  const entries: Buffer[] = []
+  let from = 0
+  for (let to = data.indexOf(10); to >= 0; to = data.indexOf(10, from)) {
+    entries.push(data.subarray(from, to))
+    from = to + 1
+  }
+  return { entries, end: file.compressed ? stop : start + from }
+}
+
+/** A compressed piece comes whole, whatever part of the file was asked for. */
+async function readBytes(file: FoundFile, start: number, stop: number): Promise<Buffer> {
+  const handle = await open(file.path, 'r').catch(ignoreMissing)
+  if (!handle) return Buffer.alloc(0)
   try {
-    const buffer = Buffer.alloc(stop - start)
-    const { bytesRead } = await handle.read(buffer, 0, buffer.length, start)
-    const entries: Buffer[] = []
-    let from = 0
-    for (let to = buffer.indexOf(10); to >= 0 && to < bytesRead; to = buffer.indexOf(10, from)) {
-      entries.push(buffer.subarray(from, to))
-      from = to + 1
-    }
-    return { entries, end: start + from }
+    const buffer = Buffer.alloc(file.compressed ? file.size : stop - start)
+    const position = file.compressed ? 0 : start
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, position)
+    const data = buffer.subarray(0, bytesRead)
+    return file.compressed ? await decompress(data, { maxOutputLength: pieceBytesMax }) : data
   } finally {
     await handle.close()
   }
 }
+
+const decompress = promisify(zstdDecompress)
+const pieceBytesMax = 64 * 1024 * 1024
 
 function ignoreMissing(error: unknown): undefined {
   if (errno(error) !== 'ENOENT') throw error

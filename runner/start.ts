@@ -5,6 +5,7 @@ import type { Instance, InstanceSpec } from '../core/types.ts'
 import { makeBundle, writeRecord } from './bundle.ts'
 import { checkLimits } from './cgroup.ts'
 import type { Host } from './host.ts'
+import { limitMonitor } from './monitor-group.ts'
 import { startTime } from './processes.ts'
 import { createContainer, startContainer } from './runtime.ts'
 import { removeInstance } from './stop.ts'
@@ -25,6 +26,7 @@ export async function startInstance(
   await mkdir(paths(host.config).logs(spec.app), { recursive: true, mode: 0o700 })
   stopIfCancelled(signal)
   const pid = await createContainer(host, spec, signal)
+  await limitMonitor(host, spec.id)
   checkLimits(kernelNames(host.config).cgroup(spec.id), spec.limits)
   const began = startTime(pid)
   if (began === undefined) {

@@ -11,6 +11,7 @@ import { killCgroup, removeCgroup } from './cgroup.ts'
 import { forgetExit, isMonitored, waitForExit } from './exits.ts'
 import type { Host } from './host.ts'
 import { unmount } from './kernel.ts'
+import { removeMonitor } from './monitor-group.ts'
 import { isAlive, leadsProgram, processesWith } from './processes.ts'
 import { deleteContainer } from './runtime.ts'
 
@@ -56,6 +57,7 @@ export async function removeInstance(
   if ((await readRecord(host, id)) === undefined) killMakers(id)
   await killCgroup(names.cgroup(id))
   await waitForMonitor(host, id)
+  await removeMonitor(host, id)
   await deleteContainer(host, id)
   await removeCgroup(names.cgroup(id))
   await unmountRoot(join(bundle, 'rootfs'))

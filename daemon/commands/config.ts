@@ -76,6 +76,12 @@ async function change(call: Call, daemon: Daemon, patch: ConfigPatch): Promise<A
   if (!daemon.store.currentRelease(app.name) || call.options['no-restart']) {
     await applySetting(daemon, app, call.ask, () => {
       daemon.store.setConfig(app, patchConfig(daemon.store.config(app), patch))
+      daemon.store.addEvent(app, {
+        kind: 'config',
+        by: call.session.identity.name,
+        release: null,
+        text: `Changed ${keys.join(', ')} for the next release`,
+      })
     })
   } else {
     await applyChange(

@@ -1,17 +1,24 @@
+import { limits } from '../../core/config.ts'
 import { Failure } from '../../core/errors.ts'
 import { paths, printable } from '../../core/names.ts'
+import type { App } from '../../core/types.ts'
 import { followLogs, type LogLine, tailLogs } from '../../runner/logs.ts'
+import type { Daemon } from '../daemon.ts'
+import { openGrep } from '../grep.ts'
+import type { Death } from '../store/nouns.ts'
 import type { Call, Command } from './command.ts'
+import { parseSize, parseWhen } from './measures.ts'
 import { print } from './output.ts'
 import { usageFailure } from './parse.ts'
 
+const linesUsual = 100
 const linesMost = 10_000
 
 export const logCommands: Command[] = [
   {
     name: 'logs',
     usage: 'APP',
-    summary: 'Show the last log lines of an app: builds, releases and processes',
+    summary: 'Show the last log lines of an app: builds, releases, processes and requests',
     app: true,
     options: {
       tail: { type: 'boolean', short: 't', help: 'Go on with new lines until interrupted' },
@@ -20,30 +27,54 @@ export const logCommands: Command[] = [
         type: 'string',
         short: 'p',
         value: 'TYPE',
-        help: 'Only this process or type: web.1, web',
+        help: 'Only this process or type: web.1, web, build, router, paas',
       },
       release: { type: 'string', value: 'vN', help: 'Only lines of this release' },
+      since: { type: 'string', value: 'WHEN', help: 'Only from then on: 1h, 2d, or a time' },
+      until: { type: 'string', value: 'WHEN', help: 'Only before then' },
+      grep: { type: 'string', value: 'RE', help: 'Only lines that match a regular expression' },
+      failed: { type: 'boolean', help: 'Only what the last process or build that failed said' },
     },
+    run: async (call, daemon) => show(call, daemon),
+  },
+  {
+    name: 'logs:limit',
+    usage: 'APP [SIZE]',
+    summary: 'Show or change how much log an app may keep on disk',
+    app: true,
     run: async (call, daemon) => {
-      const dir = paths(daemon.config).logs(call.app().name)
-      const filter = parseFilter(call)
-      const { lines, end } = await tailLogs(dir, filter)
-      if (!call.options.tail) return { lines: lines.map(format), json: lines }
-      await print(call.session.stdout, lines.map(call.json ? toJson : format))
-      await followLogs(
-        dir,
-        { ...filter, from: end },
-        (line) => print(call.session.stdout, [call.json ? toJson(line) : format(line)]),
-        call.session.signal,
-      )
-      return 0
+      const [size] = call.args
+      if (size !== undefined) daemon.store.setLogLimit(call.app(), parseLimit(call, size))
+      const bytes = daemon.store.logLimit(call.app())
+      return { lines: [`       ${bytes / 1024 ** 2} MiB`], json: { bytes } }
     },
   },
 ]
 
+async function show(call: Call, daemon: Daemon) {
+  const app = call.app()
+  const { signal, stdout } = call.session
+  const directory = paths(daemon.config).logs(app.name)
+  const failed = call.options.failed ? lastFailed(daemon, app) : undefined
+  const pattern = call.options.grep
+  await using grep = pattern === undefined ? undefined : openGrep(String(pattern), signal)
+  const filter = { ...parseFilter(call), ...failed?.filter, ...(grep && { match: grep.match }) }
+  const found = await tailLogs(directory, filter)
+  const lines = found.lines.length > 0 ? found.lines : keptLines(failed?.death)
+  if (!call.options.tail) return { lines: lines.map(format), json: lines }
+  await print(stdout, lines.map(call.json ? toJson : format))
+  await followLogs(
+    directory,
+    { ...filter, from: found.end },
+    (line) => print(stdout, [call.json ? toJson(line) : format(line)]),
+    signal,
+  )
+  return 0
+}
+
 function parseFilter(call: Call) {
-  const { num, ps, release } = call.options
-  const lines = num === undefined ? 100 : Number(num)
+  const { num, ps, release, since, until } = call.options
+  const lines = num === undefined ? (since ? linesMost : linesUsual) : Number(num)
   if (!Number.isInteger(lines) || lines < 0 || lines > linesMost) {
     throw usageFailure(call.command, `-n wants a number from 0 to ${linesMost}`)
   }
@@ -55,7 +86,35 @@ function parseFilter(call: Call) {
     lines,
     ...(ps === undefined ? {} : { process: String(ps) }),
     ...(version === undefined ? {} : { release: Number(version) }),
+    ...(since === undefined ? {} : { since: parseWhen('--since', String(since)) }),
+    ...(until === undefined ? {} : { until: parseWhen('--until', String(until)) }),
   }
+}
+
+/** The container that died last, or the build, when that failed later for a reason of its own. */
+function lastFailed(daemon: Daemon, app: App) {
+  const [death] = daemon.store.deaths(app)
+  const build = daemon.store.builds(app).find(({ status }) => status === 'failed')
+  if (death && death.at >= (build?.createdAt ?? '')) {
+    return { death, filter: { id: death.container } }
+  }
+  if (build) return { filter: { process: `build.${build.number}` } }
+  throw new Failure('failed', `Nothing of ${app.name} has failed`)
+}
+
+/** The last words that were kept with a death, when the log itself has forgotten them. */
+function keptLines(death: Death | undefined): LogLine[] {
+  if (!death) return []
+  const { at, process, release } = death
+  return death.lines.map((text) => ({ at, process, release, stream: 'stdout', text }))
+}
+
+function parseLimit(call: Call, text: string): number {
+  const bytes = parseSize(text)
+  const { logBytesLeast: least, logBytesMost: most } = limits
+  if (bytes !== undefined && bytes >= least && bytes <= most) return bytes
+  const [from, to] = [least / 1024 ** 2, most / 1024 ** 2]
+  throw usageFailure(call.command, `The limit is a size from ${from}m to ${to}m`)
 }
 
 function format({ at, process, text }: LogLine): string {

@@ -4,17 +4,21 @@ import type { Command } from './command.ts'
 import { configCommands } from './config.ts'
 import { cronCommands } from './cron.ts'
 import { domainCommands } from './domains.ts'
+import { drainCommands } from './drains.ts'
+import { eventCommands } from './events.ts'
 import { gitCommands } from './git.ts'
 import { help } from './help.ts'
 import { hostCommands } from './host.ts'
 import { keyCommands } from './keys.ts'
 import { logCommands } from './logs.ts'
+import { metricCommands } from './metrics.ts'
 import { pluginCommands } from './plugins.ts'
 import { processCommands } from './ps.ts'
 import { releaseCommands } from './releases.ts'
 import { resourceCommands } from './resource.ts'
 import { runCommands } from './run.ts'
 import { storageCommands } from './storage.ts'
+import { whyCommands } from './why.ts'
 
 /** Every command there is, whatever door it is called through. A new namespace is one line. */
 export const table: Command[] = [
@@ -23,15 +27,19 @@ export const table: Command[] = [
   ...configCommands,
   ...cronCommands,
   ...domainCommands,
+  ...drainCommands,
+  ...eventCommands,
   ...gitCommands,
   ...keyCommands,
   ...logCommands,
+  ...metricCommands,
   ...pluginCommands,
   ...processCommands,
   ...releaseCommands,
   ...resourceCommands,
   ...runCommands,
   ...storageCommands,
+  ...whyCommands,
   ...hostCommands,
   help,
 ].sort((a, b) => a.name.localeCompare(b.name))

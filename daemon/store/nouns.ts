@@ -16,6 +16,35 @@ export type Build = {
   finishedAt: string | null
 }
 
+/** Something that was done to an app, and by whom: `paas` when nobody asked for it. */
+export type AppEvent = {
+  at: string
+  /** `deploy`, `deploy-failed`, `config`, `death` and the like. */
+  kind: string
+  by: string
+  release: number | null
+  text: string
+}
+
+/** One end of a process that should have gone on. */
+export type Death = {
+  at: string
+  process: string
+  release: number
+  /** Id of the container, by which its log lines are found. */
+  container: string
+  cause: 'memory' | 'exit' | 'signal' | 'check'
+  /** Exit status, 128 + n for signal n; null when a check failed and it still ran. */
+  code: number | null
+  memory: { limitBytes: number; peakBytes: number } | null
+  /** What was seen, as the end of a sentence about the process. */
+  text: string
+  /** How often this process had died in this release by then. */
+  times: number
+  /** The last that it logged, oldest first. */
+  lines: string[]
+}
+
 export type ReleaseStatus = 'starting' | 'live' | 'failed'
 export type ReleaseRow = Release & { status: ReleaseStatus }
 export type Draft = Pick<Release, 'commit' | 'image' | 'config' | 'formation' | 'limits' | 'mounts'>

@@ -3,7 +3,9 @@ import { buildStore } from './builds.ts'
 import { openDatabase } from './database.ts'
 import { cronStore } from './cron.ts'
 import { domainStore } from './domains.ts'
+import { historyStore } from './history.ts'
 import { keyStore } from './keys.ts'
+import { logStore } from './logs.ts'
 import { pluginStore } from './plugins.ts'
 import { releaseStore } from './releases.ts'
 import { storageStore } from './storages.ts'
@@ -22,7 +24,9 @@ export function openStore(path: string) {
     ...releaseStore(db),
     ...buildStore(db),
     ...domainStore(db),
+    ...historyStore(db),
     ...keyStore(db),
+    ...logStore(db),
     ...pluginStore(db),
     ...storageStore(db),
     ...cronStore(db),

@@ -161,7 +161,8 @@ describe('log lines', () => {
   const file = parseLogFile('web.1.v7.0123456789ab.log')
 
   test('come from names and entries', () => {
-    expect(file).toEqual({ process: 'web.1', release: 7, id: '0123456789ab', piece: undefined })
+    const none = { piece: undefined, compressed: false }
+    expect(file).toEqual({ process: 'web.1', release: 7, id: '0123456789ab', ...none })
     if (!file) throw new Error('A good name')
     expect(parseLogFile(logPiece(file, 3))).toEqual({ ...file, piece: 3 })
     expect(parseLogFile('web.1.v7.0123456789ab.log.tmp')).toBeUndefined()

@@ -1,0 +1,60 @@
+import { Failure } from '../../core/errors.ts'
+import { parseAppName } from '../../core/names.ts'
+import type { App } from '../../core/types.ts'
+import type { Daemon } from '../daemon.ts'
+import { parseDrain, shownDrain } from '../drain-target.ts'
+import type { Answer, Command } from './command.ts'
+import { columns } from './output.ts'
+import { usageFailure } from './parse.ts'
+
+const drainsMost = 8
+
+export const drainCommands: Command[] = [
+  {
+    name: 'logs:drain',
+    usage: 'add|remove|list APP [URL]',
+    summary: 'Send the log lines of an app to https://… as JSON, or to syslog+tls://host:port',
+    app: false,
+    run: async (call, daemon) => {
+      const [verb, name, url] = call.args
+      if (name === undefined || !['add', 'remove', 'list'].includes(verb ?? '')) {
+        throw usageFailure(call.command, 'logs:drain wants add, remove or list, and an app')
+      }
+      const app = daemon.store.findApp(parseAppName(name))
+      if (!app) throw new Failure('no-such-app', `App "${name}" does not exist`)
+      if (verb === 'list') return list(daemon, app)
+      if (url === undefined) throw usageFailure(call.command, `logs:drain ${verb} needs an address`)
+      return verb === 'add'
+        ? add(daemon, app, parseDrain(url))
+        : remove(daemon, app, parseDrain(url))
+    },
+  },
+]
+
+async function add(daemon: Daemon, app: App, url: string): Promise<Answer> {
+  if (daemon.store.drains(app).length >= drainsMost) {
+    throw new Failure('failed', `${app.name} has ${drainsMost} drains, which is the most`)
+  }
+  daemon.store.addDrain(app, url)
+  await daemon.drains.sync(app)
+  return { lines: [`       Sending to ${shownDrain(url)}`], json: { url: shownDrain(url) } }
+}
+
+async function remove(daemon: Daemon, app: App, url: string): Promise<Answer> {
+  if (!daemon.store.removeDrain(app, url)) {
+    throw new Failure('failed', `${app.name} has no drain ${shownDrain(url)}`)
+  }
+  await daemon.drains.sync(app)
+  return { lines: [`       Removed ${shownDrain(url)}`], json: { url: shownDrain(url) } }
+}
+
+function list(daemon: Daemon, app: App): Answer {
+  const facts = daemon.drains.report(app)
+  const rows = facts.map(({ url, sent, waiting, dropped, problem }) => [
+    url,
+    ...[sent, waiting, dropped].map(String),
+    problem ?? '',
+  ])
+  const head = ['URL', 'SENT', 'WAITING', 'DROPPED', 'PROBLEM']
+  return { lines: columns([head, ...rows]), json: facts }
+}

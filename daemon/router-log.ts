@@ -1,0 +1,117 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { logError } from '../core/log.ts'
+import { paths, printable } from '../core/names.ts'
+import type { Release } from '../core/types.ts'
+import { type AccessEntry, type AccessPosition, openAccessLog } from '../router/access-log.ts'
+import { routerPaths } from '../router/routes.ts'
+import type { Daemon } from './daemon.ts'
+import type { Served } from './metrics.ts'
+
+/** Follows the router's log: each request is counted, and told to the log of its app. */
+
+const lookMs = 500
+/** Of one app in one look; more requests than these are told as a sum. */
+const linesPerLook = 50
+const addressesKept = 4096
+
+type Owner = Pick<Served, 'app' | 'process' | 'release'>
+
+export function openRouterLog(daemon: Daemon, appOf: (host: string) => string | undefined) {
+  const { config } = daemon
+  const memory = join(paths(config).run, 'router-log.json')
+  const reader = openAccessLog(routerPaths(config).accessLog, readPosition(memory))
+  const owners = new Map<string, Owner>()
+  let busy = false
+
+  const look = async () => {
+    const releases = new Map<string, number | undefined>()
+    const told = new Map<string, Told>()
+    rememberOwners(daemon, owners)
+    const before = reader.position()
+    await reader.readOn((entry) => {
+      const served = whom(entry)
+      if (!served) return
+      daemon.metrics.request(served, entry)
+      const one = told.get(served.app) ?? { lines: [], more: 0, errors: 0, release: served.release }
+      told.set(served.app, one)
+      if (one.lines.length < linesPerLook) one.lines.push(formatEntry(entry, served))
+      else {
+        one.more += 1
+        if (entry.status >= 500) one.errors += 1
+      }
+    })
+    for (const [app, { lines, more, errors, release }] of told) {
+      if (more > 0) lines.push(`${more} more requests, ${errors} of them 5xx, in the same moment`)
+      daemon.journal.write(app, { process: 'router', release }, lines.join('\n'))
+    }
+    const after = reader.position()
+    if (after.offset !== before.offset || after.inode !== before.inode) {
+      writeFileSync(memory, JSON.stringify(after), { mode: 0o600 })
+    }
+
+    function whom({ upstream, host }: AccessEntry): Served | undefined {
+      const owner = upstream === undefined ? undefined : owners.get(upstream.split(':')[0] ?? '')
+      const app = owner?.app ?? appOf(host)
+      if (app === undefined) return undefined
+      if (!releases.has(app)) releases.set(app, currentVersion(app))
+      const release = releases.get(app)
+      if (release === undefined) return undefined // gone: its log must not come back
+      return owner ?? { app, process: upstream === undefined ? 'router' : 'web', release }
+    }
+  }
+
+  function currentVersion(app: string): number | undefined {
+    const { store } = daemon
+    return store.findApp(app) && (store.currentRelease(app)?.version ?? 0)
+  }
+
+  const timer = setInterval(() => {
+    if (busy) return
+    busy = true
+    look()
+      .catch((error) => logError('router-log-failed', error))
+      .finally(() => {
+        busy = false
+      })
+  }, lookMs)
+  return {
+    close(): void {
+      clearInterval(timer)
+      reader.close()
+    },
+  }
+}
+
+type Told = { lines: string[]; more: number; errors: number; release: Release['version'] }
+
+/** `GET /path 200 12 ms 512 B web.1 192.0.2.7` */
+export function formatEntry(entry: AccessEntry, { process }: Pick<Served, 'process'>): string {
+  const { method, path, status, ms, bytes, client } = entry
+  const took = ms < 10 ? ms.toFixed(1) : String(Math.round(ms))
+  const to = process === 'router' ? '-' : process
+  return `${printable(method)} ${printable(path)} ${status} ${took} ms ${bytes} B ${to} ${client}`
+}
+
+/** An address rests for long before it is another's, so the last who had it is who was asked. */
+function rememberOwners(daemon: Daemon, owners: Map<string, Owner>): void {
+  for (const { address, app, process, release } of daemon.fleet.all()) {
+    owners.delete(address)
+    owners.set(address, { app, process, release })
+  }
+  for (const address of owners.keys()) {
+    if (owners.size <= addressesKept) return
+    owners.delete(address)
+  }
+}
+
+function readPosition(file: string): AccessPosition | undefined {
+  try {
+    const value: unknown = JSON.parse(readFileSync(file, 'utf8'))
+    if (typeof value !== 'object' || value === null) return undefined
+    const { inode, offset } = { inode: 0, offset: 0, ...value }
+    return { inode: Number(inode), offset: Number(offset) }
+  } catch {
+    return undefined // the first start, or a crash in the middle of a write
+  }
+}

@@ -1,0 +1,160 @@
+import { readFileSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer, type Server as HttpServer } from 'node:http'
+import { createServer as createTcp, type AddressInfo, type Server, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createServer as createTls } from 'node:tls'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { exec } from '../../core/exec.ts'
+import { Drain } from '../../daemon/drain.ts'
+import { parseDrain, shownDrain, syslogFrame } from '../../daemon/drain-target.ts'
+import { nodeApp, type Paas, startPaas, until } from './instance.ts'
+
+/** Lines of an app's log, sent to real servers of ours. */
+const line = (text: string) => ({
+  app: 'shop',
+  at: '2026-11-21T06:00:00.123456789Z',
+  process: 'web.1',
+  release: 7,
+  stream: 'stdout' as const,
+  text,
+})
+
+describe('drains of an app', () => {
+  let paas: Paas
+  let keys: string
+  const open: (Server | HttpServer)[] = []
+  beforeAll(async () => {
+    keys = await mkdtemp(join(tmpdir(), 'paas-drain-'))
+    await makeCertificate(keys)
+    paas = await startPaas({ NODE_EXTRA_CA_CERTS: join(keys, 'cert.pem') })
+    const before = `setImmediate(() => server.on('request', (req) => {
+      if (req.url.startsWith('/log/')) console.log('said ' + req.url.slice(5))
+    }))`
+    await paas.push('shop', await paas.tree('shop', nodeApp('shop', { before })))
+  })
+  afterAll(async () => {
+    for (const server of open) server.close()
+    await paas[Symbol.asyncDispose]()
+    await rm(keys, { recursive: true, force: true })
+  })
+
+  const listen = async (server: Server | HttpServer) => {
+    open.push(server)
+    await new Promise<void>((done) => server.listen({ port: 0, host: '127.0.0.1' }, done))
+    return (server.address() as AddressInfo).port
+  }
+  const report = async () =>
+    JSON.parse((await paas.ssh(['logs:drain', 'list', 'shop', '--json'])).stdout)
+
+  test('HTTP gets JSON lines, again until it takes them, and is told in the list', async () => {
+    const bodies: string[] = []
+    let refuse = 2
+    const port = await listen(
+      createServer((request, response) => {
+        let body = ''
+        request.on('data', (chunk: Buffer) => (body += chunk.toString()))
+        request.on('end', () => {
+          if (refuse-- > 0) return response.writeHead(503).end()
+          bodies.push(body)
+          response.writeHead(204).end()
+        })
+      }),
+    )
+    const url = `http://user:secret@127.0.0.1:${port}/in`
+    const added = await paas.ssh(['logs:drain', 'add', 'shop', url])
+    expect([added.code, added.out]).toEqual([0, expect.not.stringContaining('secret')])
+    await paas.get('shop', '/log/http')
+    await until('it has arrived', () => bodies.join('').includes('said http'), 30_000)
+    const sent = bodies
+      .join('')
+      .trim()
+      .split('\n')
+      .map((text) => JSON.parse(text))
+    expect(sent).toContainEqual({
+      at: expect.any(String),
+      app: 'shop',
+      process: 'web.1',
+      release: 1,
+      stream: 'stdout',
+      text: 'said http',
+    })
+    const [fact] = await report()
+    expect(fact).toMatchObject({ dropped: 0, problem: null })
+    expect(fact.url).toBe(`http://user:***@127.0.0.1:${port}/in`)
+    expect((await paas.ssh(['logs:drain', 'remove', 'shop', url])).code).toBe(0)
+    expect(await report()).toEqual([])
+  })
+
+  test('syslog over TCP and TLS gets framed messages, after a restart of the daemon too', async () => {
+    const [plain, secret]: [string[], string[]] = [[], []]
+    const tcp = await listen(createTcp(collect(plain)))
+    const pair = ['key', 'cert'].map((name) => readFileSync(join(keys, `${name}.pem`)))
+    const tls = await listen(createTls({ key: pair[0], cert: pair[1] }, collect(secret)))
+    await paas.ssh(['logs:drain', 'add', 'shop', `syslog+tcp://127.0.0.1:${tcp}`])
+    await paas.ssh(['logs:drain', 'add', 'shop', `syslog+tls://localhost:${tls}`])
+    await paas.killDaemon()
+    await paas.startDaemon()
+    await paas.get('shop', '/log/syslog')
+    const pattern = /\d+ <134>1 \S+Z \S+ shop web\.1 v1 - said syslog/
+    for (const got of [plain, secret]) {
+      await until('it has arrived', () => pattern.test(got.join('')), 30_000)
+    }
+    expect(await report()).toHaveLength(2)
+  })
+
+  test('what is no address is refused', async () => {
+    for (const url of ['shop', 'ftp://x', 'syslog+tls://x', 'file:///etc/passwd']) {
+      const { code, stderr } = await paas.ssh(['logs:drain', 'add', 'shop', url])
+      expect([code, stderr]).toEqual([2, expect.stringContaining('is not the address of a drain')])
+    }
+    expect((await paas.ssh(['logs:drain', 'grow', 'shop'])).code).toBe(2)
+    expect((await paas.ssh(['logs:drain', 'list', 'nobody'])).code).toBe(20)
+  })
+})
+
+test('a drain that is away keeps so much and says how much it has dropped', async () => {
+  const bodies: string[] = []
+  const server = createServer((request, response) => {
+    request.on('data', (chunk: Buffer) => bodies.push(chunk.toString()))
+    request.on('end', () => response.end())
+  })
+  await new Promise<void>((done) => server.listen({ port: 0, host: '127.0.0.1' }, done))
+  const { port } = server.address() as AddressInfo
+  await new Promise((done) => server.close(done))
+  const drain = new Drain('shop', `http://127.0.0.1:${port}/`)
+  for (let count = 0; count < 12_000; count++) drain.push(line(`number ${count}`))
+  await until('it has failed', () => drain.report().problem !== null)
+  expect(drain.report().dropped).toBeGreaterThanOrEqual(1500)
+  expect(drain.report().waiting).toBeLessThanOrEqual(10_500)
+  await new Promise<void>((done) => server.listen({ port, host: '127.0.0.1' }, done))
+  await until('all is sent', () => drain.report().waiting === 0, 30_000)
+  expect(bodies.join('')).toContain(`${drain.report().dropped} lines were dropped`)
+  expect(bodies.join('')).toContain('number 11999')
+  drain.close()
+  server.close()
+})
+
+test('a message of syslog has its length in bytes, its severity and its time', () => {
+  const frame = syslogFrame(line('grüße'))
+  const [, length, rest = ''] = /^(\d+) (.*)$/s.exec(frame) ?? []
+  expect(Buffer.byteLength(rest)).toBe(Number(length))
+  expect(rest).toMatch(/^<134>1 2026-11-21T06:00:00\.123456Z \S+ shop web\.1 v7 - grüße$/)
+  expect(syslogFrame({ ...line('x'), stream: 'stderr' })).toContain('<131>1 ')
+  expect(shownDrain(parseDrain('https://a:b@c.example/d'))).toBe('https://a:***@c.example/d')
+})
+
+async function makeCertificate(folder: string): Promise<void> {
+  const out = ['-keyout', join(folder, 'key.pem'), '-out', join(folder, 'cert.pem')]
+  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost']
+  const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1']
+  await exec('openssl', ['req', '-x509', '-nodes', '-days', '2', ...kind, ...subject, ...out])
+}
+
+function collect(into: string[]) {
+  return (socket: Socket) => {
+    socket.on('error', () => {})
+    socket.on('data', (chunk) => into.push(chunk.toString()))
+  }
+}
