@@ -4,6 +4,7 @@ import type { PaasConfig } from '../core/config.ts'
 import { stopIfCancelled } from '../core/errors.ts'
 import { newId, paths } from '../core/names.ts'
 import type { Image, Layer, Say } from '../core/types.ts'
+import { readAppJson, unknownTypes } from './app-json.ts'
 import { detect } from './buildpack-detect/detect.ts'
 import type { Plan } from './buildpack-detect/plan.ts'
 import type { Commit } from './checkout.ts'
@@ -55,9 +56,13 @@ export async function build(
   await request.extracted?.(dir)
   const source = openSource(dir)
   const plan = detect(source, request.config.BUILDER)
+  const appJson = readAppJson(source)
   say(`-----> ${plan.language} detected (${plan.because})`)
   const choice = await runtimes[plan.tool.tool].choose(plan.tool, { config, say, signal })
   sayPlan(plan, choice, say)
+  for (const type of appJson ? unknownTypes(appJson, plan.processes) : []) {
+    say(` !     app.json names the process type "${type}", which ${plan.processesFrom} has not`)
+  }
   const layerPlan = nameLayers(request, { plan, choice, source, tree })
   for (const layer of layerPlan.image) {
     pins.add(layer.key)
@@ -88,7 +93,7 @@ export async function build(
     say(`       ${type}: ${command} (${processesFrom})`)
   }
   say(`       Layers: ${layerPlan.image.map((layer) => outcome(layer, present)).join(', ')}`)
-  return { layers: layerPlan.image, processes, env, language }
+  return { layers: layerPlan.image, processes, env, language, ...(appJson && { appJson }) }
 }
 
 function outcome({ key, label }: Layer, present: ReadonlySet<string>): string {

@@ -1,7 +1,7 @@
 import { Failure, stopIfCancelled } from '../core/errors.ts'
 import type { App, Config, Formation, Limits, Release, Say } from '../core/types.ts'
 import { deploy, type Change } from './deploy.ts'
-import { formationFor } from './processes.ts'
+import { withAppJson } from './first-deploy.ts'
 import type { Daemon } from './daemon.ts'
 import type { Ask } from './queue.ts'
 
@@ -148,12 +148,12 @@ export function pushChange(
         say(` !     Process type "${type}" is gone from this version; its processes will stop`)
       }
       const limits = daemon.store.findApp(app.name)?.limits ?? app.limits
+      const config = daemon.store.config(app)
+      const formation = daemon.store.formation(app)
       return {
         commit: push.commit,
         image,
-        config: daemon.store.config(app),
-        formation: formationFor(image.processes, daemon.store.formation(app)),
-        limits,
+        ...withAppJson(image, before?.image, { config, formation, limits }, say),
       }
     },
   }

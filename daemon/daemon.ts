@@ -11,9 +11,10 @@ import { type Host, openHost } from '../runner/host.ts'
 import { boundLogs } from '../runner/logs.ts'
 import { sweepOrphans } from '../runner/observe.ts'
 import type { Rooms } from './deploy.ts'
-import { Fleet } from './fleet.ts'
+import { Fleet, type FleetEvents } from './fleet.ts'
 import { openGarbage } from './garbage.ts'
 import { type Journal, openJournal } from './journal.ts'
+import { type Liveness, openLiveness } from './liveness.ts'
 import { openQueue, type Queue } from './queue.ts'
 import { Reconcile } from './reconcile.ts'
 import { wireRooms } from './rooms.ts'
@@ -59,7 +60,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   /** For scripts that nobody waits for: what they say goes to the app's log. */
   const quiet = (app: string) => (line: string) =>
     journal.write(app, { process: 'paas', release: 0 }, line)
-  const fleet = new Fleet(host, config, {
+  const events: FleetEvents = {
     starting: ({ app }, process, signal) =>
       triggers.fire('pre-start', { app, args: [process] }, quiet(app), signal),
     stopped: ({ app, process }) => {
@@ -67,8 +68,11 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
         .fire('post-stop', { app, args: [process] }, quiet(app))
         .catch((error) => logError('trigger-failed', error, { app }))
     },
+    live: (member) => liveness.watch(member),
+    leaving: ({ id }) => liveness.forget(id),
     died: (member, exit) => daemon.reconcile.died(member, exit),
-  })
+  }
+  const fleet = new Fleet(host, config, events, store.checks)
   const routes = openRoutes(config, store, fleet, () => router)
   const triggers = openTriggers(config, store)
 
@@ -98,11 +102,13 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
     },
     close() {
       reconcile.close()
+      liveness.close()
       fleet.close()
       store.close()
     },
   }
   const reconcile = new Reconcile(daemon)
+  const liveness: Liveness = openLiveness(daemon)
   const collectGarbage = openGarbage(daemon)
   await takeOver(daemon)
   return daemon

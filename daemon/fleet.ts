@@ -1,4 +1,6 @@
-import { appPort, type PaasConfig } from '../core/config.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { PaasConfig } from '../core/config.ts'
+import { Failure } from '../core/errors.ts'
 import { log, logError } from '../core/log.ts'
 import { newId } from '../core/names.ts'
 import type { Exit, Instance, Release, Say } from '../core/types.ts'
@@ -8,7 +10,9 @@ import type { Host } from '../runner/host.ts'
 import { listInstances, watchExits } from '../runner/observe.ts'
 import { startInstance } from '../runner/start.ts'
 import { removeInstance, stopInstance } from '../runner/stop.ts'
+import { modeOf, readinessOf, type Timing, timingOf } from './checks.ts'
 import { instanceSpec, processType } from './processes.ts'
+import type { CheckSettings } from './store/nouns.ts'
 
 /** `starting`: a deploy holds it and nobody else may judge it. `retiring`: it drains and stops. */
 export type Member = Instance & { state: 'starting' | 'live' | 'retiring' }
@@ -16,6 +20,10 @@ export type Member = Instance & { state: 'starting' | 'live' | 'retiring' }
 /** Who is told what; `starting` may throw, which stops the start. */
 export type FleetEvents = {
   starting: (release: Release, process: string, signal: AbortSignal) => Promise<void>
+  /** It serves from now on, or did before this daemon. */
+  live: (member: Member) => void
+  /** It serves no more: it has died, or begins to drain and stop. */
+  leaving: (member: Member) => void
   stopped: (member: Member) => void
   /** A container of the live set ended by itself. */
   died: (member: Member, exit: Exit) => void
@@ -25,7 +33,8 @@ export type FleetEvents = {
 export type Place = { id: string; address: string } & Disposable
 
 const neverServedGraceMs = 1000
-const workerUptimeMs = 1000
+const goneLookMs = 25
+const goneTimeoutMs = 30_000
 
 /**
  * Every container of this instance, as one list in memory that mirrors what the kernel runs. It is
@@ -35,12 +44,20 @@ export class Fleet {
   readonly #host: Host
   readonly #config: PaasConfig
   readonly #events: FleetEvents
+  readonly #checks: (app: string) => CheckSettings
   readonly #members = new Map<string, Member>()
   readonly #reserved = new Set<string>()
   readonly #watcher: Disposable
   #lastAddress: string | undefined
 
-  constructor(host: Host, config: PaasConfig, events: FleetEvents) {
+  /** `checks` looks up what an app has set for itself. */
+  constructor(
+    host: Host,
+    config: PaasConfig,
+    events: FleetEvents,
+    checks: (app: string) => CheckSettings,
+  ) {
+    this.#checks = checks
     this.#host = host
     this.#config = config
     this.#events = events
@@ -63,7 +80,9 @@ export class Fleet {
   async readmit(): Promise<Member[]> {
     for (const { alive, ...instance } of await listInstances(this.#host)) {
       if (!alive) continue
-      this.#members.set(instance.id, { ...instance, state: 'live' })
+      const member: Member = { ...instance, state: 'live' }
+      this.#members.set(member.id, member)
+      this.#events.live(member)
     }
     return this.all()
   }
@@ -88,19 +107,28 @@ export class Fleet {
     return member
   }
 
-  /** Web must accept on its port, anything else must stay up for a second. */
-  async ready(member: Instance, say: Say, signal: AbortSignal): Promise<void> {
-    const isWeb = processType(member.process) === 'web'
-    const check = isWeb ? { port: appPort } : { uptimeMs: workerUptimeMs }
-    const timeoutMs = this.#config.readyTimeoutMs
-    await waitUntilReady(this.#host, member, check, { timeoutMs, signal, warn: say })
+  /** How long processes of an app may take. */
+  timing(app: string): Timing {
+    return timingOf(this.#config, this.#checks(app))
+  }
+
+  /** Waits until a process passes its checks; throws the Failure that says why it does not. */
+  async ready(release: Release, member: Instance, say: Say, signal: AbortSignal): Promise<void> {
+    const type = processType(member.process)
+    const mode = modeOf(this.#checks(member.app), type)
+    const timeoutMs = this.timing(member.app).readyMs
+    for (const check of readinessOf(release.image, type, mode)) {
+      await waitUntilReady(this.#host, member, check, { timeoutMs, signal, warn: say })
+    }
   }
 
   /** Marks containers as serving: from now on a death of theirs is repaired. */
   adopt(instances: Instance[]): void {
     for (const { id } of instances) {
       const member = this.#members.get(id)
-      if (member?.state === 'starting') member.state = 'live'
+      if (member?.state !== 'starting') continue
+      member.state = 'live'
+      this.#events.live(member)
     }
   }
 
@@ -109,7 +137,7 @@ export class Fleet {
     await Promise.all(
       instances.map(async ({ id }) => {
         const member = this.#members.get(id)
-        if (member) member.state = 'retiring'
+        if (member) this.#leave(member)
         await stopInstance(this.#host, id, { graceMs })
         this.#members.delete(id)
         if (member) this.#events.stopped(member)
@@ -121,13 +149,33 @@ export class Fleet {
   async retire(members: Member[]): Promise<void> {
     await Promise.all(
       members.map(async (member) => {
-        member.state = 'retiring'
+        this.#leave(member)
+        const { drainMs, graceMs } = this.timing(member.app)
         if (processType(member.process) === 'web') {
-          await drained(this.#host, member, { timeoutMs: this.#config.drainTimeoutMs })
+          await drained(this.#host, member, { timeoutMs: drainMs })
         }
-        await this.stop([member], this.#config.graceTimeoutMs)
+        await this.stop([member], graceMs)
       }),
     )
+  }
+
+  /** Resolves when none of these is left, whoever stops them. */
+  async gone(members: Member[]): Promise<void> {
+    const here = () => members.filter(({ id }) => this.#members.has(id))
+    const longest = members.map(({ app }) => this.timing(app)).map((t) => t.drainMs + t.graceMs)
+    const deadline = performance.now() + Math.max(0, ...longest) + goneTimeoutMs
+    while (here().length > 0) {
+      if (performance.now() > deadline) {
+        const names = here().map(({ process }) => process)
+        throw new Failure('failed', `The old ${names.join(', ')} did not stop`)
+      }
+      await delay(goneLookMs)
+    }
+  }
+
+  #leave(member: Member): void {
+    member.state = 'retiring'
+    this.#events.leaving(member)
   }
 
   /** A container ended. One that starts or retires is watched by whoever starts or stops it. */
@@ -135,6 +183,7 @@ export class Fleet {
     const member = this.#members.get(exit.id)
     if (member?.state !== 'live') return
     this.#members.delete(exit.id)
+    this.#events.leaving(member)
     log('process-died', { app: member.app, process: member.process, code: exit.code })
     removeInstance(this.#host, exit.id)
       .catch((error) => logError('remove-failed', error, { id: exit.id }))

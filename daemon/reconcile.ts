@@ -4,12 +4,14 @@ import type { App, Exit, Release } from '../core/types.ts'
 import { BackOff } from './back-off.ts'
 import type { Daemon } from './daemon.ts'
 import type { Member } from './fleet.ts'
-import { wantedProcesses } from './processes.ts'
+import { modeOf, stopsFirst } from './checks.ts'
+import { processType, wantedProcesses } from './processes.ts'
 
 const tickMs = 30_000
 const trimMs = 5000
 const steadyMs = 10_000
 const appsAtOnce = 4
+const leavingLookMs = 250
 
 /**
  * Compares what each app should run with what the fleet shows, and converges: at boot, after every
@@ -20,6 +22,7 @@ export class Reconcile {
   readonly #backOff = new BackOff()
   readonly #running = new Map<string, Promise<void>>()
   readonly #again = new Set<string>()
+  readonly #held = new Map<string, ReadonlySet<string>>()
   readonly #closing = new AbortController()
   readonly #timers = new Set<NodeJS.Timeout>()
   readonly #ticks: NodeJS.Timeout[]
@@ -73,6 +76,24 @@ export class Reconcile {
     void this.app(app)
   }
 
+  /** A process of the live set runs and is not well: it is stopped, and another one started. */
+  unwell(member: Member, reason: string, wasWell: boolean): void {
+    const { app, process, state } = member
+    if (state !== 'live') return
+    const { fleet } = this.#daemon
+    if (wasWell) this.#backOff.forgive(app, process)
+    const stopped = fleet.stop([member], fleet.timing(app).graceMs)
+    stopped.catch((error) => logError('stop-failed', error, { app, process }))
+    this.#stumble(app, process, reason)
+    void this.app(app)
+  }
+
+  /** Starts no process of these types until the result is disposed of: a change will. */
+  hold(app: string, types: ReadonlySet<string>): Disposable {
+    this.#held.set(app, types)
+    return { [Symbol.dispose]: () => void this.#held.delete(app) }
+  }
+
   /** Why a process that should run does not, for `ps`. */
   troubleOf(app: string, process: string): string | undefined {
     const reason = this.#backOff.reason(app, process)
@@ -103,7 +124,9 @@ export class Reconcile {
     fleet.retire(surplus).catch((error) => logError('retire-failed', error, { app: name }))
     await routes.pointAtCurrent(app)
     if (!release) return
-    const missing = wanted.filter((process) => !stay.some((one) => one.process === process))
+    const missing = wanted
+      .filter((process) => !stay.some((one) => one.process === process))
+      .filter((process) => !this.#isHeld(name, process))
     await Promise.all(missing.map((process) => this.#startMissing(app, release, process)))
   }
 
@@ -113,11 +136,13 @@ export class Reconcile {
     const { signal } = this.#closing
     const waitMs = this.#backOff.remaining(app.name, process)
     if (waitMs > 0) return this.#later(app.name, waitMs)
+    if (mustWait(this.#daemon, release, process)) return this.#later(app.name, leavingLookMs)
     try {
       await using undo = new AsyncDisposableStack()
       const member = await fleet.start(release, process, signal)
       undo.defer(() => fleet.stop([member]))
-      await fleet.ready(member, () => {}, signal)
+      await fleet.ready(release, member, () => {}, signal)
+      if (this.#isHeld(app.name, process)) return
       if (!isStillMissing(this.#daemon, app, release, process)) return
       fleet.adopt([member])
       undo.move()
@@ -128,6 +153,10 @@ export class Reconcile {
       if (!(error instanceof Failure)) logError('start-failed', error, { app: app.name, process })
       this.#stumble(app.name, process, error instanceof Failure ? error.message : 'internal error')
     }
+  }
+
+  #isHeld(app: string, process: string): boolean {
+    return this.#held.get(app)?.has(processType(process)) ?? false
   }
 
   #stumble(app: string, process: string, reason: string): void {
@@ -176,6 +205,15 @@ function sort(members: Member[], release: Release | undefined, wanted: string[])
     ;(good && !twin ? stay : surplus).push(member)
   }
   return { stay, surplus }
+}
+
+/** Whether an exclusive process must wait for one that is still leaving. */
+function mustWait({ store, fleet }: Daemon, release: Release, process: string): boolean {
+  const type = processType(process)
+  if (!stopsFirst(release.image, type, modeOf(store.checks(release.app), type))) return false
+  return fleet
+    .of(release.app)
+    .some((one) => one.state === 'retiring' && processType(one.process) === type)
 }
 
 /** A deploy may have passed by while the process started. */

@@ -3,23 +3,37 @@ import type { Instance, Say } from '../core/types.ts'
 import type { Daemon } from './daemon.ts'
 import type { ProcessSet, Rooms } from './deploy.ts'
 import type { Member } from './fleet.ts'
-import { runReleasePhase } from './one-off.ts'
 import { wantedProcesses } from './processes.ts'
+import { runPostDeploy, runReleasePhase } from './scripts.ts'
+import { openStopFirst } from './stop-first.ts'
 
 /** The rooms as the line sees them, for one change. */
 export function wireRooms(daemon: Daemon, say: Say, signal: AbortSignal): Rooms {
   const { store, fleet, routes, triggers } = daemon
+  const first = openStopFirst(daemon, say)
+  let isNew = false // a restart is no deploy: it runs no scripts
   return {
     trigger: (name, app, release) =>
       triggers.fire(name, release ? { app: app.name, release } : { app: app.name }, say, signal),
 
-    createRelease: (change, draft) => draft.same ?? store.createRelease(change.app, draft, change),
+    createRelease(change, draft) {
+      isNew = draft.same === undefined
+      return draft.same ?? store.createRelease(change.app, draft, change)
+    },
     abandonRelease: (release) => store.abandonRelease(release),
     commitRelease: (release) => store.commitRelease(release),
 
-    releasePhase: async (change, release) => {
-      if (change.replace === 'all') await runReleasePhase(daemon, release, say, signal)
+    releasePhase: async (_change, release) => {
+      if (isNew) await runReleasePhase(daemon, release, say, signal)
     },
+    async postDeploy(change, release) {
+      if (!isNew) return
+      const live = store.releases(change.app).filter(({ status }) => status === 'live')
+      await runPostDeploy(daemon, release, live.length === 1, say)
+    },
+
+    stopFirst: (change, release) => first.stopOld(change, release),
+    bringBack: (app) => first.bringBack(app),
 
     async start(change, release) {
       const wanted = wantedProcesses(release)
@@ -37,7 +51,9 @@ export function wireRooms(daemon: Daemon, say: Say, signal: AbortSignal): Rooms 
     stop: (set) => fleet.stop(set.fresh),
 
     waitUntilReady: async (set) => {
-      await Promise.all(set.fresh.map((instance) => fleet.ready(instance, say, signal)))
+      await Promise.all(
+        set.fresh.map((instance) => fleet.ready(set.release, instance, say, signal)),
+      )
     },
 
     async publish(set) {
@@ -49,6 +65,7 @@ export function wireRooms(daemon: Daemon, say: Say, signal: AbortSignal): Rooms 
     retireOthers(set) {
       const stay = new Set(instancesOf(set).map(({ id }) => id))
       fleet.adopt(set.fresh)
+      first.letGo()
       const others = fleet
         .of(set.app.name)
         .filter(({ id, state }) => !stay.has(id) && state === 'live')

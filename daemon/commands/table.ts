@@ -1,5 +1,6 @@
 import { appCommands } from './apps.ts'
 import { buildCommands } from './builds.ts'
+import { checkCommands } from './checks.ts'
 import type { Command } from './command.ts'
 import { configCommands } from './config.ts'
 import { domainCommands } from './domains.ts'
@@ -18,6 +19,7 @@ import { runCommands } from './run.ts'
 export const table: Command[] = [
   ...appCommands,
   ...buildCommands,
+  ...checkCommands,
   ...configCommands,
   ...domainCommands,
   ...gitCommands,

@@ -1,5 +1,6 @@
 import { appStore } from './apps.ts'
 import { buildStore } from './builds.ts'
+import { checkStore } from './checks.ts'
 import { openDatabase } from './database.ts'
 import { domainStore } from './domains.ts'
 import { keyStore } from './keys.ts'
@@ -18,6 +19,7 @@ export function openStore(path: string) {
     ...appStore(db),
     ...releaseStore(db),
     ...buildStore(db),
+    ...checkStore(db),
     ...domainStore(db),
     ...keyStore(db),
     ...pluginStore(db),
