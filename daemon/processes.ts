@@ -43,7 +43,7 @@ export function instanceSpec(
   }
 }
 
-/** What one process type may use: its own limits before those of the app. */
+/** What a process of this type may use: its type's own limits, else the app's. */
 export function limitsOf({ types, ...all }: AppLimits, type: string): Limits {
   return { ...all, ...types?.[type] }
 }

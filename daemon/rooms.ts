@@ -1,7 +1,7 @@
 import { logError } from '../core/log.ts'
-import type { Instance, Say } from '../core/types.ts'
+import type { Instance, Release, Say } from '../core/types.ts'
 import type { Daemon } from './daemon.ts'
-import type { ProcessSet, Rooms } from './deploy.ts'
+import type { Change, ProcessSet, Rooms } from './deploy.ts'
 import type { Member } from './fleet.ts'
 import { wantedProcesses } from './processes.ts'
 import { runPostDeploy, runReleasePhase } from './scripts.ts'
@@ -12,6 +12,9 @@ export function wireRooms(daemon: Daemon, say: Say, signal: AbortSignal): Rooms 
   const { store, fleet, routes, triggers } = daemon
   const first = openStopFirst(daemon, say)
   let isNew = false // a restart is no deploy: it runs no scripts
+  /** What serves already and goes on to. */
+  const keptBy = (change: Change, release: Release) =>
+    change.replace === 'missing' ? serving(fleet.of(change.app.name), release) : []
   return {
     trigger: (name, app, release) =>
       triggers.fire(name, release ? { app: app.name, release } : { app: app.name }, say, signal),
@@ -32,12 +35,12 @@ export function wireRooms(daemon: Daemon, say: Say, signal: AbortSignal): Rooms 
       await runPostDeploy(daemon, release, live.length === 1, say)
     },
 
-    stopFirst: (change, release) => first.stopOld(change, release),
+    stopFirst: (change, release) => first.stopOld(change, release, keptBy(change, release)),
     bringBack: (app) => first.bringBack(app),
 
     async start(change, release) {
       const wanted = wantedProcesses(release)
-      const kept = change.replace === 'missing' ? serving(fleet.of(change.app.name), release) : []
+      const kept = keptBy(change, release)
       const keptNow = kept.filter(({ process }) => wanted.includes(process))
       const here = new Set(keptNow.map(({ process }) => process))
       const missing = wanted.filter((process) => !here.has(process))

@@ -2,7 +2,7 @@ import { Failure } from '../core/errors.ts'
 import type { Release, Say } from '../core/types.ts'
 import { runAttached } from '../runner/run.ts'
 import type { Daemon } from './daemon.ts'
-import { instanceSpec, shellArgv } from './processes.ts'
+import { instanceSpec } from './processes.ts'
 
 /** Commands that run once per deploy, in the new image: before the switch or after it. */
 
@@ -68,7 +68,7 @@ async function runScript(
   say(`-----> ${title}: ${command}`)
   using placed = daemon.fleet.place()
   const process = `${name}.1`
-  const spec = instanceSpec(release, process, placed, shellArgv(command))
+  const spec = instanceSpec(release, process, placed, ['sh', '-c', command])
   const source = { process, release: release.version }
   const timeoutMs = daemon.config.scriptTimeoutMs
   const deadline = AbortSignal.timeout(timeoutMs)

@@ -2,6 +2,7 @@ import type { App, Release, Say } from '../core/types.ts'
 import { modeOf, stopsFirst } from './checks.ts'
 import type { Daemon } from './daemon.ts'
 import type { Change } from './deploy.ts'
+import type { Member } from './fleet.ts'
 import { processType, wantedProcesses } from './processes.ts'
 
 /**
@@ -14,14 +15,14 @@ export function openStopFirst(daemon: Daemon, say: Say) {
   let held: Disposable | undefined
   let stopped: string[] = []
 
-  async function stopOld({ app, replace }: Change, release: Release): Promise<void> {
+  async function stopOld({ app }: Change, release: Release, kept: Member[]): Promise<void> {
     const types = typesOf(app, release)
     if (types.size === 0) return
     held = reconcile.hold(app.name, types)
     const leaving = fleet
       .of(app.name)
       .filter(({ process }) => types.has(processType(process)))
-      .filter((member) => replace === 'all' || member.release !== release.version)
+      .filter(({ id }) => !kept.some((one) => one.id === id))
     const serving = leaving.filter(({ state }) => state !== 'retiring')
     stopped = serving.map(({ process }) => process)
     if (stopped.length > 0) say(`       Stopping the old ${stopped.join(', ')} first`)
