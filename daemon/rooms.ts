@@ -2,7 +2,7 @@ import { logError } from '../core/log.ts'
 import type { Instance, Release, Say } from '../core/types.ts'
 import type { Daemon } from './daemon.ts'
 import type { Change, ProcessSet, Rooms } from './deploy.ts'
-import type { Member } from './fleet.ts'
+import type { Fleet, Member } from './fleet.ts'
 import { wantedProcesses } from './processes.ts'
 import { runPostDeploy, runReleasePhase } from './scripts.ts'
 import { openStopFirst } from './stop-first.ts'
@@ -12,9 +12,6 @@ export function wireRooms(daemon: Daemon, say: Say, signal: AbortSignal): Rooms 
   const { store, fleet, routes, triggers } = daemon
   const first = openStopFirst(daemon, say)
   let isNew = false // a restart is no deploy: it runs no scripts
-  /** What serves already and goes on to. */
-  const keptBy = (change: Change, release: Release) =>
-    change.replace === 'missing' ? serving(fleet.of(change.app.name), release) : []
   return {
     trigger: (name, app, release) =>
       triggers.fire(name, release ? { app: app.name, release } : { app: app.name }, say, signal),
@@ -35,20 +32,19 @@ export function wireRooms(daemon: Daemon, say: Say, signal: AbortSignal): Rooms 
       await runPostDeploy(daemon, release, live.length === 1, say)
     },
 
-    stopFirst: (change, release) => first.stopOld(change, release, keptBy(change, release)),
+    stopFirst: (change, release) => first.stopOld(change, release, keptBy(fleet, change, release)),
     bringBack: (app) => first.bringBack(app),
 
     async start(change, release) {
       const wanted = wantedProcesses(release)
-      const kept = keptBy(change, release)
-      const keptNow = kept.filter(({ process }) => wanted.includes(process))
-      const here = new Set(keptNow.map(({ process }) => process))
+      const kept = keptBy(fleet, change, release).filter(({ process }) => wanted.includes(process))
+      const here = new Set(kept.map(({ process }) => process))
       const missing = wanted.filter((process) => !here.has(process))
       const fresh = await allOrNone(
         missing.map((process) => fleet.start(release, process, signal)),
         (started) => fleet.stop(started),
       )
-      return { app: change.app, release, fresh, kept: keptNow }
+      return { app: change.app, release, fresh, kept }
     },
 
     stop: (set) => fleet.stop(set.fresh),
@@ -86,8 +82,12 @@ function instancesOf(set: ProcessSet): Instance[] {
   return [...set.kept, ...set.fresh]
 }
 
-function serving(members: Member[], release: { version: number }): Member[] {
-  return members.filter((member) => member.state === 'live' && member.release === release.version)
+/** What serves already and goes on to. */
+function keptBy(fleet: Fleet, { app, replace }: Change, release: Release): Member[] {
+  return fleet
+    .of(app.name)
+    .filter((member) => member.state === 'live' && member.release === release.version)
+    .filter(() => replace === 'missing')
 }
 
 function hasWeb(instances: Instance[]): boolean {
