@@ -73,6 +73,7 @@ export const limits = {
   releasesKept: 5,
   failedReleasesKept: 50,
   buildsKept: 100,
+  trashDays: 7,
   routeUpstreams: 12,
   logBytesPerApp: 50 * mebibyte,
   logLineBytes: 16 * 1024,

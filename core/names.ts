@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { join } from 'node:path'
+import { join, posix } from 'node:path'
 import type { PaasConfig } from './config.ts'
 import { Failure } from './errors.ts'
 import type { Layer } from './types.ts'
@@ -12,6 +12,27 @@ export function parseAppName(text: string): string {
   if (/^[a-z][a-z0-9-]{0,39}$/.test(name) && !name.endsWith('-')) return name
   throw new Failure('usage', `"${printable(text)}" is not an app name`, {
     hint: 'Use 1 to 40 of a-z, 0-9 and "-", beginning with a letter, not ending in "-"',
+  })
+}
+
+/** Storages have names like apps. */
+export function parseStorageName(text: string): string {
+  if (/^[a-z][a-z0-9-]{0,39}$/.test(text)) return text
+  throw new Failure('usage', `"${printable(text)}" is not a storage name`, {
+    hint: 'Use 1 to 40 of a-z, 0-9 and "-", beginning with a letter; paths of the host are not taken',
+  })
+}
+
+/**
+ * A path inside a container where a storage may be seen: nothing that hides the system or the app.
+ */
+export function parseTarget(text: string): string {
+  const path = posix.normalize(text).replace(/\/$/, '')
+  const taken =
+    /^\/(|app|dev|proc|sys|run|etc|bin|sbin|lib\w*|usr)$|^\/(dev|proc|sys|run|etc|usr)\//
+  if (/^\/[\w./@+-]{0,200}$/.test(text) && path.startsWith('/') && !taken.test(path)) return path
+  throw new Failure('usage', `"${printable(text)}" is not a path for a storage`, {
+    hint: 'Use an absolute path such as /app/uploads or /data',
   })
 }
 
@@ -80,6 +101,9 @@ export function paths(config: PaasConfig) {
     buildCache: (app: string) => join(home, 'store', 'caches', app),
     /** Writable directories of containers: `scratch/<id>/{upper,work}`. */
     scratch: (id: string) => join(home, 'store', 'scratch', id),
+    /** Named storages, with the ids that containers see. */
+    storage: (name: string) => join(home, 'store', 'storage', name),
+    trash: join(home, 'store', 'trash'),
     layers: join(home, 'store', 'layers'),
     /** Layers that all instances on the host share. */
     sharedLayers: join(cache, 'layers'),

@@ -36,6 +36,9 @@ export type Formation = Record<string, number>
 
 export type Config = Record<string, string>
 
+/** A named storage, and the path inside the app's containers where it is seen. */
+export type Mount = { storage: string; target: string }
+
 export type App = {
   id: number
   name: string
@@ -45,7 +48,7 @@ export type App = {
   createdAt: string
 }
 
-/** Image + config + formation + limits, numbered from 1 within its app, immutable. */
+/** Image + config + formation + limits + mounts, numbered from 1 within its app, immutable. */
 export type Release = {
   id: number
   app: string
@@ -55,6 +58,7 @@ export type Release = {
   config: Config
   formation: Formation
   limits: AppLimits
+  mounts: Mount[]
   /** Why it exists: `Deploy 1a2b3c4`, `Set KEY`, `Roll back to v3`. */
   cause: string
   by: string

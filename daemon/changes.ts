@@ -1,5 +1,5 @@
 import { Failure, stopIfCancelled } from '../core/errors.ts'
-import type { App, Config, Formation, Limits, Release, Say } from '../core/types.ts'
+import type { App, Config, Formation, Limits, Mount, Release, Say } from '../core/types.ts'
 import { deploy, type Change } from './deploy.ts'
 import { withAppJson } from './first-deploy.ts'
 import type { Daemon } from './daemon.ts'
@@ -113,7 +113,25 @@ export function limitsChange(daemon: Daemon, app: App, limits: Limits, by: strin
   }
 }
 
-/** Code, config, formation and limits of an earlier release, as a new release; builds nothing. */
+export function mountsChange(
+  daemon: Daemon,
+  app: App,
+  edit: (mounts: Mount[]) => Mount[],
+  by: string,
+): Change {
+  return {
+    app,
+    cause: 'Change mounts',
+    by,
+    replace: 'all',
+    prepare: async () => ({ ...current(daemon, app), mounts: edit(daemon.store.mounts(app)) }),
+  }
+}
+
+/**
+ * Code, config, formation, limits and mounts of an earlier release, as a new release; builds
+ * nothing.
+ */
 export function rollbackChange(daemon: Daemon, app: App, to: Release, by: string): Change {
   return {
     app,
@@ -154,6 +172,7 @@ export function pushChange(
         commit: push.commit,
         image,
         ...withAppJson(image, before?.image, { config, formation, limits }, say),
+        mounts: daemon.store.mounts(app),
       }
     },
   }

@@ -20,6 +20,7 @@ import { Reconcile } from './reconcile.ts'
 import { wireRooms } from './rooms.ts'
 import { openRoutes, type Routes } from './routes.ts'
 import { openSandbox } from './sandbox.ts'
+import { emptyTrash } from './storage.ts'
 import { openStore, type Store } from './store/store.ts'
 import { openTriggers, type Triggers } from './triggers.ts'
 
@@ -96,6 +97,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
     async tick() {
       if (!isRunning(router)) router = await openRouter(config)
       await reconcile.all()
+      await emptyTrash(config)
     },
     async trimLogs() {
       for (const { name } of store.apps()) await boundLogs(host, name)
@@ -127,5 +129,6 @@ async function takeOver(daemon: Daemon): Promise<void> {
     )
   }
   routes.sweep()
+  await emptyTrash(config)
   log('took-over', { apps: store.apps().length, containers: alive.length })
 }

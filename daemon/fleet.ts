@@ -12,6 +12,7 @@ import { startInstance } from '../runner/start.ts'
 import { removeInstance, stopInstance } from '../runner/stop.ts'
 import { modeOf, readinessOf, type Timing, timingOf } from './checks.ts'
 import { instanceSpec, processType } from './processes.ts'
+import { storageMounts } from './storage.ts'
 import type { CheckSettings } from './store/nouns.ts'
 
 /** `starting`: a deploy holds it and nobody else may judge it. `retiring`: it drains and stops. */
@@ -100,7 +101,10 @@ export class Fleet {
   async start(release: Release, process: string, signal: AbortSignal): Promise<Member> {
     await this.#events.starting(release, process, signal)
     using place = this.place()
-    const spec = instanceSpec(release, process, place)
+    const spec = {
+      ...instanceSpec(release, process, place),
+      mounts: storageMounts(this.#config, release),
+    }
     const instance = await startInstance(this.#host, spec, signal)
     const member: Member = { ...instance, state: 'starting' }
     this.#members.set(member.id, member)

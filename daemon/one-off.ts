@@ -3,6 +3,7 @@ import { runAttached } from '../runner/run.ts'
 import type { Session } from './commands/command.ts'
 import type { Daemon } from './daemon.ts'
 import { instanceSpec } from './processes.ts'
+import { storageMounts } from './storage.ts'
 
 /** Containers that run one command and are gone. */
 
@@ -16,9 +17,10 @@ export async function runOneOff(
 ): Promise<Exit> {
   using placed = daemon.fleet.place()
   const spec = instanceSpec(release, nextRunName(), placed, argv)
+  const mounts = storageMounts(daemon.config, release)
   return runAttached(
     daemon.host,
-    { ...spec, kind: 'run', env: { ...spec.env, ...env } },
+    { ...spec, kind: 'run', env: { ...spec.env, ...env }, mounts },
     {
       stdin: session.stdin,
       stdout: session.stdout,

@@ -3,6 +3,7 @@ import type { Release, Say } from '../core/types.ts'
 import { runAttached } from '../runner/run.ts'
 import type { Daemon } from './daemon.ts'
 import { instanceSpec } from './processes.ts'
+import { storageMounts } from './storage.ts'
 
 /** Commands that run once per deploy, in the new image: before the switch or after it. */
 
@@ -69,6 +70,7 @@ async function runScript(
   using placed = daemon.fleet.place()
   const process = `${name}.1`
   const spec = instanceSpec(release, process, placed, ['sh', '-c', command])
+  const mounts = storageMounts(daemon.config, release)
   const source = { process, release: release.version }
   const timeoutMs = daemon.config.scriptTimeoutMs
   const deadline = AbortSignal.timeout(timeoutMs)
@@ -79,7 +81,7 @@ async function runScript(
   const io = { onLine, signal: AbortSignal.any([signal, deadline]), timeoutMs: timeoutMs + 60_000 }
   const subject = `The ${title.toLowerCase()}`
   try {
-    const exit = await runAttached(daemon.host, { ...spec, kind: 'run' }, io)
+    const exit = await runAttached(daemon.host, { ...spec, kind: 'run', mounts }, io)
     if (exit.code === 0) return undefined
     const why = exit.oom ? 'ran out of memory' : `exited with code ${exit.code}`
     return `${subject} ${why}: ${command}`

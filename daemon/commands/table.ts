@@ -14,6 +14,7 @@ import { processCommands } from './ps.ts'
 import { releaseCommands } from './releases.ts'
 import { resourceCommands } from './resource.ts'
 import { runCommands } from './run.ts'
+import { storageCommands } from './storage.ts'
 
 /** Every command there is, whatever door it is called through. A new namespace is one line. */
 export const table: Command[] = [
@@ -30,6 +31,7 @@ export const table: Command[] = [
   ...releaseCommands,
   ...resourceCommands,
   ...runCommands,
+  ...storageCommands,
   ...hostCommands,
   help,
 ].sort((a, b) => a.name.localeCompare(b.name))

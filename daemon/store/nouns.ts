@@ -18,7 +18,7 @@ export type Build = {
 
 export type ReleaseStatus = 'starting' | 'live' | 'failed'
 export type ReleaseRow = Release & { status: ReleaseStatus }
-export type Draft = Pick<Release, 'commit' | 'image' | 'config' | 'formation' | 'limits'>
+export type Draft = Pick<Release, 'commit' | 'image' | 'config' | 'formation' | 'limits' | 'mounts'>
 
 /** `disabled`: the old stops before the new starts. `skipped`: nobody waits for the new. */
 export type CheckMode = 'enabled' | 'disabled' | 'skipped'

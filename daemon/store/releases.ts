@@ -6,6 +6,11 @@ import type { Draft, ReleaseRow } from './nouns.ts'
 
 const columns = 'releases.*, apps.name as app from releases join apps on apps.id = app_id'
 
+const insertSql = `insert into releases
+  (app_id, version, status, git_commit, image, config, formation, limits, mounts, cause, by,
+  created_at) values (?1, (select coalesce(max(version), 0) + 1 from releases where app_id = ?1),
+  'starting', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) returning id`
+
 export function releaseStore({ all, get, run, transaction }: Database) {
   const release = (id: number): ReleaseRow =>
     toRelease(must(get(`select ${columns} where releases.id = ?`, id)))
@@ -25,14 +30,13 @@ export function releaseStore({ all, get, run, transaction }: Database) {
 
     /** Writes a release that is about to start. It becomes real with `commitRelease`. */
     createRelease(app: App, draft: Draft, about: { cause: string; by: string }): Release {
-      const sql = `insert into releases (app_id, version, status, git_commit, image, config,
-        formation, limits, cause, by, created_at) values (?1, (select coalesce(max(version), 0) + 1
-        from releases where app_id = ?1), 'starting', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) returning id`
-      const { image, config, formation } = draft
-      const parts = [image, config, formation, draft.limits].map((part) => JSON.stringify(part))
+      const { image, config, formation, mounts } = draft
+      const parts = [image, config, formation, draft.limits, mounts].map((part) =>
+        JSON.stringify(part),
+      )
       const cause = about.cause.slice(0, 200)
       return release(
-        number(must(get(sql, app.id, draft.commit, ...parts, cause, about.by, now())).id),
+        number(must(get(insertSql, app.id, draft.commit, ...parts, cause, about.by, now())).id),
       )
     },
 
@@ -40,14 +44,15 @@ export function releaseStore({ all, get, run, transaction }: Database) {
      * The one row that makes a release the app's own. What config and formation the app has from
      * here on goes with it, and the releases too old to roll back to are forgotten.
      */
-    commitRelease: ({ id, config, formation, limits: caps }: Release): void =>
+    commitRelease: ({ id, config, formation, limits: caps, mounts }: Release): void =>
       transaction(() => {
         const app = number(must(get('select app_id from releases where id = ?', id)).app_id)
         run(`update releases set status = 'live' where id = ?`, id)
         run(
-          'update apps set current_release = ?, config = ?, formation = ?, limits = ? where id = ?',
+          `update apps set current_release = ?, config = ?, formation = ?, limits = ?, mounts = ?
+            where id = ?`,
           id,
-          ...[config, formation, caps].map((part) => JSON.stringify(part)),
+          ...[config, formation, caps, mounts].map((part) => JSON.stringify(part)),
           app,
         )
         const oldestKept = `select min(version) from (select version from releases

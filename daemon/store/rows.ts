@@ -1,6 +1,6 @@
 import type { SQLOutputValue } from 'node:sqlite'
 import { Failure } from '../../core/errors.ts'
-import type { App, AppLimits, Image, Limits } from '../../core/types.ts'
+import type { App, AppLimits, Image, Limits, Mount } from '../../core/types.ts'
 import { toAppJson } from './app-json.ts'
 import type { Build, Key, ReleaseRow } from './nouns.ts'
 import { number, object, text } from './values.ts'
@@ -34,6 +34,7 @@ export function toRelease(row: Row): ReleaseRow {
     config: toStrings(json(row.config)),
     formation: toNumbers(json(row.formation)),
     limits: toLimits(json(row.limits)),
+    mounts: toMounts(json(row.mounts)),
     cause: text(row.cause),
     by: text(row.by),
     createdAt: text(row.created_at),
@@ -100,6 +101,14 @@ function toSomeLimits(value: unknown): Partial<Limits> {
     ...(cpus === undefined ? {} : { cpus }),
     ...(pids === undefined ? {} : { pids }),
   }
+}
+
+export function toMounts(value: unknown): Mount[] {
+  if (!Array.isArray(value)) throw new TypeError('mounts are no list in the database')
+  return value.map((one) => {
+    const { storage, target } = object(one)
+    return { storage: text(storage), target: text(target) }
+  })
 }
 
 export function toStrings(value: unknown): Record<string, string> {

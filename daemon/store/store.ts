@@ -6,6 +6,7 @@ import { domainStore } from './domains.ts'
 import { keyStore } from './keys.ts'
 import { pluginStore } from './plugins.ts'
 import { releaseStore } from './releases.ts'
+import { storageStore } from './storages.ts'
 import { upkeepStore } from './upkeep.ts'
 
 /** Desired state: the only room that speaks SQL. Every function of it is one transaction. */
@@ -23,6 +24,7 @@ export function openStore(path: string) {
     ...domainStore(db),
     ...keyStore(db),
     ...pluginStore(db),
+    ...storageStore(db),
     ...upkeepStore(db),
     close: () => db.close(),
   }

@@ -22,6 +22,7 @@ const release: Release = {
   config: { COLOR: 'config' },
   formation: { web: 2, worker: 1 },
   limits: { memoryBytes: 1, cpus: 1, pids: 1 },
+  mounts: [],
   cause: '',
   by: '',
   createdAt: '',

@@ -29,6 +29,7 @@ const draft = (key: string) => ({
   config: { A: key },
   formation: { web: 1 },
   limits: defaultLimits,
+  mounts: [],
 })
 
 describe('releases', () => {

@@ -1,0 +1,86 @@
+import { mkdirSync, readdirSync, renameSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { paths } from '../../core/names.ts'
+import { nodeApp, type Paas, startPaas } from './instance.ts'
+
+describe('storage', () => {
+  let paas: Paas
+  beforeAll(async () => {
+    paas = await startPaas()
+    await paas.push('shop', await paas.tree('shop', nodeApp('shop')))
+    await paas.push('blog', await paas.tree('blog', nodeApp('blog')))
+  })
+  afterAll(() => paas[Symbol.asyncDispose]())
+
+  const sh = (app: string, script: string) => paas.ssh(['run', app, 'sh', '-c', `'${script}'`])
+
+  test('is created, mounted as a release of its own, and written by the app', async () => {
+    expect((await paas.ssh(['storage:create', 'data'])).code).toBe(0)
+    const mounted = await paas.ssh(['storage:mount', 'shop', 'data:/app/data'])
+    expect(mounted.out).toContain('shop has data:/app/data')
+    expect((await sh('shop', 'echo one > data/file; id -u')).out).toBe('32767\n')
+    expect((await paas.ssh(['releases', 'shop'])).stdout).toContain('Change mounts')
+    expect((await paas.get('shop')).body).toBe('shop')
+  })
+
+  test('is shared between apps that have it mounted, and hidden from others', async () => {
+    expect((await sh('blog', 'ls /data')).code).not.toBe(0)
+    await paas.ssh(['storage:mount', 'blog', 'data:/data'])
+    expect((await sh('blog', 'cat /data/file; echo two >> /data/file')).out).toBe('one\n')
+    expect((await sh('shop', 'cat data/file')).out).toBe('one\ntwo\n')
+  })
+
+  test('survives pushes, rollbacks, unmounting and the app itself', async () => {
+    await paas.push('blog', await paas.tree('blog', nodeApp('blog two')))
+    expect((await sh('blog', 'cat /data/file')).out).toBe('one\ntwo\n')
+    await paas.ssh(['storage:unmount', 'blog', 'data:/data'])
+    expect((await sh('blog', 'ls /data/file')).code).not.toBe(0)
+    await paas.ssh(['releases:rollback', 'blog'])
+    expect((await sh('blog', 'cat /data/file')).out).toBe('one\ntwo\n')
+    await paas.ssh(['apps:destroy', 'blog', '--force'])
+    expect((await sh('shop', 'cat data/file')).out).toBe('one\ntwo\n')
+  })
+
+  test('is destroyed by name only, when nobody has it, and comes back from the trash', async () => {
+    const used = await paas.ssh(['storage:destroy', 'data', '--force'])
+    expect(used.stderr).toContain('data is mounted by shop data:/app/data')
+    await paas.ssh(['storage:unmount', 'shop', 'data:/app/data'])
+    expect((await paas.ssh(['storage:list'])).stdout).toMatch(/data\s+not mounted/)
+    expect((await paas.ssh(['storage:destroy', 'data'])).stderr).toContain('--force')
+    expect((await paas.ssh(['storage:destroy', 'data', '--force'])).code).toBe(0)
+    expect((await paas.ssh(['storage:list'])).stdout).toMatch(/data\s+in the trash since/)
+    const rolled = await paas.ssh(['releases:rollback', 'shop'])
+    expect(rolled.stderr).toContain('storage:restore data')
+    expect((await paas.get('shop')).body).toBe('shop')
+    expect((await paas.ssh(['storage:restore', 'data'])).code).toBe(0)
+    await paas.ssh(['releases:rollback', 'shop'])
+    expect((await sh('shop', 'cat data/file')).out).toBe('one\ntwo\n')
+  })
+
+  test('in the trash for more than seven days is gone at the next look', async () => {
+    await paas.ssh(['storage:create', 'old'])
+    await paas.ssh(['storage:destroy', 'old', '--force'])
+    const { trash } = paths(paas.config)
+    mkdirSync(trash, { recursive: true })
+    const entry = readdirSync(trash).find((name) => name.startsWith('old@')) ?? ''
+    const eightDays = 8 * 24 * 60 * 60 * 1000
+    renameSync(join(trash, entry), join(trash, `old@${Date.now() - eightDays}`))
+    await paas.killDaemon()
+    await paas.startDaemon()
+    expect((await paas.ssh(['storage:list'])).stdout).not.toContain('old')
+  })
+
+  test.each(['/', '/app', '/etc', '/proc/x', 'relative', '/app/../etc', '/a b', '/usr/bin'])(
+    'cannot be mounted at %s',
+    async (target) => {
+      const { code, stderr } = await paas.paas(['storage:mount', 'shop', `data:${target}`])
+      expect([code, stderr]).toEqual([2, expect.stringContaining('is not a path for a storage')])
+    },
+  )
+
+  test('takes no path of the host', async () => {
+    const { code, stderr } = await paas.ssh(['storage:mount', 'shop', '/etc:/data'])
+    expect([code, stderr]).toEqual([2, expect.stringContaining('is not a storage name')])
+  })
+})
