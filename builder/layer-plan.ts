@@ -31,7 +31,7 @@ export type LayerInputs = {
 }
 
 /** Grows when the way steps run changes, so that layers made the old way are not re-used. */
-const format = 1
+const format = 2
 
 /** Names every layer of an image from what decides its content. Pure: it looks at no disk. */
 export function planLayers(inputs: LayerInputs): LayerPlan {

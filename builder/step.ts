@@ -82,7 +82,7 @@ async function makeInSandbox(
   dir: string,
 ): Promise<void> {
   const { app, config, say, signal } = context
-  const cache = await ensureCache(config, app)
+  const cache = await ensureCache(config, step.shareable ? newId() : app)
   const result = await context.sandbox({
     app,
     layers: lowers,
@@ -104,15 +104,19 @@ async function makeInSandbox(
     }
   } finally {
     await result.discard()
-    await boundCache(cache)
+    await (step.shareable ? rm(cache, { recursive: true, force: true }) : boundCache(cache))
   }
 }
 
 /** Where a build finds what earlier builds of the app downloaded. */
 export const cacheTarget = '/var/cache/build'
 
-async function ensureCache(config: PaasConfig, app: string): Promise<string> {
-  const cache = paths(config).buildCache(app)
+/**
+ * An app's own, or an empty one for a layer that other apps will share: what an app's scripts left
+ * in its cache must not come near that.
+ */
+async function ensureCache(config: PaasConfig, name: string): Promise<string> {
+  const cache = paths(config).buildCache(name)
   await mkdir(cache, { recursive: true, mode: 0o755 })
   await chown(cache, appUser, appUser)
   return cache

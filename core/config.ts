@@ -127,7 +127,7 @@ function domain(text: string): string {
 }
 
 function subnet(text: string): string {
-  const [base = '', bits = ''] = text.split('/')
+  const [, base = '', bits = ''] = /^([\d.]+)\/(\d{1,2})$/.exec(text) ?? []
   const size = Number(bits)
   if (!isIPv4(base) || !(size >= 8 && size <= 28)) {
     throw new Failure('usage', `PAAS_SUBNET is "${text}": expected IPv4 CIDR from /8 to /28`)

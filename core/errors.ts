@@ -32,6 +32,11 @@ export class Failure extends Error {
   }
 }
 
+/** What went wrong first, where undoing it went wrong too. */
+export function firstError(error: unknown): unknown {
+  return error instanceof SuppressedError ? firstError(error.suppressed) : error
+}
+
 /**
  * The failure as lines for a terminal: ` !     ` before the sentence, seven spaces before detail.
  */

@@ -5,8 +5,8 @@ import type { AppJson } from './app-json.ts'
 /** One line to whoever waits (no newline); `-----> ` opens a step, ` !     ` warns. */
 export type Say = (line: string) => void
 
-/** Who asked: the name a key was added under, `root` on the local socket, or `paas` itself. */
-export type Identity = { name: string }
+/** Who asked: the name a key was added under, or root on the local socket (`local`). */
+export type Identity = { name: string; local?: true }
 
 export type LayerKind = 'stack' | 'runtime' | 'dependencies' | 'build' | 'app'
 

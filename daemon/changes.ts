@@ -1,4 +1,5 @@
-import { Failure, stopIfCancelled } from '../core/errors.ts'
+import { Failure, firstError, stopIfCancelled } from '../core/errors.ts'
+import { logError } from '../core/log.ts'
 import type { App, Config, Formation, Limits, Mount, Release, Say } from '../core/types.ts'
 import { deploy, type Change } from './deploy.ts'
 import { withAppJson } from './first-deploy.ts'
@@ -27,7 +28,9 @@ export async function applyInTurn(
     const release = await deploy(change, daemon.rooms(say, signal), say, signal)
     daemon.reconcile.forget(change.app.name)
     return release
-  } catch (error) {
+  } catch (thrown) {
+    const error = firstError(thrown)
+    if (error !== thrown) logError('undo-failed', thrown, { app: change.app.name })
     const why = error instanceof Failure ? error.message : 'Internal error'
     await daemon.triggers.fire('deploy-failed', { app: change.app.name, error: why }, say)
     throw error

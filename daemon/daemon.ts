@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises'
+import { chmod, mkdir } from 'node:fs/promises'
 import type { Sandbox } from '../builder/sandbox.ts'
 import { sweepLayers } from '../builder/layers.ts'
 import type { PaasConfig } from '../core/config.ts'
@@ -7,7 +7,7 @@ import { paths } from '../core/names.ts'
 import type { App, Say } from '../core/types.ts'
 import { ensureRepo, sweepRepo } from '../receiver/repo.ts'
 import { isRunning, openRouter, type Router } from '../router/caddy.ts'
-import { type Host, openHost } from '../runner/host.ts'
+import { type Host, openHost, openNetwork } from '../runner/host.ts'
 import { boundLogs } from '../runner/logs.ts'
 import { sweepOrphans } from '../runner/observe.ts'
 import type { Rooms } from './deploy.ts'
@@ -38,7 +38,11 @@ export type Daemon = {
   sandbox: Sandbox
   rooms: (say: Say, signal: AbortSignal) => Rooms
   collectGarbage: (app: App) => void
-  /** One slow look at everything: the router, routes, processes. */
+  /** Starts the router again when it was killed. Cheap enough for several times a second. */
+  watchRouter: () => Promise<void>
+  /** Finds dead containers that nobody reported. */
+  watchFleet: () => Promise<void>
+  /** One slow look at everything: the network, routes, processes. */
   tick: () => Promise<void>
   /** Keeps the apps' logs within their limit; a flood needs this every few seconds. */
   trimLogs: () => Promise<void>
@@ -51,29 +55,20 @@ export type Daemon = {
  */
 export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   const { home, database } = paths(config)
-  await mkdir(home, { recursive: true, mode: 0o711 })
+  await mkdir(home, { recursive: true })
+  await chmod(home, 0o711) // containers and the router pass through; nobody looks around
   const store = openStore(database)
   store.failUnfinished()
   const host = await openHost(config)
   let router: Router = await openRouter(config)
   const queue = openQueue()
   const journal = openJournal(config)
-  /** For scripts that nobody waits for: what they say goes to the app's log. */
-  const quiet = (app: string) => (line: string) =>
-    journal.write(app, { process: 'paas', release: 0 }, line)
-  const events: FleetEvents = {
-    starting: ({ app }, process, signal) =>
-      triggers.fire('pre-start', { app, args: [process] }, quiet(app), signal),
-    stopped: ({ app, process }) => {
-      triggers
-        .fire('post-stop', { app, args: [process] }, quiet(app))
-        .catch((error) => logError('trigger-failed', error, { app }))
-    },
-    live: (member) => liveness.watch(member),
-    leaving: ({ id }) => liveness.forget(id),
-    died: (member, exit) => daemon.reconcile.died(member, exit),
-  }
-  const fleet = new Fleet(host, config, events, store.checks)
+  const fleet = new Fleet(
+    host,
+    config,
+    fleetEvents(() => [daemon, liveness]),
+    store.checks,
+  )
   const routes = openRoutes(config, store, fleet, () => router)
   const triggers = openTriggers(config, store)
 
@@ -94,8 +89,12 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
       return collectGarbage
     },
     rooms: (say, signal) => wireRooms(daemon, say, signal),
-    async tick() {
+    async watchRouter() {
       if (!isRunning(router)) router = await openRouter(config)
+    },
+    watchFleet: () => fleet.check(),
+    async tick() {
+      await openNetwork(config) // somebody may have flushed the firewall
       await reconcile.all()
       await emptyTrash(config)
     },
@@ -114,6 +113,26 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   const collectGarbage = openGarbage(daemon)
   await takeOver(daemon)
   return daemon
+}
+
+/** Who is told what of the fleet; the parts are there by the time it has something to tell. */
+function fleetEvents(parts: () => [daemon: Daemon, liveness: Liveness]): FleetEvents {
+  /** For scripts that nobody waits for: what they say goes to the app's log. */
+  const quiet = (app: string) => (line: string) =>
+    parts()[0].journal.write(app, { process: 'paas', release: 0 }, line)
+  return {
+    starting: ({ app }, process, signal) =>
+      parts()[0].triggers.fire('pre-start', { app, args: [process] }, quiet(app), signal),
+    live: (member) => parts()[1].watch(member),
+    leaving: ({ id }) => parts()[1].forget(id),
+    stopped: ({ app, process }) => {
+      parts()[0]
+        .triggers.fire('post-stop', { app, args: [process] }, quiet(app))
+        .catch((error) => logError('trigger-failed', error, { app }))
+    },
+    unwatched: ({ app }) => void parts()[0].reconcile.app(app),
+    died: (member, exit) => parts()[0].reconcile.died(member, exit),
+  }
 }
 
 /** Re-admits living containers, removes the remains of the dead and of work that was cut off. */

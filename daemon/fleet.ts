@@ -7,7 +7,8 @@ import type { Exit, Instance, Release, Say } from '../core/types.ts'
 import { nextAddress } from '../runner/address.ts'
 import { drained, waitUntilReady } from '../runner/health.ts'
 import type { Host } from '../runner/host.ts'
-import { listInstances, watchExits } from '../runner/observe.ts'
+import { waitForExit } from '../runner/exits.ts'
+import { listInstances, markReady, vitalSigns, watchExits } from '../runner/observe.ts'
 import { startInstance } from '../runner/start.ts'
 import { removeInstance, stopInstance } from '../runner/stop.ts'
 import { modeOf, readinessOf, type Timing, timingOf } from './checks.ts'
@@ -15,8 +16,11 @@ import { instanceSpec, processType } from './processes.ts'
 import { storageMounts } from './storage.ts'
 import type { CheckSettings } from './store/nouns.ts'
 
-/** `starting`: a deploy holds it and nobody else may judge it. `retiring`: it drains and stops. */
-export type Member = Instance & { state: 'starting' | 'live' | 'retiring' }
+/**
+ * `starting`: a deploy holds it and nobody else may judge it. `unwatched`: it serves, but its
+ * monitor was killed and it is to be replaced. `retiring`: it drains and stops.
+ */
+export type Member = Instance & { state: 'starting' | 'live' | 'unwatched' | 'retiring' }
 
 /** Who is told what; `starting` may throw, which stops the start. */
 export type FleetEvents = {
@@ -26,6 +30,8 @@ export type FleetEvents = {
   /** It serves no more: it has died, or begins to drain and stop. */
   leaving: (member: Member) => void
   stopped: (member: Member) => void
+  /** A live container can no longer report its end: it wants replacing. */
+  unwatched: (member: Member) => void
   /** A container of the live set ended by itself. */
   died: (member: Member, exit: Exit) => void
 }
@@ -77,10 +83,10 @@ export class Fleet {
     return this.all().filter((member) => member.app === app)
   }
 
-  /** Takes in the containers that outlived a previous daemon. */
+  /** Takes in the containers that outlived a previous daemon and had been ready. */
   async readmit(): Promise<Member[]> {
-    for (const { alive, ...instance } of await listInstances(this.#host)) {
-      if (!alive) continue
+    for (const { alive, ready, ...instance } of await listInstances(this.#host)) {
+      if (!alive || !ready) continue
       const member: Member = { ...instance, state: 'live' }
       this.#members.set(member.id, member)
       this.#events.live(member)
@@ -124,6 +130,7 @@ export class Fleet {
     for (const check of readinessOf(release.image, type, mode)) {
       await waitUntilReady(this.#host, member, check, { timeoutMs, signal, warn: say })
     }
+    await markReady(this.#host, member.id)
   }
 
   /** Marks containers as serving: from now on a death of theirs is repaired. */
@@ -182,10 +189,26 @@ export class Fleet {
     this.#events.leaving(member)
   }
 
+  /** Finds what nobody reports, because a container's monitor was killed. */
+  async check(): Promise<void> {
+    for (const member of this.all().filter(({ state }) => state === 'live')) {
+      const signs = await vitalSigns(this.#host, member.id)
+      if (signs === 'alive' || member.state !== 'live') continue
+      log('monitor-lost', { app: member.app, process: member.process, container: signs })
+      if (signs === 'unwatched') {
+        member.state = 'unwatched'
+        this.#events.unwatched(member)
+      } else {
+        const exit = await waitForExit(this.#host, member.id, { timeoutMs: 1000 })
+        if (exit) this.#exited(exit)
+      }
+    }
+  }
+
   /** A container ended. One that starts or retires is watched by whoever starts or stops it. */
   #exited(exit: Exit): void {
     const member = this.#members.get(exit.id)
-    if (member?.state !== 'live') return
+    if (member?.state !== 'live' && member?.state !== 'unwatched') return
     this.#members.delete(exit.id)
     this.#events.leaving(member)
     log('process-died', { app: member.app, process: member.process, code: exit.code })

@@ -23,8 +23,12 @@ export function appUrls(config: PaasConfig, store: Store, app: App): string[] {
 export function refuseTakenHost(config: PaasConfig, store: Store, host: string, app: string): void {
   const suffix = `.${config.domain}`
   const label = host.endsWith(suffix) ? host.slice(0, -suffix.length) : undefined
-  const named = label !== undefined && label !== app && store.findApp(label) ? label : undefined
-  const owner = named ?? store.domainOwner(host)
+  if (label !== undefined && label !== app && !label.includes('.')) {
+    throw new Failure('failed', `${host} is the name of the app "${label}", there or to come`, {
+      hint: `Names directly under ${config.domain} go with the apps' own names`,
+    })
+  }
+  const owner = store.domainOwner(host)
   if (owner === undefined || owner === app) return
   throw new Failure('failed', `${host} already belongs to the app "${owner}"`, {
     hint: `To move it: domains:remove ${owner} ${host}`,

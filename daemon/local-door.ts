@@ -43,7 +43,7 @@ async function serve(socket: Socket, daemon: Daemon): Promise<void> {
       argv,
       tty,
       turn,
-      identity: { name: 'root' },
+      identity: { name: 'root', local: true },
       stdin,
       stdout: framed(socket, frame.stdout),
       stderr: framed(socket, frame.stderr),

@@ -15,7 +15,8 @@ export function wantedProcesses(release: Release): string[] {
 /** The first deploy runs one `web`; later ones keep what is set and add new types at 0. */
 export function formationFor(processes: Record<string, string>, current: Formation): Formation {
   const types = Object.keys(processes).filter((type) => type !== 'release')
-  return Object.fromEntries(types.map((type) => [type, current[type] ?? (type === 'web' ? 1 : 0)]))
+  const set = new Map(Object.entries(current))
+  return Object.fromEntries(types.map((type) => [type, set.get(type) ?? (type === 'web' ? 1 : 0)]))
 }
 
 /** `web.2` → `web` */

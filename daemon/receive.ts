@@ -33,7 +33,12 @@ export async function acceptPush(
   const known = daemon.store.findApp(name)
   const decision = decidePush(push.updates, known ?? { name, deployBranch: null })
   for (const warning of decision.warnings) say(warning)
-  if (!decision.deploy) return
+  if (!decision.deploy) {
+    if (known) return
+    throw new Failure('no-such-app', `App "${name}" does not exist`, {
+      hint: 'The first push of a branch creates it: git push paas main',
+    })
+  }
   const app = known ?? (await createFor(daemon, name, say))
   const { branch, commit } = decision.deploy
   const about = { app: name, args: [branch, commit], commit }
@@ -44,6 +49,13 @@ export async function acceptPush(
   try {
     const ask = { kind: 'push', say: record, signal } as const
     accepting.held.use(await daemon.queue.turn(name, ask))
+    if (!stillDeploys(daemon, name, push, branch)) {
+      daemon.store.setBuild(build, 'cancelled', 'Another branch is deployed by now')
+      say(
+        ` !     Another branch of ${name} is deployed by now; "${branch}" is stored, not deployed`,
+      )
+      return
+    }
     daemon.store.setBuild(build, 'running')
     await deployCommit(daemon, app, { push, target: decision.deploy, by }, ask)
     daemon.store.setBuild(build, 'succeeded')
@@ -54,7 +66,15 @@ export async function acceptPush(
     throw error
   }
   record('=====> Application deployed:')
-  for (const url of appUrls(daemon.config, daemon.store, app)) record(`       ${url}`)
+  const urls = appUrls(daemon.config, daemon.store, app)
+  const isWeb = daemon.store.currentRelease(name)?.image.processes.web !== undefined
+  for (const url of isWeb ? urls : ['no web process, so no URL']) record(`       ${url}`)
+}
+
+/** Two first pushes of different branches may have waited for each other. */
+function stillDeploys(daemon: Daemon, name: string, push: PushRequest, branch: string): boolean {
+  const app = daemon.store.findApp(name)
+  return app !== undefined && decidePush(push.updates, app).deploy?.branch === branch
 }
 
 type Target = NonNullable<PushDecision['deploy']>

@@ -9,6 +9,8 @@ import { processType, wantedProcesses } from './processes.ts'
 
 const tickMs = 30_000
 const trimMs = 5000
+const fleetMs = 2000
+const routerMs = 250
 const steadyMs = 10_000
 const appsAtOnce = 4
 const leavingLookMs = 250
@@ -30,6 +32,8 @@ export class Reconcile {
   constructor(daemon: Daemon) {
     this.#daemon = daemon
     this.#ticks = [
+      every(routerMs, 'router-failed', daemon.watchRouter),
+      every(fleetMs, 'fleet-failed', daemon.watchFleet),
       every(tickMs, 'tick-failed', daemon.tick),
       every(trimMs, 'trim-failed', daemon.trimLogs),
     ]
@@ -120,14 +124,17 @@ export class Reconcile {
     if (!app) return
     const release = store.currentRelease(name)
     const wanted = release ? wantedProcesses({ ...release, formation: store.formation(app) }) : []
-    const { stay, surplus } = sort(fleet.of(name), release, wanted)
-    fleet.retire(surplus).catch((error) => logError('retire-failed', error, { app: name }))
     await routes.pointAtCurrent(app)
-    if (!release) return
     const missing = wanted
-      .filter((process) => !stay.some((one) => one.process === process))
+      .filter((process) => !isServed(fleet.of(name), release, process))
       .filter((process) => !this.#isHeld(name, process))
-    await Promise.all(missing.map((process) => this.#startMissing(app, release, process)))
+    if (release) await Promise.all(missing.map((one) => this.#startMissing(app, release, one)))
+    // Only now: what is to go may be all that serves while its replacement starts.
+    const surplus = surplusOf(fleet.of(name), store.currentRelease(name), wanted)
+    if (surplus.length === 0) return
+    for (const member of surplus) member.state = 'retiring'
+    await routes.pointAtCurrent(app) // no new request reaches them from here on
+    fleet.retire(surplus).catch((error) => logError('retire-failed', error, { app: name }))
   }
 
   /** Starts one process that should run and does not, unless it died too often just now. */
@@ -136,7 +143,12 @@ export class Reconcile {
     const { signal } = this.#closing
     const waitMs = this.#backOff.remaining(app.name, process)
     if (waitMs > 0) return this.#later(app.name, waitMs)
-    if (mustWait(this.#daemon, release, process)) return this.#later(app.name, leavingLookMs)
+    const old = mustGoFirst(this.#daemon, release, process)
+    if (old.length > 0) {
+      const serving = old.filter(({ state }) => state !== 'retiring')
+      fleet.retire(serving).catch((error) => logError('retire-failed', error, { app: app.name }))
+      return this.#later(app.name, leavingLookMs)
+    }
     try {
       await using undo = new AsyncDisposableStack()
       const member = await fleet.start(release, process, signal)
@@ -195,31 +207,39 @@ function every(ms: number, event: string, work: () => Promise<void>): NodeJS.Tim
   }, ms)
 }
 
-/** Of the live containers, those that the release wants, once each, and the others. */
-function sort(members: Member[], release: Release | undefined, wanted: string[]) {
-  const stay: Member[] = []
-  const surplus: Member[] = []
-  for (const member of members.filter(({ state }) => state === 'live')) {
-    const good = member.release === release?.version && wanted.includes(member.process)
-    const twin = stay.some(({ process }) => process === member.process)
-    ;(good && !twin ? stay : surplus).push(member)
-  }
-  return { stay, surplus }
+/** Whether a process of the release runs as it should. */
+function isServed(members: Member[], release: Release | undefined, process: string): boolean {
+  return members.some(
+    (one) => one.state === 'live' && one.process === process && one.release === release?.version,
+  )
 }
 
-/** Whether an exclusive process must wait for one that is still leaving. */
-function mustWait({ store, fleet }: Daemon, release: Release, process: string): boolean {
+/** What nothing wants: other releases, other processes, twins, and those whose stand-in serves. */
+function surplusOf(members: Member[], release: Release | undefined, wanted: string[]): Member[] {
+  const seen = new Set<string>()
+  return members.filter((member) => {
+    if (member.state === 'starting' || member.state === 'retiring') return false
+    if (member.state === 'unwatched') return isServed(members, release, member.process)
+    const good = member.release === release?.version && wanted.includes(member.process)
+    const first = !seen.has(member.process)
+    if (good) seen.add(member.process)
+    return !good || !first
+  })
+}
+
+/** The processes that an exclusive one may not run beside: those of its type that are to go. */
+function mustGoFirst({ store, fleet }: Daemon, release: Release, process: string): Member[] {
   const type = processType(process)
-  if (!stopsFirst(release.image, type, modeOf(store.checks(release.app), type))) return false
+  if (!stopsFirst(release.image, type, modeOf(store.checks(release.app), type))) return []
   return fleet
     .of(release.app)
-    .some((one) => one.state === 'retiring' && processType(one.process) === type)
+    .filter((one) => processType(one.process) === type && one.state !== 'starting')
+    .filter((one) => one.state !== 'live' || one.release !== release.version)
 }
 
 /** A deploy may have passed by while the process started. */
 function isStillMissing(daemon: Daemon, app: App, release: Release, process: string): boolean {
   const { store, fleet } = daemon
   if (store.currentRelease(app.name)?.id !== release.id) return false
-  const same = (one: Member) => one.process === process && one.release === release.version
-  return !fleet.of(app.name).some((one) => one.state === 'live' && same(one))
+  return !isServed(fleet.of(app.name), release, process)
 }

@@ -67,7 +67,7 @@ export function wireRooms(daemon: Daemon, say: Say, signal: AbortSignal): Rooms 
       first.letGo()
       const others = fleet
         .of(set.app.name)
-        .filter(({ id, state }) => !stay.has(id) && state === 'live')
+        .filter(({ id, state }) => !stay.has(id) && (state === 'live' || state === 'unwatched'))
       for (const member of others) member.state = 'retiring'
       // A look of reconcile between switch and commit may have led the router back to these.
       routes

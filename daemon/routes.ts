@@ -31,7 +31,8 @@ export function openRoutes(config: PaasConfig, store: Store, fleet: Fleet, route
       const release = store.currentRelease(app.name)
       const serving = fleet
         .of(app.name)
-        .filter(({ state, release: version }) => state === 'live' && version === release?.version)
+        .filter(({ release: version }) => version === release?.version)
+        .filter(({ state }) => state === 'live' || state === 'unwatched')
       await point(app, serving)
     },
     remove: (app: string) => removeApp(router(), app),

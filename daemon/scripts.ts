@@ -18,7 +18,7 @@ export async function runReleasePhase(
   signal: AbortSignal,
 ): Promise<void> {
   const { processes, appJson } = release.image
-  const hint = 'The old release keeps serving; mend the command and push again'
+  const hint = 'Nothing was changed; mend the command and push again'
   const predeploy = appJson?.scripts.predeploy
   const scripts: [name: string, title: string, command: string | undefined][] = [
     ['predeploy', 'Predeploy script', predeploy],

@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises'
 import { Failure, failureLines, statusOf } from '../core/errors.ts'
 import { log, logError } from '../core/log.ts'
 import { paths } from '../core/names.ts'
@@ -32,11 +33,26 @@ export async function openSshDoor(daemon: Daemon): Promise<SshServer> {
 async function push(daemon: Daemon, session: Session, app: string): Promise<number> {
   const repo = paths(daemon.config).repo(app)
   await ensureRepo(repo) // the app itself begins with the first push that brings something
+  await using end = new AsyncDisposableStack()
+  pushing.set(app, (pushing.get(app) ?? 0) + 1)
+  end.defer(() => leave(daemon, app))
   using held = new DisposableStack()
   const { identity: by } = session
   const onPush = (request: PushRequest, say: Say, signal: AbortSignal) =>
     answer(daemon, app, request, { by, say, signal, held })
   return await receivePack({ ...session, repo, onPush })
+}
+
+/** Pushes under way, by app. */
+const pushing = new Map<string, number>()
+
+/** A push that made no app leaves no repository either. */
+async function leave(daemon: Daemon, app: string): Promise<void> {
+  const left = (pushing.get(app) ?? 1) - 1
+  if (left > 0) return void pushing.set(app, left)
+  pushing.delete(app)
+  const repo = paths(daemon.config).repo(app)
+  if (!daemon.store.findApp(app)) await rm(repo, { recursive: true, force: true })
 }
 
 async function answer(

@@ -63,9 +63,9 @@ export function setHosts(router: Router, app: string, hosts: string[]): void {
 
 /** Makes the app unknown to the router. Safe to repeat. */
 export function removeApp(router: Router, app: string): void {
-  const name = parseAppName(app)
-  for (const host of hostsOf(router, name)) unlink(router, host)
-  rmSync(join(router.at.apps, name), { recursive: true, force: true })
+  for (const host of hostsOf(router, app)) unlink(router, host)
+  // The last part alone: whatever lies there may go, whatever it is called.
+  rmSync(join(router.at.apps, basename(app)), { recursive: true, force: true })
 }
 
 /** The whole table by app, as it is on disk. */

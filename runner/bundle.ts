@@ -53,7 +53,8 @@ export async function readJson(file: string): Promise<unknown> {
   try {
     return JSON.parse(await readFile(file, 'utf8'))
   } catch (error) {
-    if (errno(error) === 'ENOENT') return undefined
+    // Half a file is what a power cut or a full disk leaves: as good as none.
+    if (errno(error) === 'ENOENT' || error instanceof SyntaxError) return undefined
     throw error
   }
 }

@@ -101,7 +101,10 @@ export function explainSockets(type: string, port: number, sockets: Socket[]): s
   if (open && open.port !== port)
     return `${type} listens on port ${open.port}, not on $PORT (${port})`
   if (open || !local) return undefined
-  return `${type} listens on ${local.address}:${local.port}, which only the app itself can reach`
+  return (
+    `${type} listens on ${local.address}:${local.port}, which only the app itself can reach; ` +
+    `it must listen on 0.0.0.0`
+  )
 }
 
 function wrongPort(type: string, port: number, pid: number): string | undefined {

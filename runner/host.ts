@@ -97,7 +97,8 @@ async function checkPassage(config: PaasConfig): Promise<void> {
   }
 }
 
-async function openNetwork(config: PaasConfig): Promise<void> {
+/** The bridge and the firewall, as they should be, whatever was there. */
+export async function openNetwork(config: PaasConfig): Promise<void> {
   const { bridge } = kernelNames(config)
   const { gateway, bits } = parseSubnet(config.subnet)
   const hardware = hardwareAddress(gateway)

@@ -87,9 +87,12 @@ function installStep(
   inputs: StepInputs,
 ): Step {
   const which = name === 'dependencies' ? '--omit=dev' : '--include=dev'
-  const command = lockfile ? ['ci', which] : ['install', '--no-package-lock', which]
   const npmrc = source.readText('.npmrc', 65536) ?? ''
   const configKeys = [...npmrc.matchAll(/\$\{([A-Za-z_][A-Za-z0-9_]*)\??\}/g)].map(([, key]) => key)
+  const shareable = configKeys.length === 0 && isExact(source, lockfile)
+  const command = lockfile
+    ? ['ci', which, ...(shareable ? ['--ignore-scripts'] : [])]
+    : ['install', '--no-package-lock', which]
   return {
     name,
     title: ['npm', ...command].join(' '),
@@ -100,7 +103,7 @@ function installStep(
     inputs,
     on: [],
     inImage: name === 'dependencies',
-    shareable: configKeys.length === 0 && isExact(source, lockfile),
+    shareable,
     drop: ['node_modules/.cache'],
     hint: lockfile
       ? `If ${lockfile} is out of date: npm install, commit ${lockfile}, push again`
@@ -108,12 +111,16 @@ function installStep(
   }
 }
 
-/** Whether the lockfile has the hash of every package, so that whoever installs gets the same. */
+/**
+ * Whether the lockfile has the hash of every package and none of them runs a script of its own at
+ * install: only then does whoever installs get the same, whatever lies in an app's cache.
+ */
 function isExact(source: Source, lockfile: string | undefined): boolean {
   const text = lockfile ? (source.readText(lockfile) ?? '') : ''
   const packages = text.match(/"(?:[^"]*\/)?node_modules\/[^"]+": \{/g)?.length ?? 0
   const hashes = text.match(/"integrity": "sha512-/g)?.length ?? 0
-  return packages > 0 && packages === hashes
+  const runsScripts = /"hasInstallScript": *true/.test(text)
+  return packages > 0 && packages === hashes && !runsScripts
 }
 
 /** Runs the scripts named as its arguments, one after the other, up to the first that fails. */

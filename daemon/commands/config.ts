@@ -37,7 +37,8 @@ export const configCommands: Command[] = [
     run: async (call, daemon) => {
       const [key] = call.args
       if (key === undefined) throw usageFailure(call.command, 'config:get needs a key')
-      const value = daemon.store.config(call.app())[key]
+      const config = daemon.store.config(call.app())
+      const value = Object.hasOwn(config, key) ? config[key] : undefined
       if (value === undefined) throw new Failure('failed', `${call.app().name} has no ${key}`)
       return { lines: [value], json: value }
     },
@@ -68,7 +69,8 @@ async function change(call: Call, daemon: Daemon, patch: ConfigPatch): Promise<A
   const app = call.app()
   const keys = Object.keys(patch)
   const before = daemon.store.config(app)
-  if (keys.every((key) => before[key] === patch[key])) {
+  const has = (key: string) => (Object.hasOwn(before, key) ? before[key] : undefined)
+  if (keys.every((key) => has(key) === patch[key])) {
     return { lines: ['       Nothing changed'], json: { changed: [] } }
   }
   if (!daemon.store.currentRelease(app.name) || call.options['no-restart']) {
@@ -96,6 +98,11 @@ function parsePairs(call: Call): Record<string, string> {
     const key = parseConfigKey(arg.slice(0, at))
     const value = arg.slice(at + 1)
     if (value.includes('\0')) throw new Failure('usage', `The value of ${key} holds a NUL byte`)
+    if (value.includes('\ufffd')) {
+      throw new Failure('usage', `The value of ${key} is not UTF-8 text`, {
+        hint: 'Encode it, for example as base64',
+      })
+    }
     const bytes = Buffer.byteLength(value)
     if (bytes > limits.configValueBytes) {
       throw new Failure(

@@ -38,7 +38,7 @@ export async function authorize(
   daemon: Daemon,
   say: Say = () => {},
 ): Promise<void> {
-  if (identity.name === 'root') return
+  if (identity.local) return
   const user = identity.name
   try {
     await daemon.triggers.fire('user-auth', { user, args: [user, ...argv] }, say, signal)

@@ -1,5 +1,6 @@
 import { Failure } from '../../core/errors.ts'
 import { parseDomain } from '../../core/names.ts'
+import type { Daemon } from '../daemon.ts'
 import { appUrls, defaultHost, refuseTakenHost } from '../hosts.ts'
 import type { Call, Command } from './command.ts'
 import { usageFailure } from './parse.ts'
@@ -12,7 +13,7 @@ export const domainCommands: Command[] = [
     app: true,
     run: async (call, daemon) => {
       const app = call.app()
-      const hosts = parseHosts(call)
+      const hosts = parseHosts(call, daemon)
       for (const host of hosts) refuseTakenHost(daemon.config, daemon.store, host, app.name)
       const known = new Set(daemon.store.domains(app))
       for (const host of hosts.filter((one) => !known.has(one))) daemon.store.addDomain(app, host)
@@ -31,7 +32,7 @@ export const domainCommands: Command[] = [
     app: true,
     run: async (call, daemon) => {
       const app = call.app()
-      const hosts = parseHosts(call)
+      const hosts = parseHosts(call, daemon)
       const known = daemon.store.domains(app)
       const unknown = hosts.find((host) => !known.includes(host))
       if (unknown !== undefined) {
@@ -63,8 +64,10 @@ export const domainCommands: Command[] = [
   },
 ]
 
-function parseHosts(call: Call): string[] {
+/** The app's own name under the base domain is always its own. */
+function parseHosts(call: Call, daemon: Daemon): string[] {
   if (call.args.length === 0)
     throw usageFailure(call.command, `${call.command.name} needs a domain`)
-  return [...new Set(call.args.map(parseDomain))]
+  const own = defaultHost(daemon.config, call.app().name)
+  return [...new Set(call.args.map(parseDomain))].filter((host) => host !== own)
 }

@@ -10,13 +10,16 @@ const keyBytesMost = 16 * 1024
 export const keyCommands: Command[] = [
   {
     name: 'keys:add',
-    usage: 'NAME [PUBLIC-KEY]',
+    usage: 'NAME [PUBLIC-KEY ...]',
     summary: 'Let the holder of an SSH key in; without PUBLIC-KEY it is read from standard input',
     app: false,
     run: async (call, daemon) => {
       const [name, ...words] = call.args
-      if (name === undefined || !/^[\w.@-]{1,64}$/.test(name)) {
-        throw usageFailure(call.command, 'keys:add needs a name of letters, digits and ".@_-"')
+      if (name === undefined || name === 'root' || !/^[\w.@-]{1,64}$/.test(name)) {
+        throw usageFailure(
+          call.command,
+          'keys:add needs a name of letters, digits and ".@_-", other than root',
+        )
       }
       const line = words.length > 0 ? words.join(' ') : await readAll(call.session)
       const { algorithm, blob, fingerprint } = parsePublicKey(line.trim())

@@ -27,7 +27,7 @@ const globalOptions = {
 /** Throws a usage Failure that names the nearest command, the unknown option or the missing app. */
 export function parseCommand(argv: string[], table: Command[]): Parsed {
   const start = argv.findIndex((arg, index) => !arg.startsWith('-') && argv[index - 1] !== '--app')
-  if (start === -1) return parseCommand([...argv, 'help'], table)
+  if (start === -1) return parseCommand(['help'], table)
   const name = argv[start] ?? ''
   const command = table.find((one) => one.name === name)
   if (!command) return namespaceHelp(name, table)
@@ -61,6 +61,10 @@ function parsed(
   args: string[],
 ): Parsed {
   const { json, quiet, force, help, app: _app, ...options } = values
+  const most = mostArguments(command)
+  if (args.length > most && help !== true) {
+    throw usageFailure(command, `"${printable(args[most] ?? '')}" is one argument too many`)
+  }
   return {
     command,
     app,
@@ -71,6 +75,13 @@ function parsed(
     force: force === true,
     help: help === true,
   }
+}
+
+/** As the usage line says: each word after the app is one argument, and `...` any number. */
+function mostArguments({ usage, app, verbatim }: Command): number {
+  if (verbatim || usage.includes('...')) return Infinity
+  const words = usage.replaceAll(/ \| /g, '|').split(' ').filter(Boolean)
+  return words.length - (app ? 1 : 0)
 }
 
 function parse(command: Command, args: string[]) {

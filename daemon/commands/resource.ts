@@ -1,3 +1,4 @@
+import { availableParallelism, totalmem } from 'node:os'
 import type { Limits } from '../../core/types.ts'
 import { applyChange, applySetting, limitsChange } from '../changes.ts'
 import type { Answer, Call, Command } from './command.ts'
@@ -52,8 +53,8 @@ function parseLimits(call: Call): Partial<Limits> {
   const { memory, cpu, pids } = call.options
   const wish: Partial<Limits> = {}
   if (memory !== undefined) wish.memoryBytes = parseMemory(call, String(memory))
-  if (cpu !== undefined) wish.cpus = within(call, 'cpu', Number(cpu), 0.01, 1024)
-  if (pids !== undefined) wish.pids = Math.trunc(within(call, 'pids', Number(pids), 8, 100_000))
+  if (cpu !== undefined) wish.cpus = within(call, 'cpu', Number(cpu), 0.01, availableParallelism())
+  if (pids !== undefined) wish.pids = within(call, 'pids', whole(String(pids)), 8, 100_000)
   return wish
 }
 
@@ -61,11 +62,17 @@ function parseLimits(call: Call): Partial<Limits> {
 function parseMemory(call: Call, text: string): number {
   const [, number, unit = 'm'] = /^(\d+(?:\.\d+)?)([kmg]?)(?:i?b)?$/i.exec(text) ?? []
   const bytes = Math.floor(Number(number) * (units[unit.toLowerCase() || 'm'] ?? NaN))
-  return within(call, 'memory', bytes, memoryLeast, 2 ** 50)
+  return within(call, 'memory', bytes, memoryLeast, totalmem())
+}
+
+function whole(text: string): number {
+  return /^\d+$/.test(text) ? Number(text) : NaN
 }
 
 function within(call: Call, name: string, value: number, least: number, most: number): number {
   if (value >= least && value <= most) return value
-  const range = name === 'memory' ? 'a size like 256m or 1g, at least 16m' : `${least} to ${most}`
+  const host = `${Math.floor(totalmem() / 1024 ** 2)}m, which is all this host has`
+  const range =
+    name === 'memory' ? `a size like 256m or 1g, from 16m to ${host}` : `${least} to ${most}`
   throw usageFailure(call.command, `--${name} wants ${range}`)
 }

@@ -1,3 +1,4 @@
+import { chmodSync, existsSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { migrate } from './migrate.ts'
 import type { Row } from './rows.ts'
@@ -11,6 +12,10 @@ export type Database = ReturnType<typeof openDatabase>
 
 export function openDatabase(path: string) {
   migrate(path)
+  // It holds the config of every app. SQLite gives its side files the mode of the database.
+  for (const suffix of ['', '-wal', '-shm']) {
+    if (existsSync(path + suffix)) chmodSync(path + suffix, 0o600)
+  }
   const db = new DatabaseSync(path)
   db.exec('pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on')
   const statements = new Map<string, ReturnType<DatabaseSync['prepare']>>()

@@ -19,6 +19,7 @@ export function migrate(path: string): void {
   }
   const copy = `${path}.migrating`
   removeDatabase(copy)
+  closeSync(openSync(copy, 'w', 0o600)) // before anything is in it
   if (from > 0) copyDatabase(path, copy)
   const db = new DatabaseSync(copy)
   for (const [index, file] of files.entries()) {

@@ -56,7 +56,7 @@ describe('waiting until ready', () => {
     const instance = await t.start(server({ host: '127.0.0.1' }))
     const { error } = await ready(instance, web, 300)
     expect(error?.message).toBe(
-      'web listens on 127.0.0.1:5000, which only the app itself can reach',
+      'web listens on 127.0.0.1:5000, which only the app itself can reach; it must listen on 0.0.0.0',
     )
   })
 

@@ -148,7 +148,7 @@ describe('sockets', () => {
     const [local, , other] = parseSockets(text)
     if (!local || !other) throw new Error('The text above has both')
     expect(explainSockets('web', 5000, [local])).toBe(
-      'web listens on 127.0.0.1:5000, which only the app itself can reach',
+      'web listens on 127.0.0.1:5000, which only the app itself can reach; it must listen on 0.0.0.0',
     )
     expect(explainSockets('web', 5000, [local, other])).toBe(
       'web listens on port 3000, not on $PORT (5000)',

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { statSync } from 'node:fs'
 import { killGroup, spawnGroup } from '../../core/exec.ts'
+import { paths } from '../../core/names.ts'
 import { table } from '../../daemon/commands/table.ts'
 import { nodeApp, type Paas, startPaas, until } from './instance.ts'
 
@@ -91,6 +93,32 @@ describe('commands', () => {
     expect(later.code).toBe(0)
     expect((await paas.get('picky')).body).toBe('picky')
     await paas.ssh(['config:unset', '--no-restart', 'picky', 'BREAK'])
+  })
+
+  test('config is read by root alone, and no inherited name is a key', async () => {
+    const { database } = paths(paas.config)
+    for (const suffix of ['', '-wal', '-shm']) {
+      expect(statSync(database + suffix).mode & 0o777).toBe(0o600)
+    }
+    for (const key of ['toString', 'constructor', '__proto__']) {
+      expect((await paas.ssh(['config:get', 'shop', key])).code).toBe(1)
+      expect((await paas.ssh(['config:unset', 'shop', key])).out).toContain('Nothing changed')
+    }
+    expect((await paas.ssh(['config:set', 'shop', 'X=a\ufffdb'])).stderr).toContain('not UTF-8')
+  })
+
+  test('an argument too many is refused, whatever the command', async () => {
+    for (const call of [
+      ['apps:list', 'foo'],
+      ['ps', 'shop', 'extra'],
+      ['version', 'extra'],
+      ['apps:destroy', 'shop', 'other', '--force'],
+    ]) {
+      const { code, stderr } = await paas.ssh(call)
+      expect([call, code]).toEqual([call, 2])
+      expect(stderr).toContain('is one argument too many')
+    }
+    expect((await paas.get('shop')).status).toBe(200)
   })
 
   test('platform keys and bad keys are refused', async () => {

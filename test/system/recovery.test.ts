@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { exec } from '../../core/exec.ts'
@@ -76,12 +77,63 @@ describe('recovery', () => {
     expect((await paas.get('shop')).body).toBe('shop again')
   })
 
-  test('a killed router comes back with every route', async () => {
-    const pid = caddyPid(paas)
-    process.kill(pid, 'SIGKILL')
-    await paas.killDaemon('SIGTERM')
+  test('a killed router comes back by itself with every route', async () => {
+    process.kill(caddyPid(paas), 'SIGKILL')
+    await until('blog answers', async () => {
+      const answer = await paas.get('blog').catch(() => undefined)
+      return answer?.body === 'blog'
+    })
+    const pushed = await paas.push('blog', await paas.tree('blog', nodeApp('blog two')))
+    expect(pushed.out).toContain('Application deployed')
+  })
+
+  test('a container whose monitor was killed is replaced, and no request is lost', async () => {
+    const [before] = await containers('blog')
+    const load = startLoad({
+      port: paas.config.httpPort,
+      host: `blog.${paas.config.domain}`,
+      perSecond: 50,
+      keepAlive: true,
+    })
+    for (const pid of conmons(paas)) process.kill(pid, 'SIGKILL')
+    await until('another serves', async () => {
+      const now = await containers('blog')
+      return now.length === 1 && now[0]?.address !== before?.address && now[0]?.state === 'running'
+    })
+    expect((await load.stop()).lost).toEqual([])
+  })
+
+  test('a daemon killed during a restart goes on with the container that was ready', async () => {
+    const slow = { listen: 'setTimeout(() => server.listen(process.env.PORT), 1500)' }
+    await paas.push('slow', await paas.tree('slow', nodeApp('slow', slow)))
+    const load = startLoad({
+      port: paas.config.httpPort,
+      host: `slow.${paas.config.domain}`,
+      perSecond: 50,
+      keepAlive: true,
+    })
+    const restart = paas.ssh(['ps:restart', 'slow'])
+    await until('the second starts', async () => (await containers('slow')).length === 2)
+    await paas.killDaemon()
     await paas.startDaemon()
-    expect((await paas.get('blog')).body).toBe('blog')
+    await restart
+    await pause(2500)
+    expect((await load.stop()).lost).toEqual([])
+    expect(await containers('slow')).toHaveLength(1)
+  })
+
+  test('a flushed firewall and a half-written leftover are mended at the next start', async () => {
+    const { nftTable } = kernelNames(paas.config)
+    const { bundles, routes } = paths(paas.config)
+    await exec('nft', ['delete', 'table', 'inet', nftTable])
+    mkdirSync(join(bundles, 'aaaaaaaaaaaa'))
+    writeFileSync(join(bundles, 'aaaaaaaaaaaa', 'instance.json'), '{ "id": ')
+    mkdirSync(join(routes, 'a', 'NOPE'))
+    await paas.killDaemon()
+    await paas.startDaemon()
+    expect((await exec('nft', ['list', 'tables'])).stdout).toContain(` ${nftTable}\n`)
+    expect(existsSync(join(bundles, 'aaaaaaaaaaaa'))).toBe(false)
+    expect((await paas.get('blog')).status).toBe(200)
   })
 })
 

@@ -1,7 +1,9 @@
+import { existsSync } from 'node:fs'
 import { symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { exec } from '../../core/exec.ts'
+import { paths } from '../../core/names.ts'
 import { commitTree, nodeApp, type Paas, startPaas } from './instance.ts'
 
 const broken: { name: string; files: Record<string, string>; says: RegExp[] }[] = [
@@ -119,6 +121,14 @@ describe('a push that cannot work', () => {
     const result = await paas.push('shop', join(paas.base, 'good'), ['HEAD:refs/strange/main'])
     expect(result.out).toContain('is neither a branch nor a tag')
     expect(result.code).not.toBe(0)
+  })
+
+  test('of a tag alone, or refused, leaves nothing of an app that does not exist', async () => {
+    const dir = join(paas.base, 'good')
+    const result = await paas.push('ghost', dir, ['HEAD:refs/tags/v1'])
+    expect(result.out).toContain('App "ghost" does not exist')
+    expect(result.code).not.toBe(0)
+    expect(existsSync(paths(paas.config).repo('ghost'))).toBe(false)
   })
 
   test.each(['Shop', '1shop', 'shop_2', 'a'.repeat(41), '../shop', 'shop;id'])(
