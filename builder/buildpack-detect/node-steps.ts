@@ -90,13 +90,11 @@ function installStep(
   const npmrc = source.readText('.npmrc', 65536) ?? ''
   const configKeys = [...npmrc.matchAll(/\$\{([A-Za-z_][A-Za-z0-9_]*)\??\}/g)].map(([, key]) => key)
   const shareable = configKeys.length === 0 && isExact(source, lockfile)
-  const command = lockfile
-    ? ['ci', which, ...(shareable ? ['--ignore-scripts'] : [])]
-    : ['install', '--no-package-lock', which]
+  const command = lockfile ? ['ci', which] : ['install', '--no-package-lock', which]
   return {
     name,
     title: ['npm', ...command].join(' '),
-    argv: ['npm', ...command],
+    argv: ['npm', ...command, ...(shareable ? ['--ignore-scripts'] : [])],
     env: name === 'dependencies' ? { NODE_ENV: 'production' } : {},
     configKeys: configKeys.filter((key) => key !== undefined),
     configPrefixes: [],

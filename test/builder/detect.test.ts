@@ -182,6 +182,22 @@ test('Config that .npmrc names reaches the install, and keeps its layer to the a
   expect(step).toMatchObject({ configKeys: ['NPM_TOKEN'], shareable: false })
 })
 
+test('A layer is shared between apps only when every hash is known and nothing runs at install', () => {
+  const hash = { version: '2.0.0', integrity: 'sha512-x' }
+  const install = (entry: object) => {
+    const lock = { lockfileVersion: 3, packages: { '': {}, 'node_modules/ms': entry } }
+    const source = tree({
+      'package.json': JSON.stringify({ scripts: { start: 'a' }, dependencies: { ms: '2' } }),
+      'package-lock.json': JSON.stringify(lock, null, 2),
+    })
+    return detect(source, undefined).steps[0]
+  }
+  expect(install(hash)).toMatchObject({ shareable: true })
+  expect(install(hash)?.argv).toContain('--ignore-scripts')
+  expect(install({ ...hash, hasInstallScript: true })).toMatchObject({ shareable: false })
+  expect(install({ version: '2.0.0' })).toMatchObject({ shareable: false })
+})
+
 const bad: [what: string, files: Record<string, string>, said: string[]][] = [
   [
     'package.json that is not JSON',
