@@ -311,11 +311,9 @@ describe('health', () => {
       const running = (await processes('alone')).filter(({ process }) => process === 'worker.1')
       expect(running).toHaveLength(1)
       expect((await push('alone', app('five', wish))).code).toBe(0)
-      const turns = (await said('alone')).filter((text) => text !== 'begin three') // it crashed
-      expect(turns.at(-1)).toBe('begin five')
-      for (const [index, text] of turns.entries()) {
-        if (index % 2 === 1) expect(text).toBe(turns[index - 1]?.replace('begin', 'end'))
-      }
+      // Three crashed; four, when it was not ready yet, was killed by the daemon that came.
+      const turns = (await said('alone')).join(', ').replace('begin three, ', '')
+      expect(turns).toMatch(/^((begin (\w+), end \3|begin four), )+begin five$/)
     })
   })
 
