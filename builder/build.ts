@@ -4,6 +4,7 @@ import type { PaasConfig } from '../core/config.ts'
 import { stopIfCancelled } from '../core/errors.ts'
 import { newId, paths } from '../core/names.ts'
 import type { Image, Layer, Say } from '../core/types.ts'
+import { readAppJson, unknownTypes } from './app-json.ts'
 import { detect } from './buildpack-detect/detect.ts'
 import type { Plan } from './buildpack-detect/plan.ts'
 import type { Commit } from './checkout.ts'
@@ -57,9 +58,13 @@ export async function build(
   const source = openSource(dir)
   const plan = detect(source, request.config.BUILDER)
   const cron = readCron(source)
+  const appJson = readAppJson(source)
   say(`-----> ${plan.language} detected (${plan.because})`)
   const choice = await runtimes[plan.tool.tool].choose(plan.tool, { config, say, signal })
   sayPlan(plan, choice, say)
+  for (const type of appJson ? unknownTypes(appJson, plan.processes) : []) {
+    say(` !     app.json names the process type "${type}", which ${plan.processesFrom} has not`)
+  }
   const layerPlan = nameLayers(request, { plan, choice, source, tree })
   for (const layer of layerPlan.image) {
     pins.add(layer.key)
@@ -90,7 +95,8 @@ export async function build(
     say(`       ${type}: ${command} (${processesFrom})`)
   }
   say(`       Layers: ${layerPlan.image.map((layer) => outcome(layer, present)).join(', ')}`)
-  return { layers: layerPlan.image, processes, env, language, ...(cron && { cron }) }
+  const asked = { ...(cron && { cron }), ...(appJson && { appJson }) }
+  return { layers: layerPlan.image, processes, env, language, ...asked }
 }
 
 function outcome({ key, label }: Layer, present: ReadonlySet<string>): string {

@@ -30,6 +30,8 @@ export type PaasConfig = {
   graceTimeoutMs: number
   buildTimeoutMs: number
   triggerTimeoutMs: number
+  /** For each of the release phase and the scripts of app.json. */
+  scriptTimeoutMs: number
   buildMemoryBytes: number
 }
 
@@ -55,6 +57,7 @@ export function readConfig(env: NodeJS.ProcessEnv): PaasConfig {
     graceTimeoutMs: seconds(env, 'PAAS_GRACE_TIMEOUT', 30),
     buildTimeoutMs: seconds(env, 'PAAS_BUILD_TIMEOUT', 30 * 60),
     triggerTimeoutMs: seconds(env, 'PAAS_TRIGGER_TIMEOUT', 60),
+    scriptTimeoutMs: seconds(env, 'PAAS_SCRIPT_TIMEOUT', 10 * 60),
     buildMemoryBytes: positive(env, 'PAAS_BUILD_MEMORY', 2048, 'a size in MiB') * mebibyte,
   }
 }

@@ -1,3 +1,5 @@
+import type { AppJson } from './app-json.ts'
+
 /** The nouns of paas, on one screen. Rooms take and return these plain values. */
 
 /** One line to whoever waits (no newline); `-----> ` opens a step, ` !     ` warns. */
@@ -21,6 +23,8 @@ export type Image = {
   language: string
   /** The cron jobs that the code's own app.json asks for. */
   cron?: CronEntry[]
+  /** What the code's own app.json asks for, where there is one. */
+  appJson?: AppJson
 }
 
 /** What runs on a schedule, in a time zone by its IANA name, and beside itself or not. */
@@ -33,6 +37,9 @@ export type CronEntry = {
 
 /** `cpus` in cores (0.5 = half of one); a container may not leave these. */
 export type Limits = { memoryBytes: number; cpus: number; pids: number }
+
+/** Those of every process of an app, but for what a process type has of its own. */
+export type AppLimits = Limits & { types?: Record<string, Partial<Limits>> }
 
 /** How many of each process type run. */
 export type Formation = Record<string, number>
@@ -47,7 +54,7 @@ export type App = {
   name: string
   deployBranch: string | null
   currentRelease: number | null
-  limits: Limits
+  limits: AppLimits
   createdAt: string
 }
 
@@ -60,7 +67,7 @@ export type Release = {
   image: Image
   config: Config
   formation: Formation
-  limits: Limits
+  limits: AppLimits
   mounts: Mount[]
   /** Why it exists: `Deploy 1a2b3c4`, `Set KEY`, `Roll back to v3`. */
   cause: string

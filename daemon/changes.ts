@@ -2,7 +2,7 @@ import { Failure, firstError, stopIfCancelled } from '../core/errors.ts'
 import { logError } from '../core/log.ts'
 import type { App, Config, Formation, Limits, Mount, Release, Say } from '../core/types.ts'
 import { deploy, type Change } from './deploy.ts'
-import { formationFor } from './processes.ts'
+import { withAppJson } from './first-deploy.ts'
 import type { Daemon } from './daemon.ts'
 import type { Ask } from './queue.ts'
 
@@ -186,12 +186,12 @@ export function pushChange(
         say(` !     Process type "${type}" is gone from this version; its processes will stop`)
       }
       const limits = daemon.store.findApp(app.name)?.limits ?? app.limits
+      const config = daemon.store.config(app)
+      const formation = daemon.store.formation(app)
       return {
         commit: push.commit,
         image,
-        config: daemon.store.config(app),
-        formation: formationFor(image.processes, daemon.store.formation(app)),
-        limits,
+        ...withAppJson(image, before?.image, { config, formation, limits }, say),
         mounts: daemon.store.mounts(app),
       }
     },

@@ -12,12 +12,13 @@ import { sweepEntered } from '../runner/enter.ts'
 import { boundLogs, sweepLogs } from '../runner/log-ring.ts'
 import { listInstances, sweepOrphans } from '../runner/observe.ts'
 import { Cron } from './cron.ts'
-import { recordDeath } from './deaths.ts'
 import type { Rooms } from './deploy.ts'
 import { Drains } from './drains.ts'
-import { Fleet, type FleetEvents } from './fleet.ts'
+import { Fleet } from './fleet.ts'
+import { fleetEvents } from './fleet-events.ts'
 import { openGarbage } from './garbage.ts'
 import { type Journal, openJournal } from './journal.ts'
+import { type Liveness, openLiveness } from './liveness.ts'
 import { Metrics } from './metrics.ts'
 import { openQueue, type Queue } from './queue.ts'
 import { Reconcile } from './reconcile.ts'
@@ -77,7 +78,8 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   const fleet = new Fleet(
     host,
     config,
-    fleetEvents(() => daemon),
+    fleetEvents(() => [daemon, liveness]),
+    store.checks,
   )
   const runs = new Runs({ config, host, fleet, store, journal })
   const routes = openRoutes(config, store, fleet, () => router)
@@ -118,10 +120,12 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
     },
     close() {
       const { cron, drains } = daemon
-      for (const part of [cron, drains, routerLog, reconcile, runs, fleet, store]) part.close()
+      const parts = [cron, drains, routerLog, reconcile, liveness, runs, fleet, store]
+      for (const part of parts) part.close()
     },
   }
   const reconcile = new Reconcile(daemon)
+  const liveness: Liveness = openLiveness(daemon)
   const collectGarbage = openGarbage(daemon)
   await takeOver(daemon)
   const routerLog = openRouterLog(daemon, (name) => router.appOf.get(name))
@@ -151,23 +155,4 @@ async function takeOver(daemon: Daemon): Promise<void> {
   routes.sweep()
   await emptyTrash(config)
   log('took-over', { apps: store.apps().length, containers: alive.length })
-}
-
-/** What the fleet has to tell; by then the daemon is wired. */
-function fleetEvents(daemon: () => Daemon): FleetEvents {
-  /** For scripts that nobody waits for: what they say goes to the app's log. */
-  const quiet = (app: string) => (line: string) =>
-    daemon().journal.write(app, { process: 'paas', release: 0 }, line)
-  return {
-    starting: ({ app }, process, signal) =>
-      daemon().triggers.fire('pre-start', { app, args: [process] }, quiet(app), signal),
-    stopped: ({ app, process }) => {
-      daemon()
-        .triggers.fire('post-stop', { app, args: [process] }, quiet(app))
-        .catch((error) => logError('trigger-failed', error, { app }))
-    },
-    unwatched: ({ app }) => void daemon().reconcile.app(app),
-    died: (member, exit) => daemon().reconcile.died(member, exit),
-    unready: (member, seen) => recordDeath(daemon(), member, seen),
-  }
 }

@@ -25,6 +25,8 @@ export async function deploy(
 
   say(`-----> Starting ${release.app} v${release.version}`)
   await rooms.trigger('pre-deploy', change.app, release)
+  undo.defer(() => rooms.bringBack(change.app))
+  await rooms.stopFirst(change, release)
   const set = await rooms.start(change, release, signal)
   undo.defer(() => rooms.stop(set))
   await rooms.waitUntilReady(set, say, signal)
@@ -38,6 +40,7 @@ export async function deploy(
   undo.move() // point of no return: requests reach the new set, nothing below may undo them
 
   rooms.retireOthers(set)
+  await rooms.postDeploy(change, release, say)
   await rooms.trigger('post-deploy', change.app, release)
   return release
 }
@@ -66,8 +69,12 @@ export type Rooms = {
   createRelease: (change: Change, draft: Draft & { same?: Release }) => Release
   /** Marks a release that never served as failed. */
   abandonRelease: (release: Release) => void
-  /** Runs the `release:` process type, if there is one, in the new image. */
+  /** Runs the predeploy script and the `release:` process type, if any, in the new image. */
   releasePhase: (change: Change, release: Release, say: Say, signal: AbortSignal) => Promise<void>
+  /** Stops the old processes of the types that may not run beside the new ones. */
+  stopFirst: (change: Change, release: Release) => Promise<void>
+  /** Starts again what `stopFirst` stopped. */
+  bringBack: (app: App) => Promise<void>
   start: (change: Change, release: Release, signal: AbortSignal) => Promise<ProcessSet>
   stop: (set: ProcessSet) => Promise<void>
   waitUntilReady: (set: ProcessSet, say: Say, signal: AbortSignal) => Promise<void>
@@ -79,4 +86,6 @@ export type Rooms = {
   commitRelease: (release: Release) => void
   /** Drains and stops, in the background, whatever of the app is not in the set. */
   retireOthers: (set: ProcessSet) => void
+  /** Runs the postdeploy scripts; a failure of theirs is a warning. */
+  postDeploy: (change: Change, release: Release, say: Say) => Promise<void>
 }

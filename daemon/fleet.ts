@@ -1,4 +1,5 @@
-import { appPort, type PaasConfig } from '../core/config.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { PaasConfig } from '../core/config.ts'
 import { Failure } from '../core/errors.ts'
 import { log, logError } from '../core/log.ts'
 import { newId } from '../core/names.ts'
@@ -10,8 +11,10 @@ import type { Host } from '../runner/host.ts'
 import { markReady, type Seen, vitalSigns, watchExits } from '../runner/observe.ts'
 import { startInstance } from '../runner/start.ts'
 import { removeInstance, stopInstance } from '../runner/stop.ts'
+import { modeOf, readinessOf, type Timing, timingOf } from './checks.ts'
 import { instanceSpec, processType } from './processes.ts'
 import { storageMounts } from './storage.ts'
+import type { CheckSettings } from './store/nouns.ts'
 
 /**
  * `starting`: a deploy holds it and nobody else may judge it. `unwatched`: it serves, but its
@@ -22,6 +25,10 @@ export type Member = Instance & { state: 'starting' | 'live' | 'unwatched' | 're
 /** Who is told what; `starting` may throw, which stops the start. */
 export type FleetEvents = {
   starting: (release: Release, process: string, signal: AbortSignal) => Promise<void>
+  /** It serves from now on, or did before this daemon. */
+  live: (member: Member) => void
+  /** It serves no more: it has died, or begins to drain and stop. */
+  leaving: (member: Member) => void
   stopped: (member: Member) => void
   /** A live container can no longer report its end: it wants replacing. */
   unwatched: (member: Member) => void
@@ -35,7 +42,8 @@ export type FleetEvents = {
 export type Place = { id: string; address: string } & Disposable
 
 const neverServedGraceMs = 1000
-const workerUptimeMs = 1000
+const goneLookMs = 25
+const goneTimeoutMs = 30_000
 
 /**
  * Every container of this instance, as one list in memory that mirrors what the kernel runs. It is
@@ -45,12 +53,20 @@ export class Fleet {
   readonly #host: Host
   readonly #config: PaasConfig
   readonly #events: FleetEvents
+  readonly #checks: (app: string) => CheckSettings
   readonly #members = new Map<string, Member>()
   readonly #reserved = new Set<string>()
   readonly #watcher: Disposable
   #lastAddress: string | undefined
 
-  constructor(host: Host, config: PaasConfig, events: FleetEvents) {
+  /** `checks` looks up what an app has set for itself. */
+  constructor(
+    host: Host,
+    config: PaasConfig,
+    events: FleetEvents,
+    checks: (app: string) => CheckSettings,
+  ) {
+    this.#checks = checks
     this.#host = host
     this.#config = config
     this.#events = events
@@ -73,7 +89,9 @@ export class Fleet {
   readmit(known: Seen[]): Member[] {
     for (const { alive, ready, ...instance } of known) {
       if (!alive || !ready || instance.kind === 'run') continue
-      this.#members.set(instance.id, { ...instance, state: 'live' })
+      const member: Member = { ...instance, state: 'live' }
+      this.#members.set(member.id, member)
+      this.#events.live(member)
     }
     return this.all()
   }
@@ -105,13 +123,20 @@ export class Fleet {
     return member
   }
 
-  /** Web must accept on its port, anything else must stay up for a second. */
-  async ready(member: Instance, say: Say, signal: AbortSignal): Promise<void> {
-    const isWeb = processType(member.process) === 'web'
-    const check = isWeb ? { port: appPort } : { uptimeMs: workerUptimeMs }
-    const timeoutMs = this.#config.readyTimeoutMs
+  /** How long processes of an app may take. */
+  timing(app: string): Timing {
+    return timingOf(this.#config, this.#checks(app))
+  }
+
+  /** Waits until a process passes its checks; throws the Failure that says why it does not. */
+  async ready(release: Release, member: Instance, say: Say, signal: AbortSignal): Promise<void> {
+    const type = processType(member.process)
+    const mode = modeOf(this.#checks(member.app), type)
+    const timeoutMs = this.timing(member.app).readyMs
     try {
-      await waitUntilReady(this.#host, member, check, { timeoutMs, signal, warn: say })
+      for (const check of readinessOf(release.image, type, mode)) {
+        await waitUntilReady(this.#host, member, check, { timeoutMs, signal, warn: say })
+      }
       await markReady(this.#host, member.id)
     } catch (error) {
       if (error instanceof Failure && !signal.aborted) await this.#unready(member, error.message)
@@ -130,7 +155,9 @@ export class Fleet {
   adopt(instances: Instance[]): void {
     for (const { id } of instances) {
       const member = this.#members.get(id)
-      if (member?.state === 'starting') member.state = 'live'
+      if (member?.state !== 'starting') continue
+      member.state = 'live'
+      this.#events.live(member)
     }
   }
 
@@ -139,7 +166,7 @@ export class Fleet {
     await Promise.all(
       instances.map(async ({ id }) => {
         const member = this.#members.get(id)
-        if (member) member.state = 'retiring'
+        if (member) this.#leave(member)
         await stopInstance(this.#host, id, { graceMs })
         this.#members.delete(id)
         if (member) this.#events.stopped(member)
@@ -151,13 +178,33 @@ export class Fleet {
   async retire(members: Member[]): Promise<void> {
     await Promise.all(
       members.map(async (member) => {
-        member.state = 'retiring'
+        this.#leave(member)
+        const { drainMs, graceMs } = this.timing(member.app)
         if (processType(member.process) === 'web') {
-          await drained(this.#host, member, { timeoutMs: this.#config.drainTimeoutMs })
+          await drained(this.#host, member, { timeoutMs: drainMs })
         }
-        await this.stop([member], this.#config.graceTimeoutMs)
+        await this.stop([member], graceMs)
       }),
     )
+  }
+
+  /** Resolves when none of these is left, whoever stops them. */
+  async gone(members: Member[]): Promise<void> {
+    const here = () => members.filter(({ id }) => this.#members.has(id))
+    const longest = members.map(({ app }) => this.timing(app)).map((t) => t.drainMs + t.graceMs)
+    const deadline = performance.now() + Math.max(0, ...longest) + goneTimeoutMs
+    while (here().length > 0) {
+      if (performance.now() > deadline) {
+        const names = here().map(({ process }) => process)
+        throw new Failure('failed', `The old ${names.join(', ')} did not stop`)
+      }
+      await delay(goneLookMs)
+    }
+  }
+
+  #leave(member: Member): void {
+    member.state = 'retiring'
+    this.#events.leaving(member)
   }
 
   /** Finds what nobody reports, because a container's monitor was killed. */
@@ -181,6 +228,7 @@ export class Fleet {
     const member = this.#members.get(exit.id)
     if (member?.state !== 'live' && member?.state !== 'unwatched') return
     this.#members.delete(exit.id)
+    this.#events.leaving(member)
     log('process-died', { app: member.app, process: member.process, code: exit.code })
     removeInstance(this.#host, exit.id)
       .catch((error) => logError('remove-failed', error, { id: exit.id }))

@@ -1,18 +1,15 @@
 import { limits } from '../core/config.ts'
-import { Failure } from '../core/errors.ts'
-import type { Exit, Instance, Release, Say } from '../core/types.ts'
+import type { Exit, Instance, Release } from '../core/types.ts'
 import type { AttachedIo } from '../runner/attach.ts'
 import { enterInstance } from '../runner/enter.ts'
 import { runAttached } from '../runner/run.ts'
 import type { Session } from './commands/command.ts'
 import type { Daemon } from './daemon.ts'
-import { instanceSpec, shellArgv } from './processes.ts'
+import { instanceSpec } from './processes.ts'
 import { storageMounts } from './storage.ts'
 import type { Wish } from './run-facts.ts'
 
-/** Containers that run one command and are gone: `run`, and the release phase of a deploy. */
-
-const releaseTimeoutMs = 10 * 60 * 1000
+/** Containers that run one command and are gone. */
 
 /** Joins the client's streams to a new container; it dies with the connection. */
 export async function runOneOff(
@@ -53,36 +50,4 @@ function ioOf(session: Session, until: { stop?: AbortSignal; timeoutMs: number }
 
 function terminalEnv({ tty }: Session): Record<string, string> {
   return tty ? { TERM: tty.term } : {}
-}
-
-/** Runs the `release:` command of the Procfile in the new image; its failure fails the deploy. */
-export async function runReleasePhase(
-  daemon: Daemon,
-  release: Release,
-  say: Say,
-  signal: AbortSignal,
-): Promise<void> {
-  const command = release.image.processes.release
-  if (command === undefined) return
-  say(`-----> Release phase: ${command}`)
-  using placed = daemon.fleet.place()
-  const spec = instanceSpec(release, 'release.1', placed, shellArgv(command))
-  const source = { process: 'release.1', release: release.version }
-  const exit = await runAttached(
-    daemon.host,
-    { ...spec, kind: 'run', mounts: storageMounts(daemon.config, release) },
-    {
-      onLine: (line) => {
-        say(`       ${line}`)
-        daemon.journal.write(release.app, source, line)
-      },
-      signal,
-      timeoutMs: releaseTimeoutMs,
-    },
-  )
-  if (exit.code === 0) return
-  const why = exit.oom ? 'ran out of memory' : `exited with code ${exit.code}`
-  throw new Failure('failed', `The release phase ${why}: ${command}`, {
-    hint: 'Nothing was changed; mend the command and push again',
-  })
 }

@@ -1,5 +1,5 @@
 import { appPort } from '../core/config.ts'
-import type { Formation, InstanceSpec, Release } from '../core/types.ts'
+import type { AppLimits, Formation, InstanceSpec, Limits, Release } from '../core/types.ts'
 
 /** Pure: from a release to the containers it wants. */
 
@@ -40,8 +40,13 @@ export function instanceSpec(
     layers: release.image.layers,
     argv: argv ?? shellArgv(command),
     env: processEnv(release, process),
-    limits: release.limits,
+    limits: limitsOf(release.limits, processType(process)),
   }
+}
+
+/** What a process of this type may use: its type's own limits, else the app's. */
+export function limitsOf({ types, ...all }: AppLimits, type: string): Limits {
+  return { ...all, ...types?.[type] }
 }
 
 /** What a process finds in its environment (contract §8): the platform's own values win. */

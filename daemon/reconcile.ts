@@ -5,7 +5,8 @@ import { BackOff } from './back-off.ts'
 import type { Daemon } from './daemon.ts'
 import { recordDeath } from './deaths.ts'
 import type { Member } from './fleet.ts'
-import { wantedProcesses } from './processes.ts'
+import { modeOf, stopsFirst } from './checks.ts'
+import { processType, wantedProcesses } from './processes.ts'
 
 const tickMs = 30_000
 const trimMs = 5000
@@ -13,6 +14,7 @@ const fleetMs = 2000
 const routerMs = 250
 const steadyMs = 10_000
 const appsAtOnce = 4
+const leavingLookMs = 250
 
 /**
  * Compares what each app should run with what the fleet shows, and converges: at boot, after every
@@ -23,6 +25,7 @@ export class Reconcile {
   readonly #backOff = new BackOff()
   readonly #running = new Map<string, Promise<void>>()
   readonly #again = new Set<string>()
+  readonly #held = new Map<string, ReadonlySet<string>>()
   readonly #closing = new AbortController()
   readonly #timers = new Set<NodeJS.Timeout>()
   readonly #ticks: NodeJS.Timeout[]
@@ -79,6 +82,24 @@ export class Reconcile {
     void this.app(app)
   }
 
+  /** A process of the live set runs and is not well: it is stopped, and another one started. */
+  unwell(member: Member, reason: string, wasWell: boolean): void {
+    const { app, process, state } = member
+    if (state !== 'live') return
+    const { fleet } = this.#daemon
+    if (wasWell) this.#backOff.forgive(app, process)
+    const stopped = fleet.stop([member], fleet.timing(app).graceMs)
+    stopped.catch((error) => logError('stop-failed', error, { app, process }))
+    this.#stumble(app, process, reason)
+    void this.app(app)
+  }
+
+  /** Starts no process of these types until the result is disposed of: a change will. */
+  hold(app: string, types: ReadonlySet<string>): Disposable {
+    this.#held.set(app, types)
+    return { [Symbol.dispose]: () => void this.#held.delete(app) }
+  }
+
   /** Why a process that should run does not, for `ps`. */
   troubleOf(app: string, process: string): string | undefined {
     const trouble = this.#backOff.trouble(app, process)
@@ -109,7 +130,9 @@ export class Reconcile {
     const release = store.currentRelease(name)
     const wanted = release ? wantedProcesses({ ...release, formation: store.formation(app) }) : []
     await routes.pointAtCurrent(app)
-    const missing = wanted.filter((process) => !isServed(fleet.of(name), release, process))
+    const missing = wanted
+      .filter((process) => !isServed(fleet.of(name), release, process))
+      .filter((process) => !this.#isHeld(name, process))
     if (release) await Promise.all(missing.map((one) => this.#startMissing(app, release, one)))
     // Only now: what is to go may be all that serves while its replacement starts.
     const surplus = surplusOf(fleet.of(name), store.currentRelease(name), wanted)
@@ -125,11 +148,18 @@ export class Reconcile {
     const { signal } = this.#closing
     const waitMs = this.#backOff.remaining(app.name, process)
     if (waitMs > 0) return this.#later(app.name, waitMs)
+    const old = mustGoFirst(this.#daemon, release, process)
+    if (old.length > 0) {
+      const serving = old.filter(({ state }) => state !== 'retiring')
+      fleet.retire(serving).catch((error) => logError('retire-failed', error, { app: app.name }))
+      return this.#later(app.name, leavingLookMs)
+    }
     try {
       await using undo = new AsyncDisposableStack()
       const member = await fleet.start(release, process, signal)
       undo.defer(() => fleet.stop([member]))
-      await fleet.ready(member, () => {}, signal)
+      await fleet.ready(release, member, () => {}, signal)
+      if (this.#isHeld(app.name, process)) return
       if (!isStillMissing(this.#daemon, app, release, process)) return
       fleet.adopt([member])
       undo.move()
@@ -140,6 +170,10 @@ export class Reconcile {
       if (!(error instanceof Failure)) logError('start-failed', error, { app: app.name, process })
       this.#stumble(app.name, process, error instanceof Failure ? error.message : 'internal error')
     }
+  }
+
+  #isHeld(app: string, process: string): boolean {
+    return this.#held.get(app)?.has(processType(process)) ?? false
   }
 
   #stumble(app: string, process: string, reason: string): void {
@@ -196,6 +230,16 @@ function surplusOf(members: Member[], release: Release | undefined, wanted: stri
     if (good) seen.add(member.process)
     return !good || !first
   })
+}
+
+/** The processes that an exclusive one may not run beside: those of its type that are to go. */
+function mustGoFirst({ store, fleet }: Daemon, release: Release, process: string): Member[] {
+  const type = processType(process)
+  if (!stopsFirst(release.image, type, modeOf(store.checks(release.app), type))) return []
+  return fleet
+    .of(release.app)
+    .filter((one) => processType(one.process) === type && one.state !== 'starting')
+    .filter((one) => one.state !== 'live' || one.release !== release.version)
 }
 
 /** A deploy may have passed by while the process started. */

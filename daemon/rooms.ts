@@ -1,46 +1,61 @@
 import { logError } from '../core/log.ts'
-import type { Instance, Say } from '../core/types.ts'
+import type { Instance, Release, Say } from '../core/types.ts'
 import type { Daemon } from './daemon.ts'
-import type { ProcessSet, Rooms } from './deploy.ts'
-import type { Member } from './fleet.ts'
-import { runReleasePhase } from './one-off.ts'
+import type { Change, ProcessSet, Rooms } from './deploy.ts'
+import type { Fleet, Member } from './fleet.ts'
 import { wantedProcesses } from './processes.ts'
+import { runPostDeploy, runReleasePhase } from './scripts.ts'
+import { openStopFirst } from './stop-first.ts'
 
 /** The rooms as the line sees them, for one change. */
 export function wireRooms(daemon: Daemon, say: Say, signal: AbortSignal): Rooms {
   const { store, fleet, routes, triggers } = daemon
+  const first = openStopFirst(daemon, say)
+  let isNew = false // a restart is no deploy: it runs no scripts
   return {
     trigger: (name, app, release) =>
       triggers.fire(name, release ? { app: app.name, release } : { app: app.name }, say, signal),
 
-    createRelease: (change, draft) => draft.same ?? store.createRelease(change.app, draft, change),
+    createRelease(change, draft) {
+      isNew = draft.same === undefined
+      return draft.same ?? store.createRelease(change.app, draft, change)
+    },
     abandonRelease: (release) => store.abandonRelease(release),
     commitRelease(release) {
       store.commitRelease(release)
       daemon.cron.follow(release)
     },
 
-    releasePhase: async (change, release) => {
-      if (change.replace === 'all') await runReleasePhase(daemon, release, say, signal)
+    releasePhase: async (_change, release) => {
+      if (isNew) await runReleasePhase(daemon, release, say, signal)
     },
+    async postDeploy(change, release) {
+      if (!isNew) return
+      const live = store.releases(change.app).filter(({ status }) => status === 'live')
+      await runPostDeploy(daemon, release, live.length === 1, say)
+    },
+
+    stopFirst: (change, release) => first.stopOld(change, release, keptBy(fleet, change, release)),
+    bringBack: (app) => first.bringBack(app),
 
     async start(change, release) {
       const wanted = wantedProcesses(release)
-      const kept = change.replace === 'missing' ? serving(fleet.of(change.app.name), release) : []
-      const keptNow = kept.filter(({ process }) => wanted.includes(process))
-      const here = new Set(keptNow.map(({ process }) => process))
+      const kept = keptBy(fleet, change, release).filter(({ process }) => wanted.includes(process))
+      const here = new Set(kept.map(({ process }) => process))
       const missing = wanted.filter((process) => !here.has(process))
       const fresh = await allOrNone(
         missing.map((process) => fleet.start(release, process, signal)),
         (started) => fleet.stop(started),
       )
-      return { app: change.app, release, fresh, kept: keptNow }
+      return { app: change.app, release, fresh, kept }
     },
 
     stop: (set) => fleet.stop(set.fresh),
 
     waitUntilReady: async (set) => {
-      await Promise.all(set.fresh.map((instance) => fleet.ready(instance, say, signal)))
+      await Promise.all(
+        set.fresh.map((instance) => fleet.ready(set.release, instance, say, signal)),
+      )
     },
 
     async publish(set) {
@@ -50,27 +65,37 @@ export function wireRooms(daemon: Daemon, say: Say, signal: AbortSignal): Rooms 
     publishCurrent: (app) => routes.pointAtCurrent(app),
 
     retireOthers(set) {
-      const stay = new Set(instancesOf(set).map(({ id }) => id))
       fleet.adopt(set.fresh)
-      const others = fleet
-        .of(set.app.name)
-        .filter(({ id, state }) => !stay.has(id) && (state === 'live' || state === 'unwatched'))
-      for (const member of others) member.state = 'retiring'
-      // A look of reconcile between switch and commit may have led the router back to these.
-      routes
-        .pointAtCurrent(set.app)
-        .then(() => fleet.retire(others))
-        .catch((error) => logError('retire-failed', error, { app: set.app.name }))
+      first.letGo()
+      retireAllBut(daemon, set)
     },
   }
+}
+
+/** Drains and stops, in the background, whatever of the app is not in the set. */
+function retireAllBut({ fleet, routes }: Daemon, set: ProcessSet): void {
+  const stay = new Set(instancesOf(set).map(({ id }) => id))
+  const others = fleet
+    .of(set.app.name)
+    .filter(({ id, state }) => !stay.has(id) && (state === 'live' || state === 'unwatched'))
+  for (const member of others) member.state = 'retiring'
+  // A look of reconcile between switch and commit may have led the router back to these.
+  routes
+    .pointAtCurrent(set.app)
+    .then(() => fleet.retire(others))
+    .catch((error) => logError('retire-failed', error, { app: set.app.name }))
 }
 
 function instancesOf(set: ProcessSet): Instance[] {
   return [...set.kept, ...set.fresh]
 }
 
-function serving(members: Member[], release: { version: number }): Member[] {
-  return members.filter((member) => member.state === 'live' && member.release === release.version)
+/** What serves already and goes on to. */
+function keptBy(fleet: Fleet, { app, replace }: Change, release: Release): Member[] {
+  return fleet
+    .of(app.name)
+    .filter((member) => member.state === 'live' && member.release === release.version)
+    .filter(() => replace === 'missing')
 }
 
 function hasWeb(instances: Instance[]): boolean {

@@ -1,17 +1,19 @@
-import { connect } from 'node:net'
 import { constants } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { HealthCheck } from '../core/app-json.ts'
 import { appPort } from '../core/config.ts'
-import { errno, Failure, stopIfCancelled } from '../core/errors.ts'
+import { Failure, stopIfCancelled } from '../core/errors.ts'
 import { paths } from '../core/names.ts'
 import type { Exit, Instance, Limits } from '../core/types.ts'
 import { readRecord } from './bundle.ts'
+import { longestChecks, passChecks } from './checks.ts'
+import { dial } from './dial.ts'
 import { waitForExit } from './exits.ts'
 import type { Host } from './host.ts'
 import { tailLogs } from './logs.ts'
 import { isLoopback, type Socket, socketsOf } from './processes.ts'
 
-export type Check = { port: number } | { uptimeMs: number }
+export type Check = { port: number } | { uptimeMs: number } | { checks: HealthCheck[] }
 
 type Waiting = { timeoutMs: number; signal: AbortSignal; warn: (line: string) => void }
 
@@ -20,8 +22,8 @@ const wrongPortAfterMs = 2000
 const linesShown = 20
 
 /**
- * Resolves once the container accepts on `port`, or has stayed up for `uptimeMs`. Throws a Failure
- * with its last log lines as soon as it has exited, or at the deadline.
+ * Resolves once the container accepts on `port`, has stayed up for `uptimeMs`, or is good by its
+ * `checks`. Throws a Failure with its last log lines as soon as it has exited, or at the deadline.
  */
 export async function waitUntilReady(
   host: Host,
@@ -31,15 +33,12 @@ export async function waitUntilReady(
 ): Promise<void> {
   stopIfCancelled(waiting.signal)
   using scope = abortable(waiting.signal)
-  const timeoutMs = 'port' in check ? waiting.timeoutMs : check.uptimeMs
+  const timeoutMs = longest(check, waiting.timeoutMs)
   const exited = waitForExit(host, instance.id, {
     timeoutMs: timeoutMs + 5000,
     signal: scope.signal,
   })
-  const done =
-    'port' in check
-      ? accepts(instance, check.port, { ...waiting, signal: scope.signal })
-      : delay(check.uptimeMs, undefined, { signal: scope.signal }).catch(() => undefined)
+  const done = trial(host, instance, check, { ...waiting, signal: scope.signal })
   const ended = exited.then<Exit | string | undefined>((exit) => exit ?? done)
   const first = await Promise.race([ended, done])
   stopIfCancelled(waiting.signal)
@@ -47,6 +46,24 @@ export async function waitUntilReady(
   const limits = (await readRecord(host, instance.id))?.limits
   const sentence = typeof first === 'string' ? first : death(instance, check, first, limits)
   throw await withLastLines(host, instance, sentence)
+}
+
+/** Resolves with undefined when all is well, or with what was wrong when the time is up. */
+async function trial(
+  host: Host,
+  instance: Instance,
+  check: Check,
+  waiting: Waiting,
+): Promise<string | undefined> {
+  if ('port' in check) return accepts(instance, check.port, waiting)
+  if ('checks' in check) return passChecks(host, instance, check.checks, waiting)
+  await delay(check.uptimeMs, undefined, { signal: waiting.signal }).catch(() => {})
+  return undefined
+}
+
+function longest(check: Check, timeoutMs: number): number {
+  if ('checks' in check) return longestChecks(check.checks, timeoutMs)
+  return 'port' in check ? timeoutMs : check.uptimeMs
 }
 
 /** Polls the port; returns what was wrong when the time is up. */
@@ -60,7 +77,7 @@ async function accepts(
   let warned = false
   let last = 'nothing'
   for (let wait = 5; !signal.aborted; wait = Math.min(wait + 2, 25)) {
-    const error = await dial(instance.address, port, signal)
+    const error = await dial(instance.address, port, { timeoutMs: connectTimeoutMs, signal })
     if (error === undefined) return undefined
     last = error
     const waited = performance.now() - began
@@ -94,33 +111,20 @@ function wrongPort(type: string, port: number, pid: number): string | undefined 
   return explainSockets(type, port, socketsOf(pid))
 }
 
-function dial(host: string, port: number, signal: AbortSignal): Promise<string | undefined> {
-  const { promise, resolve } = Promise.withResolvers<string | undefined>()
-  const socket = connect({ host, port, signal })
-  socket.setTimeout(connectTimeoutMs, () => resolve('no answer'))
-  socket.once('connect', () => resolve(undefined))
-  socket.once('error', (error) => resolve(dialErrors[errno(error) ?? ''] ?? error.message))
-  return promise.finally(() => socket.destroy())
-}
-
-const dialErrors: Record<string, string> = {
-  ECONNREFUSED: 'connection refused',
-  ETIMEDOUT: 'no answer',
-  EHOSTUNREACH: 'host unreachable',
-  ECONNRESET: 'connection reset',
-}
-
 function death(instance: Instance, check: Check, exit: Exit, limits?: Limits): string {
   const type = typeOf(instance)
   if (exit.oom && limits) {
     return `${type} ran out of memory: it was killed at its limit of ${mebibytes(limits)} MiB`
   }
-  const when =
-    'port' in check
-      ? `before it answered on port ${check.port}`
-      : `within ${check.uptimeMs / 1000} s of its start`
+  const when = momentOf(check)
   if (exit.code > 128) return `${type} was killed by signal ${signalName(exit.code - 128)} ${when}`
   return `${type} exited with code ${exit.code} ${when}`
+}
+
+function momentOf(check: Check): string {
+  if ('port' in check) return `before it answered on port ${check.port}`
+  if ('checks' in check) return 'before it passed its health checks'
+  return `within ${check.uptimeMs / 1000} s of its start`
 }
 
 async function withLastLines(host: Host, instance: Instance, sentence: string): Promise<Failure> {

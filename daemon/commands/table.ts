@@ -1,5 +1,6 @@
 import { appCommands } from './apps.ts'
 import { buildCommands } from './builds.ts'
+import { checkCommands } from './checks.ts'
 import type { Command } from './command.ts'
 import { configCommands } from './config.ts'
 import { cronCommands } from './cron.ts'
@@ -24,6 +25,7 @@ import { whyCommands } from './why.ts'
 export const table: Command[] = [
   ...appCommands,
   ...buildCommands,
+  ...checkCommands,
   ...configCommands,
   ...cronCommands,
   ...domainCommands,

@@ -1,4 +1,4 @@
-import type { App, Config, Formation, Limits } from '../../core/types.ts'
+import type { App, AppLimits, Config, Formation, Limits } from '../../core/types.ts'
 import { type Database, now } from './database.ts'
 import { json, must, optional, toApp, toNumbers, toStrings } from './rows.ts'
 
@@ -34,7 +34,7 @@ export function appStore({ all, get, run, transaction }: Database) {
     setFormation: (app: App, formation: Formation) =>
       run('update apps set formation = ? where id = ?', JSON.stringify(formation), app.id),
 
-    setLimits: (app: App, limits: Limits) =>
+    setLimits: (app: App, limits: AppLimits) =>
       run('update apps set limits = ? where id = ?', JSON.stringify(limits), app.id),
   }
 }

@@ -48,3 +48,14 @@ export type Death = {
 export type ReleaseStatus = 'starting' | 'live' | 'failed'
 export type ReleaseRow = Release & { status: ReleaseStatus }
 export type Draft = Pick<Release, 'commit' | 'image' | 'config' | 'formation' | 'limits' | 'mounts'>
+
+/** `disabled`: the old stops before the new starts. `skipped`: nobody waits for the new. */
+export type CheckMode = 'enabled' | 'disabled' | 'skipped'
+
+/** What an app has instead of the instance's own times; modes are by process type, `*` for all. */
+export type CheckSettings = {
+  timeoutMs?: number
+  drainMs?: number
+  graceMs?: number
+  modes: Record<string, CheckMode>
+}

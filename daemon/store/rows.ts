@@ -1,7 +1,11 @@
 import type { SQLOutputValue } from 'node:sqlite'
 import { Failure } from '../../core/errors.ts'
-import type { App, CronEntry, Image, Limits, Mount } from '../../core/types.ts'
+import type { App, AppLimits, CronEntry, Image, Limits, Mount } from '../../core/types.ts'
+import { toAppJson } from './app-json.ts'
 import type { Build, Key, ReleaseRow } from './nouns.ts'
+import { number, object, text } from './values.ts'
+
+export { number, object, text } from './values.ts'
 
 /** Rows to nouns. A row of the wrong shape is a defect and throws a TypeError. */
 
@@ -61,7 +65,7 @@ export function toKey(row: Row): Key {
 }
 
 export function toImage(value: unknown): Image {
-  const { layers, processes, env, language, cron } = object(value)
+  const { layers, processes, env, language, cron, appJson } = object(value)
   if (!Array.isArray(layers)) throw new TypeError('image without layers in the database')
   return {
     layers: layers.map((layer) => {
@@ -71,6 +75,7 @@ export function toImage(value: unknown): Image {
     processes: toStrings(processes),
     env: toStrings(env),
     language: text(language),
+    ...(appJson === undefined ? {} : { appJson: toAppJson(appJson) }),
     ...(Array.isArray(cron) && { cron: cron.map(toCronEntry) }),
   }
 }
@@ -93,9 +98,21 @@ export function layerKind(value: unknown) {
   return kind
 }
 
-export function toLimits(value: unknown): Limits {
-  const { memoryBytes, cpus, pids } = object(value)
-  return { memoryBytes: number(memoryBytes), cpus: number(cpus), pids: number(pids) }
+export function toLimits(value: unknown): AppLimits {
+  const { memoryBytes, cpus, pids, types } = object(value)
+  const all = { memoryBytes: number(memoryBytes), cpus: number(cpus), pids: number(pids) }
+  if (types === undefined) return all
+  const own = Object.entries(object(types)).map(([type, some]) => [type, toSomeLimits(some)])
+  return { ...all, types: Object.fromEntries(own) }
+}
+
+function toSomeLimits(value: unknown): Partial<Limits> {
+  const { memoryBytes, cpus, pids } = toNumbers(value)
+  return {
+    ...(memoryBytes === undefined ? {} : { memoryBytes }),
+    ...(cpus === undefined ? {} : { cpus }),
+    ...(pids === undefined ? {} : { pids }),
+  }
 }
 
 export function toMounts(value: unknown): Mount[] {
@@ -116,21 +133,6 @@ export function toNumbers(value: unknown): Record<string, number> {
 
 export function json(value: SQLOutputValue | undefined): unknown {
   return JSON.parse(text(value))
-}
-
-export function object(value: unknown): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null) throw new TypeError('expected an object')
-  return { ...value }
-}
-
-export function text(value: unknown): string {
-  if (typeof value !== 'string') throw new TypeError(`expected text, got ${typeof value}`)
-  return value
-}
-
-export function number(value: unknown): number {
-  if (typeof value !== 'number') throw new TypeError(`expected a number, got ${typeof value}`)
-  return value
 }
 
 export function must<T>(row: T | undefined): T {

@@ -1,5 +1,6 @@
 import { appStore } from './apps.ts'
 import { buildStore } from './builds.ts'
+import { checkStore } from './checks.ts'
 import { openDatabase } from './database.ts'
 import { cronStore } from './cron.ts'
 import { domainStore } from './domains.ts'
@@ -23,6 +24,7 @@ export function openStore(path: string) {
     ...appStore(db),
     ...releaseStore(db),
     ...buildStore(db),
+    ...checkStore(db),
     ...domainStore(db),
     ...historyStore(db),
     ...keyStore(db),

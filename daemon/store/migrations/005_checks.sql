@@ -1,0 +1,1 @@
+alter table apps add column checks text not null default '{}';
