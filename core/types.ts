@@ -24,6 +24,9 @@ export type Image = {
 /** `cpus` in cores (0.5 = half of one); a container may not leave these. */
 export type Limits = { memoryBytes: number; cpus: number; pids: number }
 
+/** Those of every process of an app, but for what a process type has of its own. */
+export type AppLimits = Limits & { types?: Record<string, Partial<Limits>> }
+
 /** How many of each process type run. */
 export type Formation = Record<string, number>
 
@@ -34,8 +37,16 @@ export type App = {
   name: string
   deployBranch: string | null
   currentRelease: number | null
-  limits: Limits
+  limits: AppLimits
   createdAt: string
+  /** How many of each type ran when it was stopped by `ps:stop`. */
+  stopped: Formation
+  /** Who locked it; nobody may change it then. */
+  lockedBy: string | null
+  /** The page that all requests get, empty for ours; null while requests reach the app. */
+  maintenance: string | null
+  /** Its name before a rename that is not finished. */
+  renamedFrom: string | null
 }
 
 /** Image + config + formation + limits, numbered from 1 within its app, immutable. */
@@ -45,9 +56,11 @@ export type Release = {
   version: number
   commit: string | null
   image: Image
+  /** The app's own; it wins over `globals`, the config that all apps share, as it was then. */
   config: Config
+  globals?: Config
   formation: Formation
-  limits: Limits
+  limits: AppLimits
   /** Why it exists: `Deploy 1a2b3c4`, `Set KEY`, `Roll back to v3`. */
   cause: string
   by: string

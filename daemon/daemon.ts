@@ -48,9 +48,9 @@ export type Daemon = {
  * serving, what was half-made is removed. Processes that are missing start in `reconcile.all`.
  */
 export async function openDaemon(config: PaasConfig): Promise<Daemon> {
-  const { home, database } = paths(config)
+  const { home, database, configKey } = paths(config)
   await mkdir(home, { recursive: true, mode: 0o711 })
-  const store = openStore(database)
+  const store = openStore(database, configKey)
   store.failUnfinished()
   const host = await openHost(config)
   let router: Router = await openRouter(config)

@@ -13,9 +13,14 @@ export type Build = {
   error: string | null
   by: string
   createdAt: string
+  /** When its turn had come; null while it waits. */
+  startedAt: string | null
   finishedAt: string | null
 }
 
 export type ReleaseStatus = 'starting' | 'live' | 'failed'
 export type ReleaseRow = Release & { status: ReleaseStatus }
-export type Draft = Pick<Release, 'commit' | 'image' | 'config' | 'formation' | 'limits'>
+export type Draft = Pick<
+  Release,
+  'commit' | 'image' | 'config' | 'globals' | 'formation' | 'limits'
+>

@@ -1,35 +1,40 @@
 import { limits } from '../../core/config.ts'
 import type { App, Release } from '../../core/types.ts'
+import type { ConfigStore } from './config.ts'
 import { type Database, now } from './database.ts'
-import { must, number, optional, toRelease } from './rows.ts'
+import { must, number, optional, type Row, toRelease } from './rows.ts'
 import type { Draft, ReleaseRow } from './nouns.ts'
 
 const columns = 'releases.*, apps.name as app from releases join apps on apps.id = app_id'
 
-export function releaseStore({ all, get, run, transaction }: Database) {
+export function releaseStore({ all, get, run, transaction }: Database, secrets: ConfigStore) {
+  const read = (row: Row): ReleaseRow => toRelease(secrets.opened(row))
   const release = (id: number): ReleaseRow =>
-    toRelease(must(get(`select ${columns} where releases.id = ?`, id)))
+    read(must(get(`select ${columns} where releases.id = ?`, id)))
 
   return {
     release,
 
     /** Newest first. */
     releases: (app: App): ReleaseRow[] =>
-      all(`select ${columns} where app_id = ? order by version desc`, app.id).map(toRelease),
+      all(`select ${columns} where app_id = ? order by version desc`, app.id).map(read),
 
     currentRelease: (app: string): ReleaseRow | undefined =>
       optional(
         get(`select ${columns} where apps.name = ? and releases.id = current_release`, app),
-        toRelease,
+        read,
       ),
 
     /** Writes a release that is about to start. It becomes real with `commitRelease`. */
     createRelease(app: App, draft: Draft, about: { cause: string; by: string }): Release {
       const sql = `insert into releases (app_id, version, status, git_commit, image, config,
-        formation, limits, cause, by, created_at) values (?1, (select coalesce(max(version), 0) + 1
-        from releases where app_id = ?1), 'starting', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) returning id`
-      const { image, config, formation } = draft
-      const parts = [image, config, formation, draft.limits].map((part) => JSON.stringify(part))
+        globals, formation, limits, cause, by, created_at) values (?1, (select
+        coalesce(max(version), 0) + 1 from releases where app_id = ?1), 'starting', ?2, ?3, ?4, ?5,
+        ?6, ?7, ?8, ?9, ?10) returning id`
+      const { image, config, formation, globals = secrets.globalConfig() } = draft
+      const sealed = [config, globals].map(secrets.sealed)
+      const [whole, ...rest] = [image, formation, draft.limits].map((part) => JSON.stringify(part))
+      const parts = [whole ?? '', ...sealed, ...rest]
       const cause = about.cause.slice(0, 200)
       return release(
         number(must(get(sql, app.id, draft.commit, ...parts, cause, about.by, now())).id),
@@ -38,16 +43,21 @@ export function releaseStore({ all, get, run, transaction }: Database) {
 
     /**
      * The one row that makes a release the app's own. What config and formation the app has from
-     * here on goes with it, and the releases too old to roll back to are forgotten.
+     * here on goes with it, and the releases too old to roll back to are forgotten. For the current
+     * release it is only the formation: config set with --no-restart still waits for its release.
      */
     commitRelease: ({ id, config, formation, limits: caps }: Release): void =>
       transaction(() => {
         const app = number(must(get('select app_id from releases where id = ?', id)).app_id)
+        const counts = JSON.stringify(formation)
+        run('update apps set formation = ? where id = ?', counts, app)
+        if (get('select 1 from apps where id = ? and current_release = ?', app, id)) return
         run(`update releases set status = 'live' where id = ?`, id)
         run(
-          'update apps set current_release = ?, config = ?, formation = ?, limits = ? where id = ?',
+          'update apps set current_release = ?, config = ?, limits = ? where id = ?',
           id,
-          ...[config, formation, caps].map((part) => JSON.stringify(part)),
+          secrets.sealed(config),
+          JSON.stringify(caps),
           app,
         )
         const oldestKept = `select min(version) from (select version from releases

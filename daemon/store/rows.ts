@@ -1,6 +1,6 @@
 import type { SQLOutputValue } from 'node:sqlite'
 import { Failure } from '../../core/errors.ts'
-import type { App, Image, Limits } from '../../core/types.ts'
+import type { App, AppLimits, Image, Limits } from '../../core/types.ts'
 import type { Build, Key, ReleaseRow } from './nouns.ts'
 
 /** Rows to nouns. A row of the wrong shape is a defect and throws a TypeError. */
@@ -15,9 +15,14 @@ export function toApp(row: Row): App {
     currentRelease: row.current_release === null ? null : number(row.current_release),
     limits: toLimits(json(row.limits)),
     createdAt: text(row.created_at),
+    stopped: toNumbers(json(row.stopped)),
+    lockedBy: row.locked_by === null ? null : text(row.locked_by),
+    maintenance: row.maintenance === null ? null : text(row.maintenance),
+    renamedFrom: row.renamed_from === null ? null : text(row.renamed_from),
   }
 }
 
+/** `row` has its config opened already. */
 export function toRelease(row: Row): ReleaseRow {
   const status = text(row.status)
   return {
@@ -28,6 +33,7 @@ export function toRelease(row: Row): ReleaseRow {
     commit: row.git_commit === null ? null : text(row.git_commit),
     image: toImage(json(row.image)),
     config: toStrings(json(row.config)),
+    globals: toStrings(json(row.globals)),
     formation: toNumbers(json(row.formation)),
     limits: toLimits(json(row.limits)),
     cause: text(row.cause),
@@ -46,6 +52,7 @@ export function toBuild(row: Row): Build {
     error: row.error === null ? null : text(row.error),
     by: text(row.by),
     createdAt: text(row.created_at),
+    startedAt: row.started_at === null ? null : text(row.started_at),
     finishedAt: row.finished_at === null ? null : text(row.finished_at),
   }
 }
@@ -80,9 +87,21 @@ export function layerKind(value: unknown) {
   return kind
 }
 
-export function toLimits(value: unknown): Limits {
-  const { memoryBytes, cpus, pids } = object(value)
-  return { memoryBytes: number(memoryBytes), cpus: number(cpus), pids: number(pids) }
+export function toLimits(value: unknown): AppLimits {
+  const { memoryBytes, cpus, pids, types } = object(value)
+  const all = { memoryBytes: number(memoryBytes), cpus: number(cpus), pids: number(pids) }
+  if (types === undefined) return all
+  const own = Object.entries(object(types)).map(([type, some]) => [type, toSomeLimits(some)])
+  return { ...all, types: Object.fromEntries(own) }
+}
+
+function toSomeLimits(value: unknown): Partial<Limits> {
+  const { memoryBytes, cpus, pids } = toNumbers(value)
+  return {
+    ...(memoryBytes === undefined ? {} : { memoryBytes }),
+    ...(cpus === undefined ? {} : { cpus }),
+    ...(pids === undefined ? {} : { pids }),
+  }
 }
 
 export function toStrings(value: unknown): Record<string, string> {

@@ -1,6 +1,9 @@
+import { dirname, join } from 'node:path'
 import { appStore } from './apps.ts'
 import { buildStore } from './builds.ts'
 import { openDatabase } from './database.ts'
+import { openCipher } from './cipher.ts'
+import { configStore, holdsSealed, sealPlain } from './config.ts'
 import { domainStore } from './domains.ts'
 import { keyStore } from './keys.ts'
 import { pluginStore } from './plugins.ts'
@@ -11,12 +14,16 @@ import { upkeepStore } from './upkeep.ts'
 
 export type Store = ReturnType<typeof openStore>
 
-/** Opens the database at `path`, brought to the newest schema. */
-export function openStore(path: string) {
+/** Opens the database at `path`, brought to the newest schema; the key of its config lies beside. */
+export function openStore(path: string, keyFile = join(dirname(path), 'config.key')) {
   const db = openDatabase(path)
+  const cipher = openCipher(keyFile, holdsSealed(db))
+  sealPlain(db, cipher)
+  const config = configStore(db, cipher)
   return {
     ...appStore(db),
-    ...releaseStore(db),
+    ...config,
+    ...releaseStore(db, config),
     ...buildStore(db),
     ...domainStore(db),
     ...keyStore(db),
