@@ -1,7 +1,8 @@
+import { isDeepStrictEqual } from 'node:util'
 import { Failure, stopIfCancelled } from '../core/errors.ts'
 import type { App, Config, Formation, Limits, Release, Say } from '../core/types.ts'
 import { deploy, type Change } from './deploy.ts'
-import { formationFor } from './processes.ts'
+import { formationFor, processConfig } from './processes.ts'
 import type { Daemon } from './daemon.ts'
 import type { Ask } from './queue.ts'
 
@@ -60,7 +61,7 @@ export function configChange(daemon: Daemon, app: App, patch: ConfigPatch, by: s
     by,
     replace: 'all',
     prepare: async () => ({
-      ...current(daemon, app),
+      ...next(daemon, app),
       config: patchConfig(daemon.store.config(app), patch),
     }),
   }
@@ -83,7 +84,7 @@ export function scaleChange(daemon: Daemon, app: App, wish: Formation, by: strin
     prepare: async () => {
       const release = current(daemon, app)
       refuseUnknownTypes(wish, release)
-      const formation = { ...daemon.store.formation(app), ...wish }
+      const formation = { ...release.formation, ...wish }
       return { ...release, formation, same: { ...release, formation } }
     },
   }
@@ -96,9 +97,10 @@ export function restartChange(daemon: Daemon, app: App, by: string): Change {
     by,
     replace: 'all',
     prepare: async () => {
-      const release = current(daemon, app)
-      const formation = daemon.store.formation(app)
-      return { ...release, formation, same: { ...release, formation } }
+      const [now, then] = [current(daemon, app), next(daemon, app)]
+      // Config that waits for a release, set globally or with --no-restart, has it with this one.
+      const changed = !isDeepStrictEqual(processConfig(now), processConfig(then))
+      return changed ? then : { ...now, same: now }
     },
   }
 }
@@ -109,7 +111,7 @@ export function limitsChange(daemon: Daemon, app: App, limits: Limits, by: strin
     cause: 'Change limits',
     by,
     replace: 'all',
-    prepare: async () => ({ ...current(daemon, app), limits }),
+    prepare: async () => ({ ...next(daemon, app), limits }),
   }
 }
 
@@ -159,9 +161,18 @@ export function pushChange(
   }
 }
 
+/** The next release if nothing but what is set already were to change. */
+function next(daemon: Daemon, app: App): Release {
+  const { store } = daemon
+  return { ...current(daemon, app), config: store.config(app), globals: store.globalConfig() }
+}
+
+/** The release as it runs: its formation and limits may have changed since without a new one. */
 function current(daemon: Daemon, app: App): Release {
-  const release = daemon.store.currentRelease(app.name)
-  if (release) return release
+  const { store } = daemon
+  const release = store.currentRelease(app.name)
+  const limits = store.findApp(app.name)?.limits ?? app.limits
+  if (release) return { ...release, formation: store.formation(app), limits }
   throw new Failure('failed', `${app.name} has no release yet`, {
     hint: 'Push code first: git push paas main',
   })

@@ -7,6 +7,7 @@ import { decode, encode, frame, type Request } from './frames.ts'
 /**
  * `paas <command>` on the host: passes its words and streams to the daemon, ends with its status.
  */
+process.title = 'paas' // its arguments may hold config, and any user may read a command line
 try {
   process.exitCode = await call(process.argv.slice(2))
 } catch (error) {

@@ -18,7 +18,9 @@ import { openQueue, type Queue } from './queue.ts'
 import { Reconcile } from './reconcile.ts'
 import { wireRooms } from './rooms.ts'
 import { openRoutes, type Routes } from './routes.ts'
+import { openRunningBuilds, type RunningBuilds } from './running-builds.ts'
 import { openSandbox } from './sandbox.ts'
+import { openSlots, type Slots } from './slots.ts'
 import { openStore, type Store } from './store/store.ts'
 import { openTriggers, type Triggers } from './triggers.ts'
 
@@ -30,6 +32,9 @@ export type Daemon = {
   fleet: Fleet
   routes: Routes
   queue: Queue
+  builds: RunningBuilds
+  /** Held while a build runs, whatever the app. */
+  buildSlots: Slots
   journal: Journal
   triggers: Triggers
   reconcile: Reconcile
@@ -79,6 +84,8 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
     fleet,
     routes,
     queue,
+    builds: openRunningBuilds(),
+    buildSlots: openSlots(config.buildsAtOnce),
     journal,
     triggers,
     sandbox: openSandbox({ config, host, fleet }),

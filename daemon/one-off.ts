@@ -3,7 +3,8 @@ import type { Exit, Release, Say } from '../core/types.ts'
 import { runAttached } from '../runner/run.ts'
 import type { Session } from './commands/command.ts'
 import type { Daemon } from './daemon.ts'
-import { instanceSpec, shellArgv } from './processes.ts'
+import { maskerOf } from './mask.ts'
+import { instanceSpec, processConfig, shellArgv } from './processes.ts'
 
 /** Containers that run one command and are gone: `run`, and the release phase of a deploy. */
 
@@ -43,12 +44,14 @@ export async function runReleasePhase(
   say(`-----> Release phase: ${command}`)
   using placed = daemon.fleet.place()
   const spec = instanceSpec(release, 'release.1', placed, shellArgv(command))
+  const mask = maskerOf(processConfig(release))
   const source = { process: 'release.1', release: release.version }
   const exit = await runAttached(
     daemon.host,
     { ...spec, kind: 'run' },
     {
-      onLine: (line) => {
+      onLine: (printed) => {
+        const line = mask(printed)
         say(`       ${line}`)
         daemon.journal.write(release.app, source, line)
       },

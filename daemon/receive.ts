@@ -29,7 +29,7 @@ export async function acceptPush(
   push: PushRequest,
   accepting: Accepting,
 ): Promise<void> {
-  const { by, say, signal } = accepting
+  const { by, say } = accepting
   const known = daemon.store.findApp(name)
   const decision = decidePush(push.updates, known ?? { name, deployBranch: null })
   for (const warning of decision.warnings) say(warning)
@@ -37,10 +37,12 @@ export async function acceptPush(
   const app = known ?? (await createFor(daemon, name, say))
   const { branch, commit } = decision.deploy
   const about = { app: name, args: [branch, commit], commit }
-  await daemon.triggers.fire('receive-branch', about, say, signal)
+  await daemon.triggers.fire('receive-branch', about, say, accepting.signal)
 
   const build = daemon.store.createBuild(app, commit, by.name)
   const record = recorder(daemon, app, build, say)
+  using running = daemon.builds.enter(build.id, accepting.signal)
+  const { signal } = running
   try {
     const ask = { kind: 'push', say: record, signal } as const
     accepting.held.use(await daemon.queue.turn(name, ask))

@@ -7,6 +7,13 @@ import type { Draft, ReleaseRow } from './nouns.ts'
 
 const columns = 'releases.*, apps.name as app from releases join apps on apps.id = app_id'
 
+const forgetOldest = `delete from releases where app_id = ?1 and version < (select min(version)
+  from (select version from releases where app_id = ?1 and status = 'live'
+    order by version desc limit ?2))`
+
+const forgetFailed = `delete from releases where status = 'failed' and id not in
+  (select id from releases where status = 'failed' order by id desc limit ?)`
+
 export function releaseStore({ all, get, run, transaction }: Database, secrets: ConfigStore) {
   const read = (row: Row): ReleaseRow => toRelease(secrets.opened(row))
   const release = (id: number): ReleaseRow =>
@@ -60,13 +67,7 @@ export function releaseStore({ all, get, run, transaction }: Database, secrets: 
           JSON.stringify(caps),
           app,
         )
-        const oldestKept = `select min(version) from (select version from releases
-          where app_id = ?1 and status = 'live' order by version desc limit ?2)`
-        run(
-          `delete from releases where app_id = ?1 and version < (${oldestKept})`,
-          app,
-          limits.releasesKept,
-        )
+        run(forgetOldest, app, limits.releasesKept)
       }),
 
     /**
@@ -76,11 +77,7 @@ export function releaseStore({ all, get, run, transaction }: Database, secrets: 
     abandonRelease: ({ id }: Release): void =>
       transaction(() => {
         run(`update releases set status = 'failed' where id = ? and status = 'starting'`, id)
-        run(
-          `delete from releases where status = 'failed' and id not in (select id from releases
-            where status = 'failed' order by id desc limit ?)`,
-          limits.failedReleasesKept,
-        )
+        run(forgetFailed, limits.failedReleasesKept)
       }),
   }
 }
