@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { Failure, stopIfCancelled } from '../core/errors.ts'
-import type { App, Config, Formation, Limits, Release, Say } from '../core/types.ts'
+import type { App, AppLimits, Config, Formation, Release, Say } from '../core/types.ts'
 import { deploy, type Change } from './deploy.ts'
 import { formationFor, processConfig } from './processes.ts'
 import type { Daemon } from './daemon.ts'
@@ -75,7 +75,12 @@ export function patchConfig(config: Config, patch: ConfigPatch): Config {
 }
 
 /** The same release with more or fewer processes: what runs already keeps running. */
-export function scaleChange(daemon: Daemon, app: App, wish: Formation, by: string): Change {
+export function scaleChange(
+  daemon: Daemon,
+  app: App,
+  decide: (release: Release) => Formation,
+  by: string,
+): Change {
   return {
     app,
     cause: 'Scale',
@@ -83,6 +88,7 @@ export function scaleChange(daemon: Daemon, app: App, wish: Formation, by: strin
     replace: 'missing',
     prepare: async () => {
       const release = current(daemon, app)
+      const wish = decide(release)
       refuseUnknownTypes(wish, release)
       const formation = { ...release.formation, ...wish }
       return { ...release, formation, same: { ...release, formation } }
@@ -90,14 +96,18 @@ export function scaleChange(daemon: Daemon, app: App, wish: Formation, by: strin
   }
 }
 
-export function restartChange(daemon: Daemon, app: App, by: string): Change {
+/** All processes, or those of some types only: these then keep the release's config. */
+export function restartChange(daemon: Daemon, app: App, types: string[], by: string): Change {
   return {
     app,
     cause: 'Restart',
     by,
     replace: 'all',
+    ...(types.length > 0 ? { only: types } : {}),
     prepare: async () => {
       const [now, then] = [current(daemon, app), next(daemon, app)]
+      refuseUnknownTypes(Object.fromEntries(types.map((type) => [type, 1])), now)
+      if (types.length > 0) return { ...now, same: now }
       // Config that waits for a release, set globally or with --no-restart, has it with this one.
       const changed = !isDeepStrictEqual(processConfig(now), processConfig(then))
       return changed ? then : { ...now, same: now }
@@ -105,7 +115,7 @@ export function restartChange(daemon: Daemon, app: App, by: string): Change {
   }
 }
 
-export function limitsChange(daemon: Daemon, app: App, limits: Limits, by: string): Change {
+export function limitsChange(daemon: Daemon, app: App, limits: AppLimits, by: string): Change {
   return {
     app,
     cause: 'Change limits',
@@ -168,7 +178,7 @@ function next(daemon: Daemon, app: App): Release {
 }
 
 /** The release as it runs: its formation and limits may have changed since without a new one. */
-function current(daemon: Daemon, app: App): Release {
+export function current(daemon: Daemon, app: App): Release {
   const { store } = daemon
   const release = store.currentRelease(app.name)
   const limits = store.findApp(app.name)?.limits ?? app.limits

@@ -14,6 +14,7 @@ import type { Rooms } from './deploy.ts'
 import { Fleet } from './fleet.ts'
 import { openGarbage } from './garbage.ts'
 import { type Journal, openJournal } from './journal.ts'
+import { refuseLocked } from './locks.ts'
 import { openQueue, type Queue } from './queue.ts'
 import { Reconcile } from './reconcile.ts'
 import { wireRooms } from './rooms.ts'
@@ -59,7 +60,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   store.failUnfinished()
   const host = await openHost(config)
   let router: Router = await openRouter(config)
-  const queue = openQueue()
+  const queue = openQueue((app) => refuseLocked(store, app))
   const journal = openJournal(config)
   /** For scripts that nobody waits for: what they say goes to the app's log. */
   const quiet = (app: string) => (line: string) =>

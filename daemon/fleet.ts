@@ -1,13 +1,14 @@
 import { appPort, type PaasConfig } from '../core/config.ts'
 import { log, logError } from '../core/log.ts'
 import { newId } from '../core/names.ts'
-import type { Exit, Instance, Release, Say } from '../core/types.ts'
+import type { Exit, Instance, Limits, Release, Say } from '../core/types.ts'
 import { nextAddress } from '../runner/address.ts'
 import { drained, waitUntilReady } from '../runner/health.ts'
 import type { Host } from '../runner/host.ts'
 import { listInstances, watchExits } from '../runner/observe.ts'
 import { startInstance } from '../runner/start.ts'
 import { removeInstance, stopInstance } from '../runner/stop.ts'
+import { changeLimits, isPaused, pauseInstance, resumeInstance } from '../runner/update.ts'
 import { instanceSpec, processType } from './processes.ts'
 
 /** `starting`: a deploy holds it and nobody else may judge it. `retiring`: it drains and stops. */
@@ -94,6 +95,23 @@ export class Fleet {
     const check = isWeb ? { port: appPort } : { uptimeMs: workerUptimeMs }
     const timeoutMs = this.#config.readyTimeoutMs
     await waitUntilReady(this.#host, member, check, { timeoutMs, signal, warn: say })
+  }
+
+  /** Changes what a running container may use; throws when the kernel does not take it. */
+  changeLimits(member: Member, limits: Limits): Promise<void> {
+    return changeLimits(this.#host, member.id, limits)
+  }
+
+  pause(member: Member): Promise<void> {
+    return pauseInstance(this.#host, member.id)
+  }
+
+  resume(member: Member): Promise<void> {
+    return resumeInstance(this.#host, member.id)
+  }
+
+  isPaused(member: Member): boolean {
+    return isPaused(this.#host, member.id)
   }
 
   /** Marks containers as serving: from now on a death of theirs is repaired. */

@@ -1,5 +1,5 @@
 import { appPort } from '../core/config.ts'
-import type { Config, Formation, InstanceSpec, Release } from '../core/types.ts'
+import type { AppLimits, Config, Formation, InstanceSpec, Limits, Release } from '../core/types.ts'
 
 /** Pure: from a release to the containers it wants. */
 
@@ -39,8 +39,13 @@ export function instanceSpec(
     layers: release.image.layers,
     argv: argv ?? shellArgv(command),
     env: processEnv(release, process),
-    limits: release.limits,
+    limits: limitsOf(release.limits, processType(process)),
   }
+}
+
+/** What a process of this type may use: its type's own limits, else the app's. */
+export function limitsOf({ types, ...all }: AppLimits, type: string): Limits {
+  return { ...all, ...types?.[type] }
 }
 
 /** What a process sees of config: the app's own wins over that of all apps. */

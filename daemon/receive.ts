@@ -7,6 +7,7 @@ import { buildCommit } from './build.ts'
 import { applyInTurn, pushChange } from './changes.ts'
 import type { Daemon } from './daemon.ts'
 import { appUrls } from './hosts.ts'
+import { refuseLocked } from './locks.ts'
 import { decidePush, type PushDecision } from './push.ts'
 import { isAncestor, readRef, setHead, setRef } from './refs.ts'
 import type { Build } from './store/nouns.ts'
@@ -34,6 +35,7 @@ export async function acceptPush(
   const decision = decidePush(push.updates, known ?? { name, deployBranch: null })
   for (const warning of decision.warnings) say(warning)
   if (!decision.deploy) return
+  refuseLocked(daemon.store, name)
   const app = known ?? (await createFor(daemon, name, say))
   const { branch, commit } = decision.deploy
   const about = { app: name, args: [branch, commit], commit }

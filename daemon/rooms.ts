@@ -1,10 +1,10 @@
 import { logError } from '../core/log.ts'
 import type { Instance, Say } from '../core/types.ts'
 import type { Daemon } from './daemon.ts'
-import type { ProcessSet, Rooms } from './deploy.ts'
+import type { Change, ProcessSet, Rooms } from './deploy.ts'
 import type { Member } from './fleet.ts'
 import { runReleasePhase } from './one-off.ts'
-import { wantedProcesses } from './processes.ts'
+import { processType, wantedProcesses } from './processes.ts'
 
 /** The rooms as the line sees them, for one change. */
 export function wireRooms(daemon: Daemon, say: Say, signal: AbortSignal): Rooms {
@@ -18,12 +18,13 @@ export function wireRooms(daemon: Daemon, say: Say, signal: AbortSignal): Rooms 
     commitRelease: (release) => store.commitRelease(release),
 
     releasePhase: async (change, release) => {
-      if (change.replace === 'all') await runReleasePhase(daemon, release, say, signal)
+      if (change.replace === 'all' && !change.only)
+        await runReleasePhase(daemon, release, say, signal)
     },
 
     async start(change, release) {
       const wanted = wantedProcesses(release)
-      const kept = change.replace === 'missing' ? serving(fleet.of(change.app.name), release) : []
+      const kept = serving(fleet.of(change.app.name), release).filter((one) => keeps(change, one))
       const keptNow = kept.filter(({ process }) => wanted.includes(process))
       const here = new Set(keptNow.map(({ process }) => process))
       const missing = wanted.filter((process) => !here.has(process))
@@ -60,6 +61,11 @@ export function wireRooms(daemon: Daemon, say: Say, signal: AbortSignal): Rooms 
         .catch((error) => logError('retire-failed', error, { app: set.app.name }))
     },
   }
+}
+
+function keeps({ replace, only }: Change, { process }: Instance): boolean {
+  if (replace === 'missing') return true
+  return only !== undefined && !only.includes(processType(process))
 }
 
 function instancesOf(set: ProcessSet): Instance[] {

@@ -6,7 +6,7 @@ import { errno } from '../core/errors.ts'
 import { exec } from '../core/exec.ts'
 import { kernelNames, paths } from '../core/names.ts'
 import { readRecord } from './bundle.ts'
-import { killCgroup, removeCgroup } from './cgroup.ts'
+import { killCgroup, removeCgroup, thaw } from './cgroup.ts'
 import { forgetExit, isMonitored, waitForExit } from './exits.ts'
 import type { Host } from './host.ts'
 import { unmount } from './kernel.ts'
@@ -23,6 +23,7 @@ export async function stopInstance(
 ): Promise<void> {
   const record = await readRecord(host, id)
   if (record && isAlive(record.pid, record.startTime)) {
+    await thaw(kernelNames(host.config).cgroup(id))
     await terminate(record.pid)
     await waitForExit(host, id, { timeoutMs: options.graceMs })
   }

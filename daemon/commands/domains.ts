@@ -1,6 +1,7 @@
 import { Failure } from '../../core/errors.ts'
 import { parseDomain } from '../../core/names.ts'
 import { appUrls, defaultHost, refuseTakenHost } from '../hosts.ts'
+import { refuseLocked } from '../locks.ts'
 import type { Call, Command } from './command.ts'
 import { usageFailure } from './parse.ts'
 
@@ -12,6 +13,7 @@ export const domainCommands: Command[] = [
     app: true,
     run: async (call, daemon) => {
       const app = call.app()
+      refuseLocked(daemon.store, app.name)
       const hosts = parseHosts(call)
       for (const host of hosts) refuseTakenHost(daemon.config, daemon.store, host, app.name)
       const known = new Set(daemon.store.domains(app))
@@ -31,6 +33,7 @@ export const domainCommands: Command[] = [
     app: true,
     run: async (call, daemon) => {
       const app = call.app()
+      refuseLocked(daemon.store, app.name)
       const hosts = parseHosts(call)
       const known = daemon.store.domains(app)
       const unknown = hosts.find((host) => !known.includes(host))

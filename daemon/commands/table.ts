@@ -8,6 +8,7 @@ import { help } from './help.ts'
 import { hostCommands } from './host.ts'
 import { keyCommands } from './keys.ts'
 import { logCommands } from './logs.ts'
+import { maintenanceCommands } from './maintenance.ts'
 import { pluginCommands } from './plugins.ts'
 import { processCommands } from './ps.ts'
 import { releaseCommands } from './releases.ts'
@@ -23,6 +24,7 @@ export const table: Command[] = [
   ...gitCommands,
   ...keyCommands,
   ...logCommands,
+  ...maintenanceCommands,
   ...pluginCommands,
   ...processCommands,
   ...releaseCommands,

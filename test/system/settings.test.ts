@@ -119,9 +119,9 @@ describe('config', () => {
     expect(info.stdout).toMatch(/cause: +Set TOKEN/)
     expect(info.stdout).toMatch(/configKeys: +(\w+, )*LATER, NOW, TOKEN/)
     expect(info.out).not.toMatch(/topsecretvalue|globalsecret/)
-    const { stdout } = await paas.ssh(['releases:info', 'shop', 'v7', '--json'])
+    const { stdout } = await paas.ssh(['releases:info', 'shop', '--json'])
     expect(JSON.parse(stdout)).toMatchObject({
-      release: 'v7',
+      release: expect.stringMatching(/^v\d+$/),
       by: 'tester',
       status: 'current',
       commit: expect.stringMatching(/^[0-9a-f]{40}$/),
