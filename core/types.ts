@@ -45,8 +45,6 @@ export type App = {
   lockedBy: string | null
   /** The page that all requests get, empty for ours; null while requests reach the app. */
   maintenance: string | null
-  /** Its name before a rename that is not finished. */
-  renamedFrom: string | null
 }
 
 /** Image + config + formation + limits, numbered from 1 within its app, immutable. */

@@ -18,7 +18,6 @@ export function toApp(row: Row): App {
     stopped: toNumbers(json(row.stopped)),
     lockedBy: row.locked_by === null ? null : text(row.locked_by),
     maintenance: row.maintenance === null ? null : text(row.maintenance),
-    renamedFrom: row.renamed_from === null ? null : text(row.renamed_from),
   }
 }
 

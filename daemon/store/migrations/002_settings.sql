@@ -9,4 +9,3 @@ alter table builds add column started_at text;
 alter table apps add column stopped text not null default '{}';
 alter table apps add column locked_by text;
 alter table apps add column maintenance text;
-alter table apps add column renamed_from text;
