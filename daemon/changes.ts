@@ -177,12 +177,10 @@ function next(daemon: Daemon, app: App): Release {
   return { ...current(daemon, app), config: store.config(app), globals: store.globalConfig() }
 }
 
-/** The release as it runs: its formation and limits may have changed since without a new one. */
+/** The release as it runs; a Failure when there is none. */
 export function current(daemon: Daemon, app: App): Release {
-  const { store } = daemon
-  const release = store.currentRelease(app.name)
-  const limits = store.findApp(app.name)?.limits ?? app.limits
-  if (release) return { ...release, formation: store.formation(app), limits }
+  const release = daemon.store.currentRelease(app.name)
+  if (release) return release
   throw new Failure('failed', `${app.name} has no release yet`, {
     hint: 'Push code first: git push paas main',
   })

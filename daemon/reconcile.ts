@@ -97,9 +97,7 @@ export class Reconcile {
     const { store, fleet, routes } = this.#daemon
     const app = store.findApp(name)
     if (!app) return
-    const made = store.currentRelease(name)
-    // Both may have changed since, without a new release.
-    const release = made && { ...made, formation: store.formation(app), limits: app.limits }
+    const release = store.currentRelease(name)
     const wanted = release ? wantedProcesses(release) : []
     const { stay, surplus } = sort(fleet.of(name), release, wanted)
     fleet.retire(surplus).catch((error) => logError('retire-failed', error, { app: name }))

@@ -171,7 +171,7 @@ async function changeApp(call: Call, daemon: Daemon, patch: ConfigPatch): Promis
   await daemon.triggers.fire('post-config-update', { app: app.name, args: keys }, call.say)
 }
 
-/** Nothing restarts by a global change: a bad value would otherwise take every app's turn at once. */
+/** Nothing restarts by a global change: a bad value would take every app's turn at once. */
 function sayAffected(daemon: Daemon, keys: string[]): string[] {
   const apps = daemon.store.apps().filter((app) => {
     const own = daemon.store.config(app)

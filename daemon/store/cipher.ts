@@ -69,7 +69,7 @@ function readKey(file: string): Buffer | undefined {
   }
 }
 
-/** Written beside, on disk, and linked: a kill leaves no half key, and no second one replaces it. */
+/** Written beside and linked: a kill leaves no half key, and no second one replaces it. */
 function makeKey(file: string): Buffer {
   const beside = `${file}.new`
   rmSync(beside, { force: true })

@@ -2,10 +2,15 @@ import { limits } from '../../core/config.ts'
 import type { App, Release } from '../../core/types.ts'
 import type { ConfigStore } from './config.ts'
 import { type Database, now } from './database.ts'
-import { must, number, optional, type Row, toRelease } from './rows.ts'
+import { must, number, type Row, text, toRelease } from './rows.ts'
 import type { Draft, ReleaseRow } from './nouns.ts'
 
 const columns = 'releases.*, apps.name as app from releases join apps on apps.id = app_id'
+
+const insertRelease = `insert into releases (app_id, version, status, git_commit, image, config,
+    globals, formation, limits, cause, by, created_at) values (?1, (select
+    coalesce(max(version), 0) + 1 from releases where app_id = ?1), 'starting', ?2, ?3, ?4, ?5,
+    ?6, ?7, ?8, ?9, ?10) returning id`
 
 const forgetOldest = `delete from releases where app_id = ?1 and version < (select min(version)
   from (select version from releases where app_id = ?1 and status = 'live'
@@ -26,25 +31,27 @@ export function releaseStore({ all, get, run, transaction }: Database, secrets: 
     releases: (app: App): ReleaseRow[] =>
       all(`select ${columns} where app_id = ? order by version desc`, app.id).map(read),
 
-    currentRelease: (app: string): ReleaseRow | undefined =>
-      optional(
-        get(`select ${columns} where apps.name = ? and releases.id = current_release`, app),
-        read,
-      ),
+    /** As it runs: formation and limits may have changed since it was made, without a new one. */
+    currentRelease(app: string): ReleaseRow | undefined {
+      const row = get(
+        `select apps.formation as formation_now, apps.limits as limits_now, ${columns}
+          where apps.name = ? and releases.id = current_release`,
+        app,
+      )
+      return (
+        row && read({ ...row, formation: text(row.formation_now), limits: text(row.limits_now) })
+      )
+    },
 
     /** Writes a release that is about to start. It becomes real with `commitRelease`. */
     createRelease(app: App, draft: Draft, about: { cause: string; by: string }): Release {
-      const sql = `insert into releases (app_id, version, status, git_commit, image, config,
-        globals, formation, limits, cause, by, created_at) values (?1, (select
-        coalesce(max(version), 0) + 1 from releases where app_id = ?1), 'starting', ?2, ?3, ?4, ?5,
-        ?6, ?7, ?8, ?9, ?10) returning id`
       const { image, config, formation, globals = secrets.globalConfig() } = draft
       const sealed = [config, globals].map(secrets.sealed)
       const [whole, ...rest] = [image, formation, draft.limits].map((part) => JSON.stringify(part))
       const parts = [whole ?? '', ...sealed, ...rest]
       const cause = about.cause.slice(0, 200)
       return release(
-        number(must(get(sql, app.id, draft.commit, ...parts, cause, about.by, now())).id),
+        number(must(get(insertRelease, app.id, draft.commit, ...parts, cause, about.by, now())).id),
       )
     },
 

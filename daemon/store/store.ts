@@ -14,7 +14,7 @@ import { upkeepStore } from './upkeep.ts'
 
 export type Store = ReturnType<typeof openStore>
 
-/** Opens the database at `path`, brought to the newest schema; the key of its config lies beside. */
+/** Opens the database at `path`, brought to the newest schema; its config's key lies beside. */
 export function openStore(path: string, keyFile = join(dirname(path), 'config.key')) {
   const db = openDatabase(path)
   const cipher = openCipher(keyFile, holdsSealed(db))
