@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { isIPv4 } from 'node:net'
+import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import { Failure } from './errors.ts'
 
@@ -33,6 +34,8 @@ export type PaasConfig = {
   /** For each of the release phase and the scripts of app.json. */
   scriptTimeoutMs: number
   buildMemoryBytes: number
+  /** Over all apps; a further build waits in line. */
+  buildsAtOnce: number
 }
 
 const mebibyte = 1024 * 1024
@@ -59,6 +62,7 @@ export function readConfig(env: NodeJS.ProcessEnv): PaasConfig {
     triggerTimeoutMs: seconds(env, 'PAAS_TRIGGER_TIMEOUT', 60),
     scriptTimeoutMs: seconds(env, 'PAAS_SCRIPT_TIMEOUT', 10 * 60),
     buildMemoryBytes: positive(env, 'PAAS_BUILD_MEMORY', 2048, 'a size in MiB') * mebibyte,
+    buildsAtOnce: Math.ceil(positive(env, 'PAAS_BUILDS', buildsByCores(), 'a number of builds')),
   }
 }
 
@@ -97,6 +101,11 @@ export const limits = {
   logLineBytes: 16 * 1024,
   pushBytes: 1024 * mebibyte,
   configValueBytes: 64 * 1024,
+  /** Of all values of an app together: the kernel refuses a larger environment. */
+  configBytes: 1024 * 1024,
+  /** What a command reads of its standard input; base64 and quotes take their part. */
+  configTextBytes: 2048 * 1024,
+  maintenancePageBytes: 256 * 1024,
   treeEntries: 50_000,
   treeBytes: 2048 * mebibyte,
   /** A file of the user's that paas itself reads: a manifest, a Procfile, a lockfile. */
@@ -110,6 +119,11 @@ export const limits = {
 } as const
 
 const defaultHome = '/var/lib/paas'
+
+/** Two at least: a build waits for the network as much as for a core. */
+function buildsByCores(): number {
+  return Math.max(2, Math.floor(availableParallelism() / 2))
+}
 
 function hash6(text: string): string {
   return createHash('sha256').update(text).digest('hex').slice(0, 6)

@@ -89,6 +89,8 @@ export function paths(config: PaasConfig) {
     home,
     run,
     database: join(home, 'paas.db'),
+    /** Opens the config in the database; worth a backup of its own. */
+    configKey: join(home, 'config.key'),
     hostKeys: join(home, 'host_keys'),
     plugins: join(home, 'plugins'),
     repo: (app: string) => join(home, 'repos', `${app}.git`),

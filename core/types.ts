@@ -56,6 +56,12 @@ export type App = {
   currentRelease: number | null
   limits: AppLimits
   createdAt: string
+  /** How many of each type ran when it was stopped by `ps:stop`. */
+  stopped: Formation
+  /** Who locked it; nobody may change it then. */
+  lockedBy: string | null
+  /** The page that all requests get, empty for ours; null while requests reach the app. */
+  maintenance: string | null
 }
 
 /** Image + config + formation + limits + mounts, numbered from 1 within its app, immutable. */
@@ -65,7 +71,9 @@ export type Release = {
   version: number
   commit: string | null
   image: Image
+  /** The app's own; it wins over `globals`, the config that all apps share, as it was then. */
   config: Config
+  globals?: Config
   formation: Formation
   limits: AppLimits
   mounts: Mount[]

@@ -5,7 +5,9 @@ import { paths } from '../core/names.ts'
 import type { App, Say } from '../core/types.ts'
 import { ensureRepo } from '../receiver/repo.ts'
 import { forgetApp } from '../runner/host.ts'
+import { applyChange, current } from './changes.ts'
 import type { Daemon } from './daemon.ts'
+import type { Change } from './deploy.ts'
 import type { Ask } from './queue.ts'
 import { defaultHost, refuseTakenHost } from './hosts.ts'
 
@@ -17,6 +19,40 @@ export async function createApp(daemon: Daemon, name: string, say: Say): Promise
   await daemon.routes.point(app, [])
   await daemon.triggers.fire('post-create', { app: name }, say)
   return app
+}
+
+/**
+ * A new app with the config, formation, limits and running image of another as its v1. Its code
+ * comes with its first push. When it does not start, nothing of it is left.
+ */
+export async function cloneApp(
+  daemon: Daemon,
+  from: App,
+  { name, by }: { name: string; by: string },
+  ask: Ask,
+): Promise<App> {
+  const { store } = daemon
+  await using undo = new AsyncDisposableStack()
+  const app = await createApp(daemon, name, ask.say)
+  const own = { say: ask.say, signal: new AbortController().signal } // undone even if cancelled
+  undo.defer(() => destroyApp(daemon, app, own))
+  store.setConfig(app, store.config(from))
+  store.setFormation(app, store.formation(from))
+  store.setStopped(app, from.stopped)
+  store.setLimits(app, from.limits)
+  if (store.currentRelease(from.name))
+    await applyChange(daemon, cloneChange(daemon, app, from, by), ask)
+  undo.move()
+  return app
+}
+
+function cloneChange(daemon: Daemon, app: App, from: App, by: string): Change {
+  const cause = `Clone ${from.name}`
+  const { store } = daemon
+  const prepare = async () => {
+    return { ...current(daemon, from), config: store.config(app), globals: store.globalConfig() }
+  }
+  return { app, cause, by, replace: 'all', prepare }
 }
 
 /** Stops and removes everything of an app. Safe to repeat after a kill in the middle. */

@@ -4,6 +4,7 @@ import { paths } from '../core/names.ts'
 import type { App, Image, Say } from '../core/types.ts'
 import { gitEnvironment } from '../receiver/git.ts'
 import type { Daemon } from './daemon.ts'
+import { masked } from './mask.ts'
 import { readRef } from './refs.ts'
 import { parseSchedule } from './schedule.ts'
 
@@ -16,6 +17,10 @@ export async function buildCommit(
   signal: AbortSignal,
 ): Promise<Image> {
   const { fire, listens } = daemon.triggers
+  const config = daemon.store.effectiveConfig(app)
+  const sayMasked = masked(config, say)
+  using slot = await daemon.buildSlots.take(say, signal)
+  void slot
   const facts = { app: app.name, commit: source.commit }
   const extracted = async (dir: string) => {
     const about = { ...facts, args: [dir], cwd: dir }
@@ -29,11 +34,11 @@ export async function buildCommit(
       app: app.name,
       repo: paths(daemon.config).repo(app.name),
       ...source,
-      config: daemon.store.config(app),
+      config,
       ...(heard ? { extracted } : {}),
     },
     { config: daemon.config, sandbox: daemon.sandbox },
-    say,
+    sayMasked,
     signal,
   )
   for (const entry of image.cron ?? []) parseSchedule(entry.schedule, entry.timezone)
@@ -53,7 +58,13 @@ export async function planCommit(
   const commit = await readRef(repo, `refs/heads/${branch}`)
   if (!commit) throw new Failure('failed', `${app.name} has no branch "${branch}" yet`)
   return planOnly(
-    { app: app.name, repo, commit, gitEnv: gitEnvironment(), config: daemon.store.config(app) },
+    {
+      app: app.name,
+      repo,
+      commit,
+      gitEnv: gitEnvironment(),
+      config: daemon.store.effectiveConfig(app),
+    },
     { config: daemon.config, sandbox: daemon.sandbox },
     say,
     signal,

@@ -1,8 +1,10 @@
+import { isDeepStrictEqual } from 'node:util'
 import { Failure, firstError, stopIfCancelled } from '../core/errors.ts'
 import { logError } from '../core/log.ts'
-import type { App, Config, Formation, Limits, Mount, Release, Say } from '../core/types.ts'
+import type { App, AppLimits, Config, Formation, Mount, Release, Say } from '../core/types.ts'
 import { deploy, type Change } from './deploy.ts'
 import { withAppJson } from './first-deploy.ts'
+import { processConfig } from './processes.ts'
 import type { Daemon } from './daemon.ts'
 import type { Ask } from './queue.ts'
 
@@ -78,7 +80,7 @@ export function configChange(daemon: Daemon, app: App, patch: ConfigPatch, by: s
     by,
     replace: 'all',
     prepare: async () => ({
-      ...current(daemon, app),
+      ...next(daemon, app),
       config: patchConfig(daemon.store.config(app), patch),
     }),
   }
@@ -92,44 +94,53 @@ export function patchConfig(config: Config, patch: ConfigPatch): Config {
 }
 
 /** The same release with more or fewer processes: what runs already keeps running. */
-export function scaleChange(daemon: Daemon, app: App, wish: Formation, by: string): Change {
+export function scaleChange(
+  daemon: Daemon,
+  app: App,
+  decide: (release: Release) => Formation,
+  by: string,
+): Change {
   return {
     app,
-    cause: `Scale ${Object.entries(wish)
-      .map(([type, count]) => `${type}=${count}`)
-      .join(' ')}`,
+    cause: 'Scale',
     by,
     replace: 'missing',
     prepare: async () => {
       const release = current(daemon, app)
+      const wish = decide(release)
       refuseUnknownTypes(wish, release)
-      const formation = { ...daemon.store.formation(app), ...wish }
+      const formation = { ...release.formation, ...wish }
       return { ...release, formation, same: { ...release, formation } }
     },
   }
 }
 
-export function restartChange(daemon: Daemon, app: App, by: string): Change {
+/** All processes, or those of some types only: these then keep the release's config. */
+export function restartChange(daemon: Daemon, app: App, types: string[], by: string): Change {
   return {
     app,
     cause: 'Restart',
     by,
     replace: 'all',
+    ...(types.length > 0 ? { only: types } : {}),
     prepare: async () => {
-      const release = current(daemon, app)
-      const formation = daemon.store.formation(app)
-      return { ...release, formation, same: { ...release, formation } }
+      const [now, then] = [current(daemon, app), next(daemon, app)]
+      refuseUnknownTypes(Object.fromEntries(types.map((type) => [type, 1])), now)
+      if (types.length > 0) return { ...now, same: now }
+      // Config that waits for a release, set globally or with --no-restart, has it with this one.
+      const changed = !isDeepStrictEqual(processConfig(now), processConfig(then))
+      return changed ? then : { ...now, same: now }
     },
   }
 }
 
-export function limitsChange(daemon: Daemon, app: App, limits: Limits, by: string): Change {
+export function limitsChange(daemon: Daemon, app: App, limits: AppLimits, by: string): Change {
   return {
     app,
     cause: 'Change limits',
     by,
     replace: 'all',
-    prepare: async () => ({ ...current(daemon, app), limits }),
+    prepare: async () => ({ ...next(daemon, app), limits }),
   }
 }
 
@@ -144,7 +155,7 @@ export function mountsChange(
     cause: 'Change mounts',
     by,
     replace: 'all',
-    prepare: async () => ({ ...current(daemon, app), mounts: edit(daemon.store.mounts(app)) }),
+    prepare: async () => ({ ...next(daemon, app), mounts: edit(daemon.store.mounts(app)) }),
   }
 }
 
@@ -187,18 +198,31 @@ export function pushChange(
       }
       const limits = daemon.store.findApp(app.name)?.limits ?? app.limits
       const config = daemon.store.config(app)
+      const globals = daemon.store.globalConfig()
       const formation = daemon.store.formation(app)
       return {
         commit: push.commit,
         image,
-        ...withAppJson(image, before?.image, { config, formation, limits }, say),
+        ...withAppJson(image, before?.image, { config, globals, formation, limits }, say),
         mounts: daemon.store.mounts(app),
       }
     },
   }
 }
 
-function current(daemon: Daemon, app: App): Release {
+/** The next release if nothing but what is set already were to change. */
+function next(daemon: Daemon, app: App): Release {
+  const { store } = daemon
+  return {
+    ...current(daemon, app),
+    config: store.config(app),
+    globals: store.globalConfig(),
+    mounts: store.mounts(app),
+  }
+}
+
+/** The release as it runs; a Failure when there is none. */
+export function current(daemon: Daemon, app: App): Release {
   const release = daemon.store.currentRelease(app.name)
   if (release) return release
   throw new Failure('failed', `${app.name} has no release yet`, {

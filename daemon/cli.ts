@@ -8,6 +8,7 @@ import { decode, encode, frame, type Request, type WindowSize } from './frames.t
 /**
  * `paas <command>` on the host: passes its words and streams to the daemon, ends with its status.
  */
+process.title = 'paas' // its arguments may hold config, and any user may read a command line
 try {
   process.exitCode = await call(process.argv.slice(2))
 } catch (error) {

@@ -18,6 +18,7 @@ import { Fleet } from './fleet.ts'
 import { fleetEvents } from './fleet-events.ts'
 import { openGarbage } from './garbage.ts'
 import { type Journal, openJournal } from './journal.ts'
+import { refuseLocked } from './locks.ts'
 import { type Liveness, openLiveness } from './liveness.ts'
 import { Metrics } from './metrics.ts'
 import { openQueue, type Queue } from './queue.ts'
@@ -25,9 +26,11 @@ import { Reconcile } from './reconcile.ts'
 import { wireRooms } from './rooms.ts'
 import { openRouterLog } from './router-log.ts'
 import { openRoutes, type Routes } from './routes.ts'
+import { openRunningBuilds, type RunningBuilds } from './running-builds.ts'
 import { openSandbox } from './sandbox.ts'
 import { emptyTrash } from './storage.ts'
 import { Runs } from './runs.ts'
+import { openSlots, type Slots } from './slots.ts'
 import { openStore, type Store } from './store/store.ts'
 import { openTriggers, type Triggers } from './triggers.ts'
 
@@ -41,6 +44,9 @@ export type Daemon = {
   cron: Cron
   routes: Routes
   queue: Queue
+  builds: RunningBuilds
+  /** Held while a build runs, whatever the app. */
+  buildSlots: Slots
   journal: Journal
   triggers: Triggers
   metrics: Metrics
@@ -65,14 +71,14 @@ export type Daemon = {
  * serving, what was half-made is removed. Processes that are missing start in `reconcile.all`.
  */
 export async function openDaemon(config: PaasConfig): Promise<Daemon> {
-  const { home, database } = paths(config)
+  const { home, database, configKey } = paths(config)
   await mkdir(home, { recursive: true })
   await chmod(home, 0o711) // containers and the router pass through; nobody looks around
-  const store = openStore(database)
+  const store = openStore(database, configKey)
   store.failUnfinished()
   const host = await openHost(config)
   let router: Router = await openRouter(config)
-  const queue = openQueue()
+  const queue = openQueue((app) => refuseLocked(store, app))
   const journal = openJournal(config)
   const triggers = openTriggers(config, store)
   const fleet = new Fleet(
@@ -93,6 +99,8 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
     cron: new Cron({ store, runs, journal }),
     routes,
     queue,
+    builds: openRunningBuilds(),
+    buildSlots: openSlots(config.buildsAtOnce),
     journal,
     triggers,
     metrics: new Metrics({ config, fleet }),

@@ -53,6 +53,8 @@ export type Change = {
   by: string
   /** `all` starts every process afresh; `missing` keeps those that already run this release. */
   replace: 'all' | 'missing'
+  /** With `all` of the same release: only these process types, the others are kept. */
+  only?: string[]
   /**
    * Makes what the release will be: builds a push, or takes the current release with another
    * config. A draft with `same` makes no new release, only another set of processes for that one.

@@ -6,7 +6,7 @@ import { formationFor } from './processes.ts'
 
 /** Pure but for the making of secrets: what app.json gives an app, and when. */
 
-type Settings = Pick<Release, 'config' | 'formation' | 'limits'>
+type Settings = Pick<Release, 'config' | 'globals' | 'formation' | 'limits'>
 
 /**
  * The app's settings with what app.json gives: config at the app's first deploy, quantity and
@@ -18,7 +18,7 @@ export function withAppJson(image: Image, before: Image | undefined, settings: S
   if (!appJson) return { ...settings, formation: formationFor(processes, settings.formation) }
   const isNew = (type: string) => !(type in (before?.processes ?? {}))
   return {
-    config: configFrom(appJson.env, settings.config, before === undefined, say),
+    config: configFrom(appJson.env, settings, before === undefined, say),
     formation: formationFor(processes, { ...quantities(appJson, isNew), ...settings.formation }),
     limits: limitsFrom(appJson, settings.limits, isNew),
   }
@@ -26,7 +26,7 @@ export function withAppJson(image: Image, before: Image | undefined, settings: S
 
 function configFrom(
   env: Record<string, EnvEntry>,
-  given: Config,
+  { config: given, globals = {} }: Pick<Settings, 'config' | 'globals'>,
   isFirst: boolean,
   say: Say,
 ): Config {
@@ -38,7 +38,9 @@ function configFrom(
     else if (generate && !(key in given)) made[key] = randomBytes(32).toString('hex')
   }
   const config = { ...given, ...made }
-  const missing = Object.entries(env).filter(([key, { required }]) => required && !(key in config))
+  const missing = Object.entries(env).filter(
+    ([key, { required }]) => required && !(key in config) && !(key in globals),
+  )
   if (missing.length > 0) throw missingConfig(missing.map(([key]) => key))
   const changed = Object.keys(made).filter((key) => made[key] !== given[key])
   if (changed.length > 0) say(`       Config from app.json: ${changed.join(', ')}`)

@@ -3,7 +3,7 @@ import type { PaasConfig } from '../core/config.ts'
 import { Failure } from '../core/errors.ts'
 import { log, logError } from '../core/log.ts'
 import { newId } from '../core/names.ts'
-import type { Exit, Instance, Release, Say } from '../core/types.ts'
+import type { Exit, Instance, Limits, Release, Say } from '../core/types.ts'
 import { nextAddress } from '../runner/address.ts'
 import { readExit, waitForExit } from '../runner/exits.ts'
 import { drained, waitUntilReady } from '../runner/health.ts'
@@ -12,6 +12,7 @@ import { markReady, type Seen, vitalSigns, watchExits } from '../runner/observe.
 import { startInstance } from '../runner/start.ts'
 import { removeInstance, stopInstance } from '../runner/stop.ts'
 import { modeOf, readinessOf, type Timing, timingOf } from './checks.ts'
+import { changeLimits, isPaused, pauseInstance, resumeInstance } from '../runner/update.ts'
 import { instanceSpec, processType } from './processes.ts'
 import { storageMounts } from './storage.ts'
 import type { CheckSettings } from './store/nouns.ts'
@@ -149,6 +150,23 @@ export class Fleet {
     const member = this.#members.get(id)
     if (member?.state !== 'starting') return
     await this.#events.unready(member, { exit: await readExit(this.#host, id), failed })
+  }
+
+  /** Changes what a running container may use; throws when the kernel does not take it. */
+  changeLimits(member: Member, limits: Limits): Promise<void> {
+    return changeLimits(this.#host, member.id, limits)
+  }
+
+  pause(member: Member): Promise<void> {
+    return pauseInstance(this.#host, member.id)
+  }
+
+  resume(member: Member): Promise<void> {
+    return resumeInstance(this.#host, member.id)
+  }
+
+  isPaused(member: Member): boolean {
+    return isPaused(this.#host, member.id)
   }
 
   /** Marks containers as serving: from now on a death of theirs is repaired. */

@@ -62,8 +62,10 @@ async function watch(
   while (!signal.aborted) {
     const seen = await probe(daemon.host, member, check, signal)
     if (signal.aborted) return
-    if (seen === undefined) wasWell = true
-    failures = seen === undefined ? 0 : failures + 1
+    // One that is paused cannot answer, and nobody should hold that against it.
+    const isWell = seen === undefined || daemon.fleet.isPaused(member)
+    if (isWell) wasWell = true
+    failures = isWell ? 0 : failures + 1
     if (failures >= check.attempts) {
       const times = failures === 1 ? 'once' : `${failures} times in a row`
       const reason = `liveness check failed ${times}: ${describeProbe(check.probe)}: ${seen}`

@@ -1,5 +1,5 @@
 import { appPort } from '../core/config.ts'
-import type { AppLimits, Formation, InstanceSpec, Limits, Release } from '../core/types.ts'
+import type { AppLimits, Config, Formation, InstanceSpec, Limits, Release } from '../core/types.ts'
 
 /** Pure: from a release to the containers it wants. */
 
@@ -49,11 +49,16 @@ export function limitsOf({ types, ...all }: AppLimits, type: string): Limits {
   return { ...all, ...types?.[type] }
 }
 
+/** What a process sees of config: the app's own wins over that of all apps. */
+export function processConfig({ globals, config }: Pick<Release, 'globals' | 'config'>): Config {
+  return { ...globals, ...config }
+}
+
 /** What a process finds in its environment (contract §8): the platform's own values win. */
 export function processEnv(release: Release, process: string): Record<string, string> {
   return {
     ...release.image.env,
-    ...release.config,
+    ...processConfig(release),
     PORT: String(appPort),
     DYNO: process,
     PAAS_APP: release.app,

@@ -17,7 +17,8 @@ export type Ask = {
 
 type Ticket = { kind: 'push' | 'command'; start: () => void; replace: () => void }
 
-export function openQueue() {
+/** `guard` throws for an app that nobody may change. */
+export function openQueue(guard: (app: string) => void = () => {}) {
   const lines = new Map<string, Ticket[]>()
 
   /** Whether any app is being changed right now. */
@@ -36,6 +37,7 @@ export function openQueue() {
       })
     }
     if (signal.aborted) throw cancelled(signal)
+    guard(app)
     const line = lines.get(app) ?? []
     lines.set(app, line)
     if (kind === 'push') for (const one of line.slice(1)) if (one.kind === 'push') one.replace()
@@ -67,6 +69,10 @@ export function openQueue() {
       if (line[0] === ticket) resolve()
       else say(`-----> Waiting for ${ahead(line.length - 1)} of ${app} to finish`)
       await promise
+      guard(app) // it may have been locked meanwhile
+    } catch (error) {
+      leave()
+      throw error
     } finally {
       signal.removeEventListener('abort', onAbort)
     }

@@ -7,6 +7,7 @@ import { buildCommit } from './build.ts'
 import { applyInTurn, pushChange } from './changes.ts'
 import type { Daemon } from './daemon.ts'
 import { appUrls } from './hosts.ts'
+import { refuseLocked } from './locks.ts'
 import { decidePush, type PushDecision } from './push.ts'
 import { isAncestor, readRef, setHead, setRef } from './refs.ts'
 import type { Build } from './store/nouns.ts'
@@ -29,7 +30,7 @@ export async function acceptPush(
   push: PushRequest,
   accepting: Accepting,
 ): Promise<void> {
-  const { by, say, signal } = accepting
+  const { by, say } = accepting
   const known = daemon.store.findApp(name)
   const decision = decidePush(push.updates, known ?? { name, deployBranch: null })
   for (const warning of decision.warnings) say(warning)
@@ -39,13 +40,16 @@ export async function acceptPush(
       hint: 'The first push of a branch creates it: git push paas main',
     })
   }
+  refuseLocked(daemon.store, name)
   const app = known ?? (await createFor(daemon, name, say))
   const { branch, commit } = decision.deploy
   const about = { app: name, args: [branch, commit], commit }
-  await daemon.triggers.fire('receive-branch', about, say, signal)
+  await daemon.triggers.fire('receive-branch', about, say, accepting.signal)
 
   const build = daemon.store.createBuild(app, commit, by.name)
   const record = recorder(daemon, app, build, say)
+  using running = daemon.builds.enter(build.id, accepting.signal)
+  const { signal } = running
   try {
     const ask = { kind: 'push', say: record, signal } as const
     accepting.held.use(await daemon.queue.turn(name, ask))

@@ -128,7 +128,7 @@ export class Reconcile {
     const app = store.findApp(name)
     if (!app) return
     const release = store.currentRelease(name)
-    const wanted = release ? wantedProcesses({ ...release, formation: store.formation(app) }) : []
+    const wanted = release ? wantedProcesses(release) : []
     await routes.pointAtCurrent(app)
     const missing = wanted
       .filter((process) => !isServed(fleet.of(name), release, process))

@@ -3,7 +3,7 @@ import type { Instance, Release, Say } from '../core/types.ts'
 import type { Daemon } from './daemon.ts'
 import type { Change, ProcessSet, Rooms } from './deploy.ts'
 import type { Fleet, Member } from './fleet.ts'
-import { wantedProcesses } from './processes.ts'
+import { processType, wantedProcesses } from './processes.ts'
 import { runPostDeploy, runReleasePhase } from './scripts.ts'
 import { openStopFirst } from './stop-first.ts'
 
@@ -91,11 +91,13 @@ function instancesOf(set: ProcessSet): Instance[] {
 }
 
 /** What serves already and goes on to. */
-function keptBy(fleet: Fleet, { app, replace }: Change, release: Release): Member[] {
+function keptBy(fleet: Fleet, { app, replace, only }: Change, release: Release): Member[] {
   return fleet
     .of(app.name)
     .filter((member) => member.state === 'live' && member.release === release.version)
-    .filter(() => replace === 'missing')
+    .filter(
+      ({ process }) => replace === 'missing' || (only && !only.includes(processType(process))),
+    )
 }
 
 function hasWeb(instances: Instance[]): boolean {

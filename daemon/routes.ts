@@ -1,6 +1,7 @@
 import { appPort, type PaasConfig } from '../core/config.ts'
 import type { App, Instance } from '../core/types.ts'
 import type { Router } from '../router/caddy.ts'
+import { hidePage, showPage } from '../router/maintenance.ts'
 import { listRoutes, publish, removeApp, setHosts } from '../router/switch.ts'
 import type { Fleet } from './fleet.ts'
 import { appHosts } from './hosts.ts'
@@ -16,11 +17,21 @@ export function openRoutes(config: PaasConfig, store: Store, fleet: Fleet, route
     syncHosts(app)
     const web = instances.filter(({ process }) => processType(process) === 'web')
     const upstreams = web.map(({ address }) => `${address}:${appPort}`)
-    await publish(router(), app.name, upstreams)
+    const closed = pageOf(app) !== null
+    await publish(router(), app.name, closed ? [] : upstreams)
+    if (!closed) hidePage(router(), appHosts(config, store, app))
+  }
+
+  /** As it is set now: `app` may have been read before its turn came. */
+  function pageOf({ name }: App): string | null {
+    return store.findApp(name)?.maintenance ?? null
   }
 
   function syncHosts(app: App): void {
-    setHosts(router(), app.name, appHosts(config, store, app))
+    const hosts = appHosts(config, store, app)
+    setHosts(router(), app.name, hosts)
+    const page = pageOf(app)
+    if (page !== null) showPage(router(), hosts, page)
   }
 
   return {

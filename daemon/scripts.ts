@@ -2,7 +2,8 @@ import { Failure } from '../core/errors.ts'
 import type { Release, Say } from '../core/types.ts'
 import { runAttached } from '../runner/run.ts'
 import type { Daemon } from './daemon.ts'
-import { instanceSpec } from './processes.ts'
+import { maskerOf } from './mask.ts'
+import { instanceSpec, processConfig } from './processes.ts'
 import { storageMounts } from './storage.ts'
 
 /** Commands that run once per deploy, in the new image: before the switch or after it. */
@@ -74,7 +75,9 @@ async function runScript(
   const source = { process, release: release.version }
   const timeoutMs = daemon.config.scriptTimeoutMs
   const deadline = AbortSignal.timeout(timeoutMs)
-  const onLine = (line: string) => {
+  const mask = maskerOf(processConfig(release))
+  const onLine = (printed: string) => {
+    const line = mask(printed)
     say(`       ${line}`)
     daemon.journal.write(release.app, source, line)
   }

@@ -5,6 +5,7 @@ import { bundledPlugins, loadPlugins } from '../plugins/load.ts'
 import type { TriggerName } from '../plugins/names.ts'
 import { listens, trigger } from '../plugins/trigger.ts'
 import { appUrls } from './hosts.ts'
+import { masked } from './mask.ts'
 import type { Store } from './store/store.ts'
 
 /** What a trigger is about. The app's config goes along, for plugins that are set by it. */
@@ -35,6 +36,7 @@ export function openTriggers(config: PaasConfig, store: Store) {
   ): Promise<void> {
     if (!listens(plugins, name)) return
     const app = facts.app === undefined ? undefined : store.findApp(facts.app)
+    const known = app ? store.effectiveConfig(app) : store.globalConfig()
     const urls = app ? appUrls(config, store, app) : []
     const release = facts.release && `v${facts.release.version}`
     const commit = facts.commit ?? facts.release?.commit ?? undefined
@@ -61,10 +63,10 @@ export function openTriggers(config: PaasConfig, store: Store) {
           commit: commit ?? null,
           args: facts.args ?? [],
           error: facts.error ?? null,
-          config: app ? store.config(app) : {},
+          config: known,
         },
       },
-      { say, signal, timeoutMs: config.triggerTimeoutMs, cwd: facts.cwd },
+      { say: masked(known, say), signal, timeoutMs: config.triggerTimeoutMs, cwd: facts.cwd },
     )
   }
 

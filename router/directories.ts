@@ -15,7 +15,7 @@ export function makeDirectories(config: PaasConfig): HostUser {
   const at = routerPaths(config)
   const user = caddyUser()
   for (const dir of [config.home, config.run]) makePassable(dir)
-  for (const dir of [at.run, at.routes, at.apps, at.hosts]) {
+  for (const dir of [at.run, at.routes, at.apps, at.hosts, at.pages]) {
     mkdirSync(dir, { recursive: true })
     chmodSync(dir, 0o755) // the umask of whoever started us does not matter
   }

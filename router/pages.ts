@@ -17,6 +17,11 @@ const words = {
   },
 } as const
 
+/** What an app in maintenance shows unless it has a page of its own. */
+export function maintenancePage(): string {
+  return html('The app is in maintenance', '503', 'It will be back. Try again in a little while.')
+}
+
 /** Routes that answer with a page of ours, or with its sentence where a client asks for JSON. */
 export function page(status: keyof typeof words): Record<string, unknown>[] {
   const { title, words: text } = words[status]
@@ -30,16 +35,22 @@ export function page(status: keyof typeof words): Record<string, unknown>[] {
     },
     body,
   })
-  const html = readFileSync(join(import.meta.dirname, 'page.html'), 'utf8')
-    .replaceAll('TITLE', title)
-    .replace('STATUS', String(status))
-    .replace('WORDS', text)
   return [
     {
       match: [{ header: { Accept: ['*application/json*'] } }],
       handle: [answer('application/json', `${JSON.stringify({ error: title })}\n`)],
       terminal: true,
     },
-    { handle: [answer('text/html; charset=utf-8', html)], terminal: true },
+    {
+      handle: [answer('text/html; charset=utf-8', html(title, String(status), text))],
+      terminal: true,
+    },
   ]
+}
+
+function html(title: string, status: string, text: string): string {
+  return readFileSync(join(import.meta.dirname, 'page.html'), 'utf8')
+    .replaceAll('TITLE', title)
+    .replace('STATUS', status)
+    .replace('WORDS', text)
 }

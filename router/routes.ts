@@ -10,6 +10,7 @@ import { proxies } from './proxies.ts'
  *
  *   routes/a/<app>/<ip:port>[,<ip:port>…]   an empty file; its name is where the app answers
  *   routes/h/<host> -> ../a/<app>           the names an app answers to
+ *   routes/m/<host>.html                    what stands in for it while it has no upstream
  */
 
 export type CaddyConfig = Record<string, unknown>
@@ -37,6 +38,7 @@ export function routerPaths(config: PaasConfig) {
     routes,
     apps: join(routes, 'a'),
     hosts: join(routes, 'h'),
+    pages: join(routes, 'm'),
   }
 }
 
@@ -129,6 +131,7 @@ function serveRoutes(root: string, facts: { caddyVersion: string }): Json {
         handle: [requestHeaders, upstreamInLog, { handler: 'subroute', routes: proxies(facts) }],
         terminal: true,
       },
+      ownPage(root),
       {
         match: [{ file: { root, try_files: ['/h/{http.request.host}/'] } }],
         handle: [{ handler: 'subroute', routes: page(503) }],
@@ -145,6 +148,23 @@ function serveRoutes(root: string, facts: { caddyVersion: string }): Json {
         },
       ],
     },
+  }
+}
+
+/** The app's page for its time of maintenance, whatever the path and method. */
+function ownPage(root: string): Json {
+  return {
+    match: [{ file: { root, try_files: ['/m/{http.request.host}.html'] } }],
+    handle: [
+      {
+        handler: 'headers',
+        request: { delete: ['If-*', 'Range'] },
+        response: { set: { 'Cache-Control': ['no-store'], 'Retry-After': ['60'] } },
+      },
+      { handler: 'rewrite', method: 'GET', uri: '{http.matchers.file.relative}' },
+      { handler: 'file_server', root, status_code: '503' },
+    ],
+    terminal: true,
   }
 }
 

@@ -16,6 +16,7 @@ import { limits } from '../core/config.ts'
 import { errno, Failure } from '../core/errors.ts'
 import { parseAppName, parseDomain } from '../core/names.ts'
 import type { Router } from './caddy.ts'
+import { hidePage } from './maintenance.ts'
 
 /**
  * The only writer of the route table (drawn in routes.ts). Every change is one file that appears or
@@ -186,5 +187,6 @@ function unlink(router: Router, host: string): void {
   } catch (error) {
     if (errno(error) !== 'ENOENT') throw error
   }
+  hidePage(router, [host])
   router.appOf.delete(host)
 }

@@ -43,6 +43,28 @@ export function checkLimits(path: string, limits: Limits): void {
   })
 }
 
+/** Whether the group's processes are held by the freezer. */
+export function isFrozen(path: string): boolean {
+  if (cgroupVersion() === 2) return read('', path, 'cgroup.freeze') === '1'
+  return read('freezer', path, 'freezer.state') === 'FROZEN'
+}
+
+/** Lets a frozen group go on; one that is not frozen, or gone, is left alone. */
+export async function thaw(path: string): Promise<void> {
+  if (!isFrozen(path)) return
+  const two = cgroupVersion() === 2
+  const file = two ? join(mountPoint, path, 'cgroup.freeze') : freezerState(path)
+  await writeFile(file, two ? '0' : 'THAWED').catch(ignoreGone)
+}
+
+function freezerState(path: string): string {
+  return join(mountPoint, 'freezer', path, 'freezer.state')
+}
+
+function ignoreGone(error: unknown): void {
+  if (errno(error) !== 'ENOENT' && errno(error) !== 'ENODEV') throw error
+}
+
 /** SIGKILLs every process of the group until none is left, at most for `timeoutMs`. */
 export async function killCgroup(path: string, timeoutMs = 5000): Promise<void> {
   const deadline = performance.now() + timeoutMs
@@ -56,6 +78,7 @@ export async function killCgroup(path: string, timeoutMs = 5000): Promise<void> 
       if (existsSync(file)) await writeFile(file, '1').catch(() => {})
     }
     for (const pid of pids) kill(pid)
+    await thaw(path) // in version 1 the frozen do not even die
     await delay(5)
   }
   throw new Failure('failed', `Processes of ${path} outlived SIGKILL for ${timeoutMs} ms`)

@@ -1,5 +1,5 @@
 import { constants, existsSync } from 'node:fs'
-import { type FileHandle, open, rm, unlink } from 'node:fs/promises'
+import { type FileHandle, open, readdir, rm, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
@@ -10,6 +10,7 @@ import { exec, spawnGroup, waitForEnd } from '../core/exec.ts'
 import { paths } from '../core/names.ts'
 import type { InstanceSpec } from '../core/types.ts'
 import type { Host } from './host.ts'
+import { unmount } from './kernel.ts'
 import { logFile, logPiecesPerApp } from './log-files.ts'
 import { isAlive, startTime } from './processes.ts'
 
@@ -75,11 +76,20 @@ export async function startContainer(host: Host, id: string, pid: number): Promi
 /** Removes the runtime's state of a container, whatever it is in; no error when there is none. */
 export async function deleteContainer(host: Host, id: string): Promise<void> {
   const state = join(paths(host.config).runcRoot, id)
-  if (!existsSync(join(state, 'state.json'))) return rm(state, { recursive: true, force: true })
+  if (!existsSync(join(state, 'state.json'))) return removeState(state)
   // 1: half made, so that runc does not know what to do with it; its group is removed by us.
   await exec(host.programs.runc, [...rootArguments(host), 'delete', '--force', id], {
     accept: [0, 1],
   })
+  await removeState(state)
+}
+
+/** A runtime that was killed at work may have left a mount of itself in there. */
+async function removeState(state: string): Promise<void> {
+  const names = await readdir(state).catch(() => [])
+  for (const name of names.filter((one) => one.startsWith('runc.'))) {
+    unmount(join(state, name), { detach: true })
+  }
   await rm(state, { recursive: true, force: true })
 }
 

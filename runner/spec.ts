@@ -26,7 +26,7 @@ export type SpecContext = {
 const idRange = 65_536
 const filesWanted = 65_536
 const sharedMemory = '67108864'
-const cpuPeriodUs = 100_000
+export const cpuPeriodUs = 100_000
 const initTarget = '/dev/init' // on a tmpfs, and so never in a layer
 const searchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const oomScores = { app: 100, run: 300, build: 900 }
@@ -130,7 +130,8 @@ function kernelMounts() {
 
 function fileMounts({ bundle, init, certificates }: SpecContext) {
   const own = ['resolv.conf', 'hosts', 'hostname'].map((name) => {
-    return bind(`${bundle}/${name}`, `/etc/${name}`, true)
+    // systemd mounts /run noexec, and from a user namespace such a flag cannot be taken off.
+    return bind(`${bundle}/${name}`, `/etc/${name}`, true, ['noexec'])
   })
   const files = [bind(init, initTarget, true), ...own]
   if (certificates) files.push(bind(certificates, '/etc/ssl/certs/ca-certificates.crt', true))
@@ -141,8 +142,8 @@ function extraMount({ source, target, readOnly }: SpecContext['mounts'][number])
   return bind(source, target, readOnly)
 }
 
-function bind(source: string, target: string, readOnly: boolean) {
-  return mount(target, 'bind', source, ['bind', 'nosuid', 'nodev', readOnly ? 'ro' : 'rw'])
+function bind(source: string, target: string, readOnly: boolean, more: string[] = []) {
+  return mount(target, 'bind', source, ['bind', 'nosuid', 'nodev', readOnly ? 'ro' : 'rw', ...more])
 }
 
 function mount(destination: string, type: string, source: string, options: string[]) {

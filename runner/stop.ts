@@ -7,7 +7,7 @@ import { exec } from '../core/exec.ts'
 import { kernelNames, paths } from '../core/names.ts'
 import type { Exit } from '../core/types.ts'
 import { readRecord } from './bundle.ts'
-import { killCgroup, removeCgroup } from './cgroup.ts'
+import { killCgroup, removeCgroup, thaw } from './cgroup.ts'
 import { forgetExit, isMonitored, waitForExit } from './exits.ts'
 import type { Host } from './host.ts'
 import { unmount } from './kernel.ts'
@@ -35,6 +35,7 @@ export async function endInstance(
   const record = await readRecord(host, id)
   let exit: Exit | undefined
   if (record && isAlive(record.pid, record.startTime)) {
+    await thaw(kernelNames(host.config).cgroup(id))
     await terminate(record.pid)
     exit = await waitForExit(host, id, { timeoutMs: options.graceMs })
   }

@@ -1,11 +1,11 @@
 import { Failure } from '../../core/errors.ts'
 import { parseAppName } from '../../core/names.ts'
 import type { App } from '../../core/types.ts'
-import { createApp, destroyApp } from '../apps.ts'
+import { cloneApp, createApp, destroyApp } from '../apps.ts'
 import type { Daemon } from '../daemon.ts'
 import { appUrls } from '../hosts.ts'
 import { confirmByName } from './ask.ts'
-import type { Command } from './command.ts'
+import type { Answer, Call, Command } from './command.ts'
 import { columns } from './output.ts'
 import { usageFailure } from './parse.ts'
 
@@ -18,10 +18,7 @@ export const appCommands: Command[] = [
     run: async (call, daemon) => {
       const [name] = call.args
       if (name === undefined) throw usageFailure(call.command, 'apps:create needs a name')
-      const wanted = parseAppName(name)
-      if (daemon.store.findApp(wanted)) {
-        throw new Failure('failed', `App "${wanted}" exists already`)
-      }
+      const wanted = freeName(daemon, name)
       const app = await createApp(daemon, wanted, call.say)
       const urls = appUrls(daemon.config, daemon.store, app)
       return {
@@ -58,6 +55,47 @@ export const appCommands: Command[] = [
     },
   },
   {
+    name: 'apps:exists',
+    usage: 'APP',
+    summary: 'Exit with 0 when there is such an app, with 20 when not',
+    app: true,
+    run: async (call) => ({ lines: [], json: { exists: call.app().name } }),
+  },
+  {
+    name: 'apps:clone',
+    usage: 'APP NEW',
+    summary: 'Create an app with the config, formation, limits and running image of another',
+    app: true,
+    run: async (call, daemon) => {
+      const [name] = call.args
+      if (name === undefined) throw usageFailure(call.command, 'apps:clone needs a new name')
+      const wanted = { name: freeName(daemon, name), by: call.session.identity.name }
+      const app = await cloneApp(daemon, call.app(), wanted, call.ask)
+      const urls = appUrls(daemon.config, daemon.store, app)
+      return {
+        lines: [
+          `-----> Cloned ${call.app().name} to ${app.name}`,
+          ...urls.map((url) => `       ${url}`),
+        ],
+        json: describe(daemon, app),
+      }
+    },
+  },
+  {
+    name: 'apps:lock',
+    usage: 'APP',
+    summary: 'Let an app take no push and no change; what runs is kept up',
+    app: true,
+    run: async (call, daemon) => setLock(call, daemon, call.session.identity.name),
+  },
+  {
+    name: 'apps:unlock',
+    usage: 'APP',
+    summary: 'Let an app take pushes and changes again',
+    app: true,
+    run: async (call, daemon) => setLock(call, daemon, null),
+  },
+  {
     name: 'apps:destroy',
     usage: 'APP',
     summary: 'Remove an app with its releases, domains, config and logs',
@@ -71,6 +109,19 @@ export const appCommands: Command[] = [
   },
 ]
 
+function freeName(daemon: Daemon, text: string): string {
+  const name = parseAppName(text)
+  if (!daemon.store.findApp(name)) return name
+  throw new Failure('failed', `App "${name}" exists already`)
+}
+
+function setLock(call: Call, daemon: Daemon, by: string | null): Answer {
+  const { name } = call.app()
+  daemon.store.setLock(call.app(), by)
+  const line = by === null ? `${name} takes pushes and changes again` : `${name} is locked`
+  return { lines: [`       ${line}`], json: { app: name, lockedBy: by } }
+}
+
 function describe(daemon: Daemon, app: App) {
   const release = daemon.store.currentRelease(app.name)
   const live = daemon.fleet.of(app.name).filter(({ state }) => state === 'live')
@@ -83,6 +134,8 @@ function describe(daemon: Daemon, app: App) {
     running: release ? `${live.length}/${wanted}` : '0/0',
     deployBranch: app.deployBranch,
     urls: appUrls(daemon.config, daemon.store, app),
+    lockedBy: app.lockedBy,
+    maintenance: app.maintenance !== null,
     createdAt: app.createdAt,
   }
 }

@@ -11,7 +11,10 @@ export type Command = {
   /** What follows the name, app included: `APP KEY=VALUE [KEY=VALUE ...]`. */
   usage: string
   summary: string
-  /** Whether the first argument names an app that must exist; `--app` may stand for it. */
+  /**
+   * Whether the first argument names an app that must exist; `--app` may stand for it. With an
+   * option `global` of the command's own none is named.
+   */
   app: boolean
   options?: Record<string, CommandOption>
   /** Everything after the app belongs to the command itself, dashes included (`run`). */

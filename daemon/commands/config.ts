@@ -1,6 +1,7 @@
-import { limits } from '../../core/config.ts'
 import { Failure } from '../../core/errors.ts'
-import { parseConfigKey } from '../../core/names.ts'
+import { limits } from '../../core/config.ts'
+import { parseConfigKey, printable } from '../../core/names.ts'
+import type { Config } from '../../core/types.ts'
 import {
   applyChange,
   applySetting,
@@ -9,9 +10,14 @@ import {
   patchConfig,
 } from '../changes.ts'
 import type { Daemon } from '../daemon.ts'
+import { type ConfigFormat, formatConfig, parseConfigText, shellQuote } from '../env-file.ts'
 import type { Answer, Call, Command } from './command.ts'
+import { checkValues, decoded, encoded, givenPairs } from './config-values.ts'
 import { usageFailure } from './parse.ts'
+import { readStdin } from './stdin.ts'
 
+const global = { type: 'boolean', help: 'The config that all apps share; no APP then' } as const
+const base64 = { type: 'boolean', help: 'Values are base64' } as const
 const noRestart = {
   type: 'boolean',
   help: 'Keep the running processes as they are; the next release has the change',
@@ -20,13 +26,25 @@ const noRestart = {
 export const configCommands: Command[] = [
   {
     name: 'config:show',
-    usage: 'APP',
+    usage: 'APP | --global',
     summary: 'Show all config of an app',
     app: true,
+    options: { global },
     run: async (call, daemon) => {
-      const config = daemon.store.config(call.app())
+      const config = configOf(call, daemon)
       const lines = Object.entries(config).map(([key, value]) => `${key}=${shellQuote(value)}`)
       return { lines: lines.sort(), json: config }
+    },
+  },
+  {
+    name: 'config:keys',
+    usage: 'APP | --global',
+    summary: 'List the keys of an app, without their values',
+    app: true,
+    options: { global },
+    run: async (call, daemon) => {
+      const keys = Object.keys(configOf(call, daemon)).sort()
+      return { lines: keys, json: keys }
     },
   },
   {
@@ -34,45 +52,116 @@ export const configCommands: Command[] = [
     usage: 'APP KEY',
     summary: 'Print the value of one key, as it is',
     app: true,
+    options: { global, encoded: base64 },
     run: async (call, daemon) => {
       const [key] = call.args
       if (key === undefined) throw usageFailure(call.command, 'config:get needs a key')
-      const config = daemon.store.config(call.app())
+      const config = configOf(call, daemon)
       const value = Object.hasOwn(config, key) ? config[key] : undefined
-      if (value === undefined) throw new Failure('failed', `${call.app().name} has no ${key}`)
-      return { lines: [value], json: value }
+      if (value === undefined) {
+        throw new Failure('failed', `${ownerOf(call)} has no ${printable(key)}`)
+      }
+      const shown = call.options.encoded ? encoded(value) : value
+      return { lines: [shown], json: shown }
+    },
+  },
+  {
+    name: 'config:export',
+    usage: 'APP | --global',
+    summary: 'Print all config as a file that config:import, a shell or a program reads',
+    app: true,
+    options: {
+      global,
+      encoded: base64,
+      format: { type: 'string', value: 'FORMAT', help: 'env (unless given), shell or json' },
+    },
+    run: async (call, daemon) => {
+      const config = configOf(call, daemon)
+      const shown = call.options.encoded ? mapValues(config, encoded) : config
+      return { lines: formatConfig(shown, parseFormat(call)), json: shown }
     },
   },
   {
     name: 'config:set',
-    usage: 'APP KEY=VALUE [KEY=VALUE ...]',
+    usage: 'APP KEY=VALUE [KEY=VALUE ...] | APP KEY --stdin',
     summary: 'Set config and restart with it; an unhealthy restart puts the old config back',
     app: true,
-    options: { 'no-restart': noRestart },
-    run: async (call, daemon) => change(call, daemon, parsePairs(call)),
+    options: {
+      'no-restart': noRestart,
+      global,
+      encoded: base64,
+      stdin: { type: 'boolean', help: 'Take the value of the one KEY from standard input' },
+    },
+    run: async (call, daemon) => change(call, daemon, await givenPairs(call)),
   },
   {
     name: 'config:unset',
     usage: 'APP KEY [KEY ...]',
     summary: 'Remove config and restart without it',
     app: true,
-    options: { 'no-restart': noRestart },
+    options: { 'no-restart': noRestart, global },
     run: async (call, daemon) => {
       if (call.args.length === 0) throw usageFailure(call.command, 'config:unset needs a key')
-      const keys = call.args.map(parseConfigKey)
-      return change(call, daemon, Object.fromEntries(keys.map((key) => [key, undefined])))
+      return change(call, daemon, without(call.args.map(parseConfigKey)))
+    },
+  },
+  {
+    name: 'config:clear',
+    usage: 'APP | --global',
+    summary: 'Remove all config and restart without it',
+    app: true,
+    options: { 'no-restart': noRestart, global },
+    run: async (call, daemon) => change(call, daemon, without(Object.keys(configOf(call, daemon)))),
+  },
+  {
+    name: 'config:import',
+    usage: 'APP | --global',
+    summary: 'Set config from an env file or a JSON object on standard input, and restart with it',
+    app: true,
+    options: { 'no-restart': noRestart, global, encoded: base64 },
+    run: async (call, daemon) => {
+      const given = parseConfigText(await readStdin(call, limits.configTextBytes))
+      const config = call.options.encoded ? mapValues(given, decoded) : given
+      if (Object.keys(config).length === 0) {
+        throw usageFailure(call.command, 'Standard input holds no config')
+      }
+      return change(call, daemon, checkValues(config))
     },
   },
 ]
 
+function configOf(call: Call, daemon: Daemon): Config {
+  return call.options.global ? daemon.store.globalConfig() : daemon.store.config(call.app())
+}
+
+function ownerOf(call: Call): string {
+  return call.options.global ? 'The global config' : call.app().name
+}
+
+function without(keys: string[]): ConfigPatch {
+  return Object.fromEntries(keys.map((key) => [key, undefined]))
+}
+
 async function change(call: Call, daemon: Daemon, patch: ConfigPatch): Promise<Answer> {
-  const app = call.app()
   const keys = Object.keys(patch)
-  const before = daemon.store.config(app)
+  const before = configOf(call, daemon)
   const has = (key: string) => (Object.hasOwn(before, key) ? before[key] : undefined)
   if (keys.every((key) => has(key) === patch[key])) {
     return { lines: ['       Nothing changed'], json: { changed: [] } }
   }
+  checkValues(patchConfig(before, patch))
+  const done = keys.map((key) => `       ${patch[key] === undefined ? 'Unset' : 'Set'} ${key}`)
+  if (call.options.global) {
+    daemon.store.setGlobalConfig(patchConfig(daemon.store.globalConfig(), patch))
+    return { lines: [...done, ...sayAffected(daemon, keys)], json: { changed: keys } }
+  }
+  await changeApp(call, daemon, patch)
+  return { lines: done, json: { changed: keys } }
+}
+
+async function changeApp(call: Call, daemon: Daemon, patch: ConfigPatch): Promise<void> {
+  const app = call.app()
+  const keys = Object.keys(patch)
   if (!daemon.store.currentRelease(app.name) || call.options['no-restart']) {
     await applySetting(daemon, app, call.ask, () => {
       daemon.store.setConfig(app, patchConfig(daemon.store.config(app), patch))
@@ -84,44 +173,31 @@ async function change(call: Call, daemon: Daemon, patch: ConfigPatch): Promise<A
       })
     })
   } else {
-    await applyChange(
-      daemon,
-      configChange(daemon, app, patch, call.session.identity.name),
-      call.ask,
-    )
+    const by = call.session.identity.name
+    await applyChange(daemon, configChange(daemon, app, patch, by), call.ask)
   }
   await daemon.triggers.fire('post-config-update', { app: app.name, args: keys }, call.say)
-  const done = keys.map((key) => (patch[key] === undefined ? `Unset ${key}` : `Set ${key}`))
-  return { lines: done.map((line) => `       ${line}`), json: { changed: keys } }
 }
 
-/** Values are any bytes but NUL, and are never echoed, not even in an error. */
-function parsePairs(call: Call): Record<string, string> {
-  if (call.args.length === 0) throw usageFailure(call.command, 'config:set needs KEY=VALUE')
-  const pairs = call.args.map((arg, index) => {
-    const at = arg.indexOf('=')
-    if (at === -1) throw usageFailure(call.command, `Argument ${index + 1} has no "="`)
-    const key = parseConfigKey(arg.slice(0, at))
-    const value = arg.slice(at + 1)
-    if (value.includes('\0')) throw new Failure('usage', `The value of ${key} holds a NUL byte`)
-    if (value.includes('\ufffd')) {
-      throw new Failure('usage', `The value of ${key} is not UTF-8 text`, {
-        hint: 'Encode it, for example as base64',
-      })
-    }
-    const bytes = Buffer.byteLength(value)
-    if (bytes > limits.configValueBytes) {
-      throw new Failure(
-        'usage',
-        `The value of ${key} has ${bytes} bytes; the most is ${limits.configValueBytes}`,
-      )
-    }
-    return [key, value] as const
+/** Nothing restarts by a global change: a bad value would take every app's turn at once. */
+function sayAffected(daemon: Daemon, keys: string[]): string[] {
+  const apps = daemon.store.apps().filter((app) => {
+    const own = daemon.store.config(app)
+    return keys.some((key) => !(key in own))
   })
-  return Object.fromEntries(pairs)
+  if (apps.length === 0) return ['       No app is affected']
+  return [
+    `       The next release of these has it: ${apps.map(({ name }) => name).join(', ')}`,
+    '       To give it to one now: ps:restart APP',
+  ]
 }
 
-/** Quoted so that a shell reads the same value back. */
-function shellQuote(value: string): string {
-  return /^[\w.,:/@%+-]+$/.test(value) ? value : `'${value.replaceAll("'", "'\\''")}'`
+function mapValues(config: Config, work: (value: string, key: string) => string): Config {
+  return Object.fromEntries(Object.entries(config).map(([key, one]) => [key, work(one, key)]))
+}
+
+function parseFormat(call: Call): ConfigFormat {
+  const { format = 'env' } = call.options
+  if (format === 'env' || format === 'shell' || format === 'json') return format
+  throw usageFailure(call.command, '--format wants env, shell or json')
 }

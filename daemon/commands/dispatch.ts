@@ -63,7 +63,8 @@ export function findApp(name: string, daemon: Daemon): App {
 }
 
 function openCall(parsed: Parsed, session: Session, daemon: Daemon): Call {
-  const app = parsed.command.app ? findApp(requireApp(parsed), daemon) : undefined
+  const ofApp = parsed.command.app && parsed.options.global !== true
+  const app = ofApp ? findApp(requireApp(parsed), daemon) : undefined
   const say = sayTo(session, parsed)
   return {
     session,

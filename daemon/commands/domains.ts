@@ -2,6 +2,7 @@ import { Failure } from '../../core/errors.ts'
 import { parseDomain } from '../../core/names.ts'
 import type { Daemon } from '../daemon.ts'
 import { appUrls, defaultHost, refuseTakenHost } from '../hosts.ts'
+import { refuseLocked } from '../locks.ts'
 import type { Call, Command } from './command.ts'
 import { usageFailure } from './parse.ts'
 
@@ -13,6 +14,7 @@ export const domainCommands: Command[] = [
     app: true,
     run: async (call, daemon) => {
       const app = call.app()
+      refuseLocked(daemon.store, app.name)
       const hosts = parseHosts(call, daemon)
       for (const host of hosts) refuseTakenHost(daemon.config, daemon.store, host, app.name)
       const known = new Set(daemon.store.domains(app))
@@ -32,6 +34,7 @@ export const domainCommands: Command[] = [
     app: true,
     run: async (call, daemon) => {
       const app = call.app()
+      refuseLocked(daemon.store, app.name)
       const hosts = parseHosts(call, daemon)
       const known = daemon.store.domains(app)
       const unknown = hosts.find((host) => !known.includes(host))

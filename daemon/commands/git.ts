@@ -1,4 +1,5 @@
 import { parseBranch, paths } from '../../core/names.ts'
+import { refuseLocked } from '../locks.ts'
 import { setHead } from '../refs.ts'
 import type { Command } from './command.ts'
 import { usageFailure } from './parse.ts'
@@ -14,6 +15,7 @@ export const gitCommands: Command[] = [
       if (setting !== 'deploy-branch' || branch === undefined) {
         throw usageFailure(call.command, 'git:set needs "deploy-branch" and a branch')
       }
+      refuseLocked(daemon.store, call.app().name)
       daemon.store.setDeployBranch(call.app(), parseBranch(branch))
       await setHead(paths(daemon.config).repo(call.app().name), branch)
       return {

@@ -35,7 +35,8 @@ export function parseCommand(argv: string[], table: Command[]): Parsed {
   const after = argv.slice(start + 1)
   if (command.verbatim) return parseVerbatim(command, before, after)
   const { values, positionals } = parse(command, [...before, ...after])
-  const app = command.app ? (text(values.app) ?? positionals.shift()) : undefined
+  const ofApp = command.app && values.global !== true
+  const app = ofApp ? (text(values.app) ?? positionals.shift()) : undefined
   return parsed(command, values, app, positionals)
 }
 

@@ -1,21 +1,21 @@
 import { Failure } from '../../core/errors.ts'
 import { isProcessType, printable } from '../../core/names.ts'
-import { limits } from '../../core/config.ts'
-import type { Formation } from '../../core/types.ts'
+import type { Release } from '../../core/types.ts'
+import { applyChange, applySetting, current, refuseUnknownTypes } from '../changes.ts'
+import { restartChange, scaleChange } from '../changes.ts'
+import type { Daemon } from '../daemon.ts'
 import {
-  applyChange,
-  applySetting,
-  refuseUnknownTypes,
-  restartChange,
-  scaleChange,
-} from '../changes.ts'
-import { wantedProcesses } from '../processes.ts'
+  type CountWish,
+  startChange,
+  stopChange,
+  stoppedTypes,
+  wishedFormation,
+} from '../process-changes.ts'
 import { runRows } from '../run-rows.ts'
-import type { Call, Command } from './command.ts'
+import { processType, wantedProcesses } from '../processes.ts'
+import type { Answer, Call, Command } from './command.ts'
 import { columns } from './output.ts'
 import { usageFailure } from './parse.ts'
-
-const instancesMost = 64
 
 export const processCommands: Command[] = [
   {
@@ -24,38 +24,11 @@ export const processCommands: Command[] = [
     summary: 'List the processes of an app',
     app: true,
     run: async (call, daemon) => {
-      const app = call.app()
-      const release = daemon.store.currentRelease(app.name)
-      const formation = daemon.store.formation(app)
-      const members = daemon.fleet.of(app.name)
-      const running = members.map((member) => ({
-        process: member.process,
-        state: member.state === 'live' ? 'running' : member.state,
-        release: `v${member.release}`,
-        seconds: Math.round((Date.now() - member.startedAt) / 1000),
-        address: member.address,
-      }))
-      const here = new Set(
-        members
-          .filter((member) => member.state === 'live' && member.release === release?.version)
-          .map(({ process }) => process),
-      )
-      const down = (release ? wantedProcesses({ ...release, formation }) : [])
-        .filter((process) => !here.has(process))
-        .map((process) => ({
-          process,
-          state: daemon.reconcile.troubleOf(app.name, process) ?? 'down',
-          release: `v${release?.version}`,
-          seconds: 0,
-          address: null,
-        }))
-      const all = [...running, ...down, ...runRows(daemon, app)].sort((a, b) =>
-        a.process.localeCompare(b.process),
-      )
-      const rows = all.map(({ process, state, release: version, seconds }) => [
+      const all = [...listProcesses(call, daemon), ...runRows(daemon, call.app())]
+      const rows = all.map(({ process, state, release, seconds }) => [
         process,
         state,
-        version,
+        release,
         `${seconds} s`,
       ])
       return { lines: columns([['PROCESS', 'STATE', 'RELEASE', 'UP'], ...rows]), json: all }
@@ -63,62 +36,146 @@ export const processCommands: Command[] = [
   },
   {
     name: 'ps:scale',
-    usage: 'APP [TYPE=COUNT ...]',
+    usage: 'APP [TYPE=COUNT | TYPE+COUNT | TYPE-COUNT ...]',
     summary: 'Show or change how many of each process type run',
     app: true,
     run: async (call, daemon) => {
       const app = call.app()
-      const wish = parseFormation(call)
-      const release = daemon.store.currentRelease(app.name)
-      if (release) refuseUnknownTypes(wish, release)
-      if (Object.keys(wish).length > 0 && !release) {
+      const wishes = call.args.map((arg) => parseWish(call, arg))
+      if (wishes.length > 0 && !daemon.store.currentRelease(app.name)) {
         await applySetting(daemon, app, call.ask, () => {
-          daemon.store.setFormation(app, { ...daemon.store.formation(app), ...wish })
+          const formation = daemon.store.formation(app)
+          const wish = wishedFormation(formation, wishes)
+          daemon.store.setFormation(app, { ...formation, ...wish })
         })
-      } else if (Object.keys(wish).length > 0) {
-        await applyChange(
-          daemon,
-          scaleChange(daemon, app, wish, call.session.identity.name),
-          call.ask,
-        )
+      } else if (wishes.length > 0) {
+        const decide = (release: Release) => wishedFormation(release.formation, wishes)
+        refuseUnknownTypes(decide(current(daemon, app)), current(daemon, app))
+        const by = call.session.identity.name
+        const change = scaleChange(daemon, app, decide, by)
+        const cause = `Scale ${call.args.join(' ')}`
+        await applyChange(daemon, { ...change, cause }, call.ask)
         await daemon.triggers.fire('post-scale', { app: app.name, args: call.args }, call.say)
       }
-      const formation = daemon.store.formation(app)
-      return {
-        lines: Object.entries(formation).map(([type, count]) => `       ${type}=${count}`),
-        json: formation,
-      }
+      return showFormation(call, daemon)
+    },
+  },
+  {
+    name: 'ps:stop',
+    usage: 'APP [TYPE ...]',
+    summary: 'Stop an app, or some process types, until ps:start',
+    app: true,
+    run: async (call, daemon) => {
+      const by = call.session.identity.name
+      await applyChange(daemon, stopChange(daemon, call.app(), call.args, by), call.ask)
+      return showFormation(call, daemon)
+    },
+  },
+  {
+    name: 'ps:start',
+    usage: 'APP [TYPE ...]',
+    summary: 'Start what ps:stop stopped, as many as there were',
+    app: true,
+    run: async (call, daemon) => {
+      const by = call.session.identity.name
+      await applyChange(daemon, startChange(daemon, call.app(), call.args, by), call.ask)
+      return showFormation(call, daemon)
     },
   },
   {
     name: 'ps:restart',
-    usage: 'APP',
-    summary: 'Start every process afresh, then stop the old ones',
+    usage: 'APP [TYPE ...]',
+    summary: 'Start every process, or some types, afresh, then stop the old ones',
     app: true,
     run: async (call, daemon) => {
       const app = call.app()
-      const release = await applyChange(
-        daemon,
-        restartChange(daemon, app, call.session.identity.name),
-        call.ask,
-      )
+      const by = call.session.identity.name
+      const change = restartChange(daemon, app, call.args, by)
+      const release = await applyChange(daemon, change, call.ask)
       return {
         lines: [`-----> Restarted ${app.name} v${release.version}`],
         json: { app: app.name, release: `v${release.version}` },
       }
     },
   },
+  {
+    name: 'ps:pause',
+    usage: 'APP [TYPE ...]',
+    summary: 'Freeze processes where they are; requests wait. Ends with ps:resume or a reboot',
+    app: true,
+    run: (call, daemon) => freeze(call, daemon, 'pause'),
+  },
+  {
+    name: 'ps:resume',
+    usage: 'APP [TYPE ...]',
+    summary: 'Let paused processes go on',
+    app: true,
+    run: (call, daemon) => freeze(call, daemon, 'resume'),
+  },
 ]
 
-function parseFormation(call: Call): Formation {
-  const pairs = call.args.map((arg) => {
-    const [, type, count] = /^([^=]+)=(\d{1,4})$/.exec(arg) ?? []
-    if (type === undefined || !isProcessType(type)) {
-      throw usageFailure(call.command, `"${printable(arg)}" is not TYPE=COUNT`)
-    }
-    const most = type === 'web' ? limits.routeUpstreams : instancesMost
-    if (Number(count) > most) throw new Failure('usage', `${type} can have at most ${most}`)
-    return [type, Number(count)] as const
+function listProcesses(call: Call, daemon: Daemon) {
+  const app = call.app()
+  const made = daemon.store.currentRelease(app.name)
+  const release = made && current(daemon, app)
+  const members = daemon.fleet.of(app.name)
+  const running = members.map((member) => ({
+    process: member.process,
+    state:
+      member.state !== 'live' ? member.state : daemon.fleet.isPaused(member) ? 'paused' : 'running',
+    release: `v${member.release}`,
+    seconds: Math.round((Date.now() - member.startedAt) / 1000),
+    address: member.address,
+  }))
+  const here = new Set(
+    members
+      .filter((member) => member.state === 'live' && member.release === release?.version)
+      .map(({ process }) => process),
+  )
+  const absent = (process: string, state: string) => {
+    return { process, state, release: `v${release?.version}`, seconds: 0, address: null }
+  }
+  const down = (release ? wantedProcesses(release) : [])
+    .filter((process) => !here.has(process))
+    .map((process) => absent(process, daemon.reconcile.troubleOf(app.name, process) ?? 'down'))
+  const formation = release ? stoppedTypes(app, release.formation) : {}
+  const stopped = release ? wantedProcesses({ ...release, formation }) : []
+  const all = [...running, ...down, ...stopped.map((process) => absent(process, 'stopped'))]
+  return all.sort((a, b) => a.process.localeCompare(b.process))
+}
+
+async function freeze(call: Call, daemon: Daemon, verb: 'pause' | 'resume'): Promise<Answer> {
+  const app = call.app()
+  using turn = await daemon.queue.turn(app.name, call.ask)
+  void turn
+  const types = Object.fromEntries(call.args.map((type) => [type, 1]))
+  refuseUnknownTypes(types, current(daemon, app))
+  const members = daemon.fleet
+    .of(app.name)
+    .filter(
+      ({ state, process }) =>
+        state === 'live' && (call.args.length === 0 || processType(process) in types),
+    )
+  if (members.length === 0) throw new Failure('failed', `Nothing of that runs in ${app.name}`)
+  for (const member of members) await daemon.fleet[verb](member)
+  const names = members.map(({ process }) => process).sort()
+  const done = verb === 'pause' ? 'Paused' : 'Resumed'
+  return { lines: [`-----> ${done} ${names.join(', ')}`], json: { [verb]: names } }
+}
+
+function showFormation(call: Call, daemon: Daemon): Answer {
+  const formation = daemon.store.formation(call.app())
+  const stopped = stoppedTypes(daemon.store.findApp(call.app().name) ?? call.app(), formation)
+  const lines = Object.entries(formation).map(([type, count]) => {
+    return `       ${type}=${count}${type in stopped ? ` (stopped, was ${stopped[type]})` : ''}`
   })
-  return Object.fromEntries(pairs)
+  return { lines, json: formation }
+}
+
+function parseWish(call: Call, arg: string): CountWish {
+  const [, type, sign = '=', count] = /^([a-z][a-z0-9-]*?)([=+-])(\d{1,4})$/.exec(arg) ?? []
+  if (type === undefined || !isProcessType(type)) {
+    throw usageFailure(call.command, `"${printable(arg)}" is not TYPE=COUNT`)
+  }
+  return { type, sign: sign === '+' || sign === '-' ? sign : '', count: Number(count) }
 }

@@ -3,6 +3,7 @@ import { printable } from '../../core/names.ts'
 import type { App, Release } from '../../core/types.ts'
 import { applyChange, rollbackChange } from '../changes.ts'
 import type { Daemon } from '../daemon.ts'
+import type { ReleaseRow } from '../store/nouns.ts'
 import type { Command } from './command.ts'
 import { columns } from './output.ts'
 
@@ -33,6 +34,17 @@ export const releaseCommands: Command[] = [
     },
   },
   {
+    name: 'releases:info',
+    usage: 'APP [vN]',
+    summary: 'Show what a release is made of, the current one unless vN is given',
+    app: true,
+    run: async (call, daemon) => {
+      const facts = describe(daemon, call.app(), findRelease(daemon, call.app(), call.args[0]))
+      const rows = Object.entries(facts).map(([key, value]) => [`${key}:`, show(value)])
+      return { lines: columns(rows, 16), json: facts }
+    },
+  },
+  {
     name: 'releases:rollback',
     usage: 'APP [vN]',
     summary: 'Go back to the release before, or to vN: code, config and formation together',
@@ -49,6 +61,54 @@ export const releaseCommands: Command[] = [
     },
   },
 ]
+
+/** Of config only the keys: values are for `config:get`. */
+function describe(daemon: Daemon, app: App, release: ReleaseRow) {
+  const { image, config, globals = {} } = release
+  const isCurrent = release.id === daemon.store.currentRelease(app.name)?.id
+  return {
+    release: `v${release.version}`,
+    status: isCurrent ? 'current' : release.status,
+    cause: release.cause,
+    by: release.by,
+    createdAt: release.createdAt,
+    commit: release.commit,
+    language: image.language,
+    layers: image.layers.map(({ kind, label, key }) => ({ kind, label, key })),
+    processes: image.processes,
+    configKeys: Object.keys(config).sort(),
+    globalConfigKeys: Object.keys(globals)
+      .filter((key) => !(key in config))
+      .sort(),
+    formation: release.formation,
+    limits: release.limits,
+  }
+}
+
+function show(value: unknown): string {
+  if (value === null) return '-'
+  if (Array.isArray(value)) return value.map(showOne).join(', ') || '-'
+  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+}
+
+function showOne(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return String(value)
+  return 'label' in value ? String(value.label) : JSON.stringify(value)
+}
+
+function findRelease(daemon: Daemon, app: App, wanted: string | undefined): ReleaseRow {
+  const all = daemon.store.releases(app)
+  const [, number] = /^v?(\d{1,9})$/.exec(wanted ?? '') ?? []
+  const found =
+    wanted === undefined
+      ? daemon.store.currentRelease(app.name)
+      : all.find(({ version }) => version === Number(number))
+  if (found) return found
+  const what = wanted === undefined ? 'release yet' : `release "${printable(wanted)}"`
+  throw new Failure('failed', `${app.name} has no ${what}`, {
+    hint: all.length > 0 ? `There is: ${all.map(({ version }) => `v${version}`).join(', ')}` : '',
+  })
+}
 
 function findTarget(daemon: Daemon, app: App, wanted: string | undefined): Release {
   const current = daemon.store.currentRelease(app.name)

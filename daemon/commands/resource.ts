@@ -1,7 +1,12 @@
 import { availableParallelism, totalmem } from 'node:os'
-import type { Limits } from '../../core/types.ts'
-import { applyChange, applySetting, limitsChange } from '../changes.ts'
+import { isDeepStrictEqual } from 'node:util'
+import type { AppLimits, Limits } from '../../core/types.ts'
+import { current, refuseUnknownTypes } from '../changes.ts'
+import type { Daemon } from '../daemon.ts'
+import { applyLimits } from '../process-changes.ts'
+import { limitsOf } from '../processes.ts'
 import type { Answer, Call, Command } from './command.ts'
+import { isProcessType } from '../../core/names.ts'
 import { usageFailure } from './parse.ts'
 
 const units: Record<string, number> = { k: 1024, m: 1024 ** 2, g: 1024 ** 3 }
@@ -11,23 +16,25 @@ export const resourceCommands: Command[] = [
   {
     name: 'resource:limit',
     usage: 'APP',
-    summary: 'Limit what each process of an app may use, and restart with it',
+    summary: 'Limit what each process may use; live, or with a restart where that cannot be',
     app: true,
     options: {
       memory: { type: 'string', value: 'SIZE', help: 'Memory, such as 256m or 1g' },
       cpu: { type: 'string', value: 'CORES', help: 'CPU in cores, such as 0.5 or 2' },
       pids: { type: 'string', value: 'COUNT', help: 'Processes and threads' },
+      'process-type': {
+        type: 'string',
+        value: 'TYPE',
+        help: 'Only for this one; run for one-offs',
+      },
     },
     run: async (call, daemon) => {
       const app = call.app()
-      const limits = { ...app.limits, ...parseLimits(call) }
-      if (JSON.stringify(limits) === JSON.stringify(app.limits)) return report(app.limits)
-      if (daemon.store.currentRelease(app.name)) {
-        const change = limitsChange(daemon, app, limits, call.session.identity.name)
-        await applyChange(daemon, change, call.ask)
-      } else {
-        await applySetting(daemon, app, call.ask, () => void daemon.store.setLimits(app, limits))
-      }
+      const limits = wishedLimits(call, daemon, parseLimits(call))
+      if (isDeepStrictEqual(limits, app.limits)) return report(app.limits)
+      const by = call.session.identity.name
+      const how = await applyLimits(daemon, { app, limits, by }, call.ask)
+      if (how === 'live') call.say('       Changed as they run; nothing was restarted')
       return report(limits)
     },
   },
@@ -40,13 +47,30 @@ export const resourceCommands: Command[] = [
   },
 ]
 
-function report(limits: Limits): Answer {
-  const lines = [
+function report(limits: AppLimits): Answer {
+  const types = Object.keys(limits.types ?? {}).sort()
+  const own = types.flatMap((type) => [`-----> ${type}`, ...show(limitsOf(limits, type))])
+  return { lines: [...show(limitsOf(limits, '')), ...own], json: limits }
+}
+
+function show(limits: Limits): string[] {
+  return [
     `       memory: ${limits.memoryBytes / 1024 ** 2} MiB`,
     `       cpu:    ${limits.cpus}`,
     `       pids:   ${limits.pids}`,
   ]
-  return { lines, json: limits }
+}
+
+/** The app's limits with these for all, or for the one type that is named. */
+function wishedLimits(call: Call, daemon: Daemon, wish: Partial<Limits>): AppLimits {
+  const { limits, name } = call.app()
+  const type = call.options['process-type']
+  if (type === undefined || Object.keys(wish).length === 0) return { ...limits, ...wish }
+  const one = String(type)
+  if (one !== 'run' && daemon.store.currentRelease(name)) {
+    refuseUnknownTypes({ [one]: 1 }, current(daemon, call.app()))
+  } else if (!isProcessType(one)) throw usageFailure(call.command, 'That is not a process type')
+  return { ...limits, types: { ...limits.types, [one]: { ...limits.types?.[one], ...wish } } }
 }
 
 function parseLimits(call: Call): Partial<Limits> {

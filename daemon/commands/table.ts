@@ -13,6 +13,7 @@ import { hostCommands } from './host.ts'
 import { keyCommands } from './keys.ts'
 import { logCommands } from './logs.ts'
 import { metricCommands } from './metrics.ts'
+import { maintenanceCommands } from './maintenance.ts'
 import { pluginCommands } from './plugins.ts'
 import { processCommands } from './ps.ts'
 import { releaseCommands } from './releases.ts'
@@ -35,6 +36,7 @@ export const table: Command[] = [
   ...keyCommands,
   ...logCommands,
   ...metricCommands,
+  ...maintenanceCommands,
   ...pluginCommands,
   ...processCommands,
   ...releaseCommands,

@@ -1,6 +1,6 @@
-import type { App, AppLimits, Config, Formation, Limits } from '../../core/types.ts'
+import type { App, AppLimits, Formation, Limits } from '../../core/types.ts'
 import { type Database, now } from './database.ts'
-import { json, must, optional, toApp, toNumbers, toStrings } from './rows.ts'
+import { json, must, optional, toApp, toNumbers } from './rows.ts'
 
 export function appStore({ all, get, run, transaction }: Database) {
   return {
@@ -23,16 +23,20 @@ export function appStore({ all, get, run, transaction }: Database) {
     setDeployBranch: (app: App, branch: string) =>
       run('update apps set deploy_branch = ? where id = ?', branch, app.id),
 
-    /** What the next release will have; the current release has its own copy. */
-    config: (app: App): Config =>
-      toStrings(json(must(get('select config from apps where id = ?', app.id)).config)),
-    setConfig: (app: App, config: Config) =>
-      run('update apps set config = ? where id = ?', JSON.stringify(config), app.id),
-
     formation: (app: App): Formation =>
       toNumbers(json(must(get('select formation from apps where id = ?', app.id)).formation)),
     setFormation: (app: App, formation: Formation) =>
       run('update apps set formation = ? where id = ?', JSON.stringify(formation), app.id),
+
+    /** What ran of each type before it was stopped. */
+    setStopped: (app: App, stopped: Formation) =>
+      run('update apps set stopped = ? where id = ?', JSON.stringify(stopped), app.id),
+
+    setLock: (app: App, by: string | null) =>
+      run('update apps set locked_by = ? where id = ?', by, app.id),
+
+    setMaintenance: (app: App, page: string | null) =>
+      run('update apps set maintenance = ? where id = ?', page, app.id),
 
     setLimits: (app: App, limits: AppLimits) =>
       run('update apps set limits = ? where id = ?', JSON.stringify(limits), app.id),

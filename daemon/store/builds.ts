@@ -18,10 +18,12 @@ export function buildStore({ all, get, run }: Database) {
 
     setBuild: (build: Build, status: BuildStatus, error: string | null = null) =>
       run(
-        'update builds set status = ?, error = ?, finished_at = ? where id = ?',
+        `update builds set status = ?1, error = ?2,
+          started_at = coalesce(started_at, iif(?1 = 'running', ?3, null)),
+          finished_at = iif(?1 = 'running', null, ?3) where id = ?4`,
         status,
         error,
-        status === 'running' ? null : now(),
+        now(),
         build.id,
       ),
 

@@ -29,6 +29,8 @@ export function openDatabase(path: string) {
     get: (sql: string, ...values: Value[]): Row | undefined => prepare(sql).get(...values),
     /** The number of rows changed. */
     run: (sql: string, ...values: Value[]): number => Number(prepare(sql).run(...values).changes),
+    /** Statements without values or results. */
+    exec: (sql: string) => db.exec(sql),
     transaction<T>(work: () => T): T {
       db.exec('begin immediate')
       try {

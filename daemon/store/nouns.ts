@@ -13,6 +13,8 @@ export type Build = {
   error: string | null
   by: string
   createdAt: string
+  /** When its turn had come; null while it waits. */
+  startedAt: string | null
   finishedAt: string | null
 }
 
@@ -47,7 +49,10 @@ export type Death = {
 
 export type ReleaseStatus = 'starting' | 'live' | 'failed'
 export type ReleaseRow = Release & { status: ReleaseStatus }
-export type Draft = Pick<Release, 'commit' | 'image' | 'config' | 'formation' | 'limits' | 'mounts'>
+export type Draft = Pick<
+  Release,
+  'commit' | 'image' | 'config' | 'globals' | 'formation' | 'limits' | 'mounts'
+>
 
 /** `disabled`: the old stops before the new starts. `skipped`: nobody waits for the new. */
 export type CheckMode = 'enabled' | 'disabled' | 'skipped'

@@ -1,67 +1,81 @@
 import { limits } from '../../core/config.ts'
 import type { App, Release } from '../../core/types.ts'
+import type { ConfigStore } from './config.ts'
 import { type Database, now } from './database.ts'
-import { must, number, optional, toRelease } from './rows.ts'
+import { must, number, type Row, text, toRelease } from './rows.ts'
 import type { Draft, ReleaseRow } from './nouns.ts'
 
 const columns = 'releases.*, apps.name as app from releases join apps on apps.id = app_id'
 
-const insertSql = `insert into releases
-  (app_id, version, status, git_commit, image, config, formation, limits, mounts, cause, by,
-  created_at) values (?1, (select coalesce(max(version), 0) + 1 from releases where app_id = ?1),
-  'starting', ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) returning id`
+const insertRelease = `insert into releases (app_id, version, status, git_commit, image, config,
+    globals, formation, limits, mounts, cause, by, created_at) values (?1, (select
+    coalesce(max(version), 0) + 1 from releases where app_id = ?1), 'starting', ?2, ?3, ?4, ?5,
+    ?6, ?7, ?8, ?9, ?10, ?11) returning id`
 
-export function releaseStore({ all, get, run, transaction }: Database) {
+const forgetOldest = `delete from releases where app_id = ?1 and version < (select min(version)
+  from (select version from releases where app_id = ?1 and status = 'live'
+    order by version desc limit ?2))`
+
+const forgetFailed = `delete from releases where status = 'failed' and id not in
+  (select id from releases where status = 'failed' order by id desc limit ?)`
+
+export function releaseStore({ all, get, run, transaction }: Database, secrets: ConfigStore) {
+  const read = (row: Row): ReleaseRow => toRelease(secrets.opened(row))
   const release = (id: number): ReleaseRow =>
-    toRelease(must(get(`select ${columns} where releases.id = ?`, id)))
+    read(must(get(`select ${columns} where releases.id = ?`, id)))
 
   return {
     release,
 
     /** Newest first. */
     releases: (app: App): ReleaseRow[] =>
-      all(`select ${columns} where app_id = ? order by version desc`, app.id).map(toRelease),
+      all(`select ${columns} where app_id = ? order by version desc`, app.id).map(read),
 
-    currentRelease: (app: string): ReleaseRow | undefined =>
-      optional(
-        get(`select ${columns} where apps.name = ? and releases.id = current_release`, app),
-        toRelease,
-      ),
+    /** As it runs: formation and limits may have changed since it was made, without a new one. */
+    currentRelease(app: string): ReleaseRow | undefined {
+      const row = get(
+        `select apps.formation as formation_now, apps.limits as limits_now, ${columns}
+          where apps.name = ? and releases.id = current_release`,
+        app,
+      )
+      return (
+        row && read({ ...row, formation: text(row.formation_now), limits: text(row.limits_now) })
+      )
+    },
 
     /** Writes a release that is about to start. It becomes real with `commitRelease`. */
     createRelease(app: App, draft: Draft, about: { cause: string; by: string }): Release {
-      const { image, config, formation, mounts } = draft
-      const parts = [image, config, formation, draft.limits, mounts].map((part) =>
+      const { image, config, formation, mounts, globals = secrets.globalConfig() } = draft
+      const sealed = [config, globals].map(secrets.sealed)
+      const [whole, ...rest] = [image, formation, draft.limits, mounts].map((part) =>
         JSON.stringify(part),
       )
-      const cause = about.cause.slice(0, 200)
-      return release(
-        number(must(get(insertSql, app.id, draft.commit, ...parts, cause, about.by, now())).id),
-      )
+      const parts = [whole ?? '', ...sealed, ...rest]
+      const more = [about.cause.slice(0, 200), about.by, now()]
+      return release(number(must(get(insertRelease, app.id, draft.commit, ...parts, ...more)).id))
     },
 
     /**
      * The one row that makes a release the app's own. What config and formation the app has from
-     * here on goes with it, and the releases too old to roll back to are forgotten.
+     * here on goes with it, and the releases too old to roll back to are forgotten. For the current
+     * release it is only the formation: config set with --no-restart still waits for its release.
      */
     commitRelease: ({ id, config, formation, limits: caps, mounts }: Release): void =>
       transaction(() => {
         const app = number(must(get('select app_id from releases where id = ?', id)).app_id)
+        const counts = JSON.stringify(formation)
+        run('update apps set formation = ? where id = ?', counts, app)
+        if (get('select 1 from apps where id = ? and current_release = ?', app, id)) return
         run(`update releases set status = 'live' where id = ?`, id)
         run(
-          `update apps set current_release = ?, config = ?, formation = ?, limits = ?, mounts = ?
-            where id = ?`,
+          'update apps set current_release = ?, config = ?, limits = ?, mounts = ? where id = ?',
           id,
-          ...[config, formation, caps, mounts].map((part) => JSON.stringify(part)),
+          secrets.sealed(config),
+          JSON.stringify(caps),
+          JSON.stringify(mounts),
           app,
         )
-        const oldestKept = `select min(version) from (select version from releases
-          where app_id = ?1 and status = 'live' order by version desc limit ?2)`
-        run(
-          `delete from releases where app_id = ?1 and version < (${oldestKept})`,
-          app,
-          limits.releasesKept,
-        )
+        run(forgetOldest, app, limits.releasesKept)
       }),
 
     /**
@@ -71,11 +85,7 @@ export function releaseStore({ all, get, run, transaction }: Database) {
     abandonRelease: ({ id }: Release): void =>
       transaction(() => {
         run(`update releases set status = 'failed' where id = ? and status = 'starting'`, id)
-        run(
-          `delete from releases where status = 'failed' and id not in (select id from releases
-            where status = 'failed' order by id desc limit ?)`,
-          limits.failedReleasesKept,
-        )
+        run(forgetFailed, limits.failedReleasesKept)
       }),
   }
 }

@@ -19,9 +19,13 @@ export function toApp(row: Row): App {
     currentRelease: row.current_release === null ? null : number(row.current_release),
     limits: toLimits(json(row.limits)),
     createdAt: text(row.created_at),
+    stopped: toNumbers(json(row.stopped)),
+    lockedBy: row.locked_by === null ? null : text(row.locked_by),
+    maintenance: row.maintenance === null ? null : text(row.maintenance),
   }
 }
 
+/** `row` has its config opened already. */
 export function toRelease(row: Row): ReleaseRow {
   const status = text(row.status)
   return {
@@ -32,6 +36,7 @@ export function toRelease(row: Row): ReleaseRow {
     commit: row.git_commit === null ? null : text(row.git_commit),
     image: toImage(json(row.image)),
     config: toStrings(json(row.config)),
+    globals: toStrings(json(row.globals)),
     formation: toNumbers(json(row.formation)),
     limits: toLimits(json(row.limits)),
     mounts: toMounts(json(row.mounts)),
@@ -51,6 +56,7 @@ export function toBuild(row: Row): Build {
     error: row.error === null ? null : text(row.error),
     by: text(row.by),
     createdAt: text(row.created_at),
+    startedAt: row.started_at === null ? null : text(row.started_at),
     finishedAt: row.finished_at === null ? null : text(row.finished_at),
   }
 }

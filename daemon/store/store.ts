@@ -1,8 +1,11 @@
+import { dirname, join } from 'node:path'
 import { appStore } from './apps.ts'
 import { buildStore } from './builds.ts'
 import { checkStore } from './checks.ts'
 import { openDatabase } from './database.ts'
 import { cronStore } from './cron.ts'
+import { openCipher } from './cipher.ts'
+import { configStore, holdsSealed, sealPlain } from './config.ts'
 import { domainStore } from './domains.ts'
 import { historyStore } from './history.ts'
 import { keyStore } from './keys.ts'
@@ -17,12 +20,16 @@ import { upkeepStore } from './upkeep.ts'
 
 export type Store = ReturnType<typeof openStore>
 
-/** Opens the database at `path`, brought to the newest schema. */
-export function openStore(path: string) {
+/** Opens the database at `path`, brought to the newest schema; its config's key lies beside. */
+export function openStore(path: string, keyFile = join(dirname(path), 'config.key')) {
   const db = openDatabase(path)
+  const cipher = openCipher(keyFile, holdsSealed(db))
+  sealPlain(db, cipher)
+  const config = configStore(db, cipher)
   return {
     ...appStore(db),
-    ...releaseStore(db),
+    ...config,
+    ...releaseStore(db, config),
     ...buildStore(db),
     ...checkStore(db),
     ...domainStore(db),

@@ -210,13 +210,13 @@ describe('health', () => {
       const result = await push('given', app('given', appJson))
       expect(result.out).toContain('Config from app.json: MODE, SECRET, STEP')
       expect(result.out).toMatch(
-        /Predeploy script: echo pre \$MODE[^]*pre first[^]*Starting[^]*only once[^]*post v1/,
+        /Predeploy script: echo pre \$MODE[^]*pre \*\*\*\*[^]*Starting[^]*only once[^]*post v1/,
       )
       expect(await live('given')).toBe('web.1 v1, web.2 v1, worker.1 v1')
       const secret = (await paas.ssh(['config:get', 'given', 'SECRET'])).stdout.trim()
       expect(secret).toMatch(/^[0-9a-f]{64}$/)
       expect(result.out).not.toContain(secret)
-      expect(await logs('given')).toContain('predeploy.1: pre first')
+      expect(await logs('given')).toContain('predeploy.1: pre ****')
     })
 
     test('leave what the user has set afterwards', async () => {
@@ -225,7 +225,7 @@ describe('health', () => {
       const changed = { ...appJson, env: { ...appJson.env, STEP: { value: 'b', sync: true } } }
       const result = await push('given', app('given again', changed))
       expect(result.out).toContain('Config from app.json: STEP')
-      expect(result.out).toContain('pre mine')
+      expect(result.out).toContain('pre ****')
       expect(result.out).not.toContain('only once')
       expect(await live('given')).toBe('web.1 v3')
       const env: Record<string, string> = JSON.parse((await paas.get('given', '/env')).body)

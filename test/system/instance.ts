@@ -233,10 +233,15 @@ async function timed(
   return { code, stdout, stderr, out: stdout + stderr, ms: performance.now() - began }
 }
 
+/** Ports that some part of some instance has, or will have in a moment. */
+const given = new Set<number>()
+
 /** A port that nothing listens on, outside the kernel's ephemeral range. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = randomInt(20_000, 32_000)
+    if (given.has(port)) continue
+    given.add(port)
     const server = createServer()
     const { promise, resolve: done } = Promise.withResolvers<boolean>()
     server.once('error', () => done(false)).once('listening', () => done(true))

@@ -41,7 +41,7 @@ describe('a process that dies', () => {
     expect(death.memory.limitBytes).toBe(64 * 1024 * 1024)
     expect(death.memory.peakBytes).toBeGreaterThan(50 * 1024 * 1024)
     expect(death.text).toMatch(/ran out of memory: killed at its limit of 64 MiB \(peak \d+ MiB\)/)
-    expect(death.broughtBy).toMatchObject({ release: 'v2', cause: 'Change limits', by: 'tester' })
+    expect(death.broughtBy).toMatchObject({ release: 'v1', by: 'tester' })
     await until('it runs again', async () => (await paas.get('shop')).status === 200)
     await paas.get('shop', '/signal')
     await until('it is recorded', async () => (await why('shop')).cause === 'signal')

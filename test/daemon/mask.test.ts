@@ -1,0 +1,27 @@
+import { expect, test } from 'vitest'
+import { maskerOf } from '../../daemon/mask.ts'
+
+test('every value of four characters or more becomes stars, wherever it stands', () => {
+  const mask = maskerOf({ A: 'hunter2', B: '123', C: 'hunter2-and-more', E: '' })
+  expect(mask('a=hunter2 b=123 c=hunter2-and-more hunter2')).toBe('a=**** b=123 c=**** ****')
+})
+
+test('a value of several lines is known by each of them, and as JSON shows it', () => {
+  const mask = maskerOf({ KEY: '-----BEGIN\nabcdef\nxy\n-----END', Q: 'say "friend"' })
+  expect(['x -----BEGIN', 'abcdef', 'xy', '-----END'].map(mask)).toEqual([
+    'x ****',
+    '****',
+    'xy',
+    '****',
+  ])
+  expect(mask('{"KEY":"-----BEGIN\\nabcdef\\nxy\\n-----END","Q":"say \\"friend\\""}')).toBe(
+    '{"KEY":"****","Q":"****"}',
+  )
+})
+
+test('a value that comes in parts because its line is too long is known by the parts', () => {
+  const value = Array.from({ length: 4000 }, (_, index) => index.toString(36)).join('.')
+  const line = `before ${value} after`
+  const parts = [line.slice(0, 5000), line.slice(5000, 10_000), line.slice(10_000)]
+  expect(parts.map(maskerOf({ LONG: value }))).toEqual(['before ****', '****', '**** after'])
+})

@@ -1,0 +1,148 @@
+import { request } from 'node:http'
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { nodeApp, type Paas, startPaas } from './instance.ts'
+
+const page = '<!doctype html><title>Back soon</title><p>Grüße, back at 5.\n'
+
+describe('apps', () => {
+  let paas: Paas
+  beforeAll(async () => {
+    paas = await startPaas()
+    await paas.push('shop', await paas.tree('shop', nodeApp('shop')))
+    await paas.ssh(['domains:add', 'shop', 'www.shop.example'])
+  })
+  afterAll(() => paas[Symbol.asyncDispose]())
+
+  test('exist or do not, by exit status', async () => {
+    expect((await paas.ssh(['apps:exists', 'shop'])).code).toBe(0)
+    const no = await paas.ssh(['apps:exists', 'shpo'])
+    expect([no.code, no.stderr]).toEqual([20, expect.stringContaining('Did you mean "shop"?')])
+  })
+
+  test('in maintenance answer 503 with a page while their processes keep running', async () => {
+    const processes = async () =>
+      (await paas.ssh(['ps', 'shop', '--json'])).stdout.replaceAll(/"seconds": \d+/g, '')
+    const before = await processes()
+    const caddy = reloads()
+    expect((await paas.ssh(['maintenance:on', 'shop'])).code).toBe(0)
+    for (const host of [undefined, 'www.shop.example']) {
+      const answer = await paas.get('shop', '/any/path?x=1', host)
+      expect(answer).toMatchObject({ status: 503, body: expect.stringContaining('in maintenance') })
+      expect(answer.headers['content-type']).toContain('text/html')
+      expect(answer.headers['retry-after']).toBe('60')
+    }
+    expect((await paas.ssh(['maintenance:on', 'shop', '--page'], page)).stdout).toContain('own')
+    const own = await paas.get('shop')
+    expect([own.status, own.body, own.headers['content-type']]).toEqual([
+      503,
+      page,
+      'text/html; charset=utf-8',
+    ])
+    expect(await post(paas, 'shop')).toEqual({ status: 503, body: page })
+    expect(await processes()).toBe(before)
+    await paas.push('shop', await paas.tree('shop', nodeApp('newer')))
+    expect((await paas.get('shop')).body).toBe(page)
+    await paas.killDaemon()
+    await paas.startDaemon()
+    await paas.ssh(['ps:scale', 'shop', 'web=2'])
+    expect((await paas.get('shop')).body).toBe(page)
+    await paas.ssh(['domains:add', 'shop', 'two.shop.example'])
+    expect((await paas.get('shop', '/', 'two.shop.example')).body).toBe(page)
+    expect((await paas.ssh(['maintenance:report', 'shop', '--json'])).stdout).toContain('"own"')
+    expect((await paas.ssh(['maintenance:off', 'shop'])).code).toBe(0)
+    expect(await paas.get('shop')).toMatchObject({ status: 200, body: 'newer' })
+    expect((await paas.get('shop', '/', 'www.shop.example')).body).toBe('newer')
+    expect(reloads()).toBe(caddy)
+    await paas.ssh(['ps:stop', 'shop'])
+    expect((await paas.get('shop')).body).not.toBe(page) // it is stopped, not in maintenance
+    await paas.ssh(['ps:start', 'shop'])
+  })
+
+  function reloads(): number {
+    return paas.daemonLog().split('caddy-reloaded').length
+  }
+
+  test('that are locked take no push and no change until they are unlocked', async () => {
+    expect((await paas.ssh(['apps:lock', 'shop'])).code).toBe(0)
+    const push = await paas.push('shop', await paas.tree('shop', nodeApp('locked out')))
+    expect([push.code === 0, push.out]).toEqual([
+      false,
+      expect.stringContaining('shop is locked by tester: it takes no push and no change'),
+    ])
+    const calls = [
+      ['config:set', 'shop', 'A=1'],
+      ['config:set', 'shop', 'A=1', '--no-restart'],
+      ['ps:scale', 'shop', 'web=1'],
+      ['ps:restart', 'shop'],
+      ['ps:stop', 'shop'],
+      ['ps:pause', 'shop'],
+      ['resource:limit', 'shop', '--cpu', '2'],
+      ['releases:rollback', 'shop'],
+      ['domains:add', 'shop', 'x.example'],
+      ['domains:remove', 'shop', 'www.shop.example'],
+      ['git:set', 'shop', 'deploy-branch', 'other'],
+      ['maintenance:on', 'shop'],
+      ['apps:destroy', 'shop', '--force'],
+    ]
+    for (const call of calls) {
+      const { code, stderr } = await paas.ssh(call)
+      expect([call, code, stderr.includes('shop is locked by tester')]).toEqual([call, 1, true])
+    }
+    expect((await paas.ssh(['apps:info', 'shop'])).stdout).toMatch(/lockedBy: +tester/)
+    expect((await paas.get('shop')).body).toBe('newer')
+    expect((await paas.ssh(['apps:unlock', 'shop'])).code).toBe(0)
+    expect((await paas.ssh(['config:set', 'shop', 'A=1'])).code).toBe(0)
+  })
+
+  test('are cloned with config, formation, limits and image as v1, or not at all', async () => {
+    await paas.ssh(['resource:limit', 'shop', '--memory', '256m'])
+    await paas.ssh(['ps:scale', 'shop', 'web=2'])
+    const clone = await paas.ssh(['apps:clone', 'shop', 'copy'])
+    expect([clone.code, clone.stdout]).toEqual([0, expect.stringContaining('Cloned shop to copy')])
+    expect((await paas.get('copy')).body).toBe('newer')
+    const environment: Record<string, string> = JSON.parse((await paas.get('copy', '/env')).body)
+    expect(environment).toMatchObject({ A: '1', PAAS_APP: 'copy', PAAS_RELEASE: 'v1' })
+    const info = JSON.parse((await paas.ssh(['releases:info', 'copy', '--json'])).stdout)
+    expect(info).toMatchObject({
+      release: 'v1',
+      cause: 'Clone shop',
+      formation: { web: 2 },
+      limits: { memoryBytes: 256 * 1024 ** 2 },
+    })
+    expect((await paas.ssh(['apps:clone', 'shop', 'copy'])).stderr).toContain('exists already')
+    await paas.ssh(['config:set', 'copy', 'A=2'])
+    expect((await paas.ssh(['config:get', 'shop', 'A'])).stdout).toBe('1\n')
+    await paas.push('copy', await paas.tree('copy', nodeApp('of its own')))
+    expect((await paas.get('copy')).body).toBe('of its own')
+    expect((await paas.get('shop')).body).toBe('newer')
+    const files = nodeApp('picky', {
+      before: 'if (process.env.PAAS_APP !== "picky") process.exit(3)',
+    })
+    await paas.push('picky', await paas.tree('picky', files))
+    expect((await paas.ssh(['apps:clone', 'picky', 'half'])).code).toBe(1)
+    expect((await paas.ssh(['apps:exists', 'half'])).code).toBe(20)
+    expect((await paas.get('half')).status).toBe(404)
+  })
+})
+
+function post(paas: Paas, app: string): Promise<{ status: number | undefined; body: string }> {
+  const { promise, resolve, reject } = Promise.withResolvers<{
+    status: number | undefined
+    body: string
+  }>()
+  const call = request({
+    host: '127.0.0.1',
+    port: paas.config.httpPort,
+    method: 'POST',
+    path: '/form',
+    headers: { host: `${app}.${paas.config.domain}` },
+  })
+  call.on('error', reject).on('response', (response) => {
+    let body = ''
+    response.setEncoding('utf8').on('data', (text: string) => (body += text))
+    response.on('end', () => resolve({ status: response.statusCode, body }))
+  })
+  call.end('a=1')
+  return promise
+}

@@ -1,0 +1,92 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { kernelNames } from '../../core/names.ts'
+import { nodeApp, type Paas, startPaas, until } from './instance.ts'
+import { cgroupProcesses } from './leaks.ts'
+
+/** An app whose build says so and takes a while. */
+function slowBuild(body: string, seconds: number) {
+  const build = `echo building-${body}; sleep ${seconds}; echo built-${body}`
+  return {
+    ...nodeApp(body),
+    'package.json': JSON.stringify({ scripts: { start: 'node server.js', build } }),
+  }
+}
+
+type Build = { number: number; status: string; error: string | null; seconds: number | null }
+
+describe('builds', () => {
+  let paas: Paas
+  beforeAll(async () => {
+    paas = await startPaas({ PAAS_BUILDS: '2' })
+    await paas.push('shop', await paas.tree('shop', slowBuild('first', 0)))
+  })
+  afterAll(() => paas[Symbol.asyncDispose]())
+
+  const builds = async (app: string): Promise<Build[]> =>
+    JSON.parse((await paas.paas(['--json', 'builds', app])).stdout)
+  const sleepers = () =>
+    cgroupProcesses(kernelNames(paas.config).cgroupParent).filter(({ name }) => name === 'sleep')
+
+  test('keep what they said and how long they took', async () => {
+    const [build] = await builds('shop')
+    expect(build).toMatchObject({ number: 1, status: 'succeeded', seconds: expect.any(Number) })
+    const output = await paas.ssh(['builds:output', 'shop', '1'])
+    expect(output.stdout).toMatch(/-----> Building shop[^]*built-first[^]*Application deployed/)
+    expect((await paas.ssh(['builds:info', 'shop'])).stdout).toMatch(/status: +succeeded/)
+    expect((await paas.ssh(['builds', 'shop'])).stdout).toMatch(/TOOK[^]*\d s/)
+    const none = await paas.ssh(['builds:info', 'shop', '99'])
+    expect([none.code, none.stderr]).toEqual([1, expect.stringContaining('has no build "99"')])
+    const over = await paas.ssh(['builds:cancel', 'shop', '1'])
+    expect([over.code, over.stderr]).toEqual([1, expect.stringContaining('it has succeeded')])
+  })
+
+  test('that run are cancelled from another session: pusher told, processes gone', async () => {
+    const push = paas.push('shop', await paas.tree('hang', slowBuild('hang', 600)))
+    await until('the build sleeps', () => sleepers().length === 1)
+    const cancel = await paas.ssh(['builds:cancel', 'shop'])
+    expect([cancel.code, cancel.stdout]).toEqual([0, '-----> Cancelled build #2\n'])
+    expect(sleepers()).toEqual([])
+    const pushed = await push
+    expect([pushed.code === 0, pushed.out]).toEqual([
+      false,
+      expect.stringContaining('Cancelled by tester'),
+    ])
+    expect((await builds('shop'))[0]).toMatchObject({
+      status: 'cancelled',
+      error: 'Cancelled by tester',
+    })
+    expect((await paas.get('shop')).body).toBe('first')
+  })
+
+  test('that wait are cancelled without touching the one that runs', async () => {
+    const dir = await paas.tree('three', slowBuild('running', 4))
+    const running = paas.push('shop', dir)
+    await until('the build sleeps', () => sleepers().length === 1)
+    const waiting = paas.push('shop', await paas.tree('four', nodeApp('waiting')))
+    await until('the other waits', async () => (await builds('shop'))[0]?.status === 'waiting')
+    expect((await paas.ssh(['builds:cancel', 'shop', '4'])).code).toBe(0)
+    expect((await waiting).code).not.toBe(0)
+    expect((await running).code).toBe(0)
+    expect((await builds('shop')).map(({ status }) => status)).toEqual([
+      'cancelled',
+      'succeeded',
+      'cancelled',
+      'succeeded',
+    ])
+    expect((await paas.get('shop')).body).toBe('running')
+  })
+
+  test('of different apps run side by side up to the limit; the next sees its place', async () => {
+    const trees = await Promise.all(
+      ['one', 'two', 'three'].map((name) => paas.tree(`side-${name}`, slowBuild(name, 4))),
+    )
+    const [one, two] = ['one', 'two'].map((app, index) => paas.push(app, trees[index] ?? ''))
+    await until('two builds sleep', () => sleepers().length === 2)
+    const three = paas.push('three', trees[2] ?? '')
+    const results = await Promise.all([one, two, three])
+    expect(results.map((result) => result?.code)).toEqual([0, 0, 0])
+    expect(results[2]?.out).toContain('-----> Waiting to build: number 1 in line, 2 at a time')
+    expect(results[0]?.out).not.toContain('Waiting to build')
+    for (const app of ['one', 'two', 'three']) expect((await paas.get(app)).body).toBe(app)
+  })
+})
