@@ -106,7 +106,10 @@ export async function startPaas(settings: Record<string, string> = {}) {
     httpGet({ port: config.httpPort, path, host })
 
   await exec('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key])
-  await startDaemon()
+  await startDaemon().catch(async (error) => {
+    await run(process.execPath, [join(root, 'daemon/down.ts'), '--purge'])
+    throw error
+  })
   await paas(['keys:add', 'tester'], readFileSync(`${key}.pub`, 'utf8'))
 
   return {
