@@ -21,9 +21,7 @@ export function openGarbage(daemon: Daemon): (app: App) => void {
       if (daemon.queue.busy()) return // whoever is last collects
       const apps = [...changed]
       changed.clear()
-      collect(daemon, apps)
-        .catch((error) => logError('garbage-failed', error))
-        .finally(() => globalThis.gc?.()) // nobody waits now: the memory of a deploy goes back
+      collect(daemon, apps).catch((error) => logError('garbage-failed', error))
     }, 1000).unref()
   }
 }

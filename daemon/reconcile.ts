@@ -11,7 +11,7 @@ import { processType, wantedProcesses } from './processes.ts'
 const tickMs = 30_000
 const trimMs = 5000
 const fleetMs = 2000
-const routerMs = 250
+const routerMs = 500
 const steadyMs = 10_000
 const appsAtOnce = 4
 const leavingLookMs = 250

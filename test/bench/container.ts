@@ -7,7 +7,9 @@ import { startInstance } from '../../runner/start.ts'
 import { stopInstance } from '../../runner/stop.ts'
 import type { Paas } from '../system/instance.ts'
 
-/** Milliseconds from nothing to a container of ours that accepts on its port; no daemon, no router. */
+/**
+ * Milliseconds from nothing to a container of ours that accepts on its port; no daemon, no router.
+ */
 export async function containerStart({ config }: Paas, layers: Layer[]): Promise<number> {
   const host = await openHost(config)
   const { signal } = new AbortController()
