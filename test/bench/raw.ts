@@ -4,7 +4,7 @@ import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { exec, killGroup, spawnGroup } from '../../core/exec.ts'
-import { freePort } from '../system/instance.ts'
+import { freePort, sshWith } from '../system/instance.ts'
 
 /** The raw parts that paas is made of, without paas: what its own figures are divided by. */
 
@@ -39,25 +39,7 @@ export async function startOpenSsh() {
   return {
     repo,
     user: userInfo().username,
-    ssh: [
-      'ssh',
-      '-F',
-      '/dev/null',
-      '-i',
-      key,
-      '-o',
-      'IdentitiesOnly=yes',
-      '-o',
-      'BatchMode=yes',
-      '-o',
-      'StrictHostKeyChecking=no',
-      '-o',
-      'UserKnownHostsFile=/dev/null',
-      '-o',
-      'LogLevel=ERROR',
-      '-p',
-      String(port),
-    ],
+    ssh: sshWith(key, port),
     async [Symbol.asyncDispose]() {
       await killGroup(server, 1000)
       await rm(base, { recursive: true, force: true })

@@ -38,25 +38,7 @@ export async function startPaas(settings: Record<string, string> = {}) {
   }
   const config = readConfig(env)
   const key = join(base, 'key')
-  const sshCommand = [
-    'ssh',
-    '-F',
-    '/dev/null',
-    '-i',
-    key,
-    '-o',
-    'IdentitiesOnly=yes',
-    '-o',
-    'BatchMode=yes',
-    '-o',
-    'StrictHostKeyChecking=no',
-    '-o',
-    'UserKnownHostsFile=/dev/null',
-    '-o',
-    'LogLevel=ERROR',
-    '-p',
-    String(config.sshPort),
-  ]
+  const sshCommand = sshWith(key, config.sshPort)
 
   async function startDaemon(): Promise<void> {
     await mkdir(config.home, { recursive: true })
@@ -234,6 +216,14 @@ async function timed(
     timeoutMs: 180_000,
   })
   return { code, stdout, stderr, out: stdout + stderr, ms: performance.now() - began }
+}
+
+/** The stock client with this key alone, asking nobody and believing any host. */
+export function sshWith(key: string, port: number): string[] {
+  const options = ['IdentitiesOnly=yes', 'BatchMode=yes', 'StrictHostKeyChecking=no']
+  const more = ['UserKnownHostsFile=/dev/null', 'LogLevel=ERROR']
+  const flags = [...options, ...more].flatMap((option) => ['-o', option])
+  return ['ssh', '-F', '/dev/null', '-i', key, ...flags, '-p', String(port)]
 }
 
 /** Ports that some part of some instance has, or will have in a moment. */
