@@ -4,8 +4,9 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     exclude: ['test/apps/**'],
-    // Whole-system tests measure time and share two cores: one file after another.
-    fileParallelism: false,
+    // Whole-system tests mostly wait (for git, ssh, a container's start), each on an instance of
+    // its own: a few files at a time keep two cores busy and no more.
+    maxWorkers: 4,
     testTimeout: 60_000,
     hookTimeout: 120_000,
     teardownTimeout: 30_000,

@@ -1,3 +1,4 @@
+import { errno } from '../../core/errors.ts'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { kernelNames } from '../../core/names.ts'
@@ -163,7 +164,8 @@ describe('process types', () => {
       ? ['/sys/fs/cgroup/memory', 'memory.limit_in_bytes']
       : ['/sys/fs/cgroup', 'memory.max']
     return groups(`${root}${parent}`)
-      .map((group) => Number(readFileSync(`${root}${parent}/${group}/${file}`, 'utf8')) / 1024 ** 2)
+      .flatMap((group) => numberIn(`${root}${parent}/${group}/${file}`))
+      .map((bytes) => bytes / 1024 ** 2)
       .sort((a, b) => a - b)
   }
 })
@@ -173,4 +175,14 @@ function groups(directory: string): string[] {
   return readdirSync(directory, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
     .map(({ name }) => name)
+}
+
+/** None where the container went away between being listed and being read. */
+function numberIn(file: string): number[] {
+  try {
+    return [Number(readFileSync(file, 'utf8'))]
+  } catch (error) {
+    if (errno(error) === 'ENOENT' || errno(error) === 'ENODEV') return []
+    throw error
+  }
 }
