@@ -1,8 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { rm } from 'node:fs/promises'
 import { readConfig } from '../core/config.ts'
 import { failureLines, statusOf } from '../core/errors.ts'
 import { paths } from '../core/names.ts'
+import { refuseForeign, removeDirectory } from '../core/own-directory.ts'
 import { closeRouter } from '../router/caddy.ts'
 import { closeHost, openHost } from '../runner/host.ts'
 import { sweepOrphans } from '../runner/observe.ts'
@@ -24,13 +24,15 @@ try {
 async function down(purge: boolean): Promise<void> {
   const config = readConfig(process.env)
   const { home, run, daemonPid } = paths(config)
+  await refuseForeign('PAAS_RUN', run)
+  if (purge) await refuseForeign('PAAS_HOME', home)
   await stopDaemon(daemonPid)
   const host = await openHost(config) // finds what is there; closing it removes that
   await sweepOrphans(host, new Set())
   await closeRouter(config)
   await closeHost(host)
-  await rm(run, { recursive: true, force: true })
-  if (purge) await rm(home, { recursive: true, force: true })
+  await removeDirectory('PAAS_RUN', run)
+  if (purge) await removeDirectory('PAAS_HOME', home)
 }
 
 async function stopDaemon(pidFile: string): Promise<void> {
