@@ -16,8 +16,19 @@ export async function claimDirectory(name: string, path: string): Promise<void> 
   await writeFile(join(path, note), 'All in this directory belongs to paas.\n')
 }
 
+/** Removes a directory that `claimDirectory` made; of the root of a file system, all within. */
+export async function removeDirectory(name: string, path: string): Promise<void> {
+  await refuseForeign(name, path)
+  for (const entry of await entriesOf(path)) {
+    await rm(join(path, entry), { recursive: true, force: true })
+  }
+  await rmdir(path).catch((error: unknown) => {
+    if (!['ENOENT', 'ENOTEMPTY', 'EBUSY'].includes(errno(error) ?? '')) throw error
+  })
+}
+
 /** Throws a usage Failure when the directory holds files and none of them is ours. */
-export async function refuseForeign(name: string, path: string): Promise<void> {
+async function refuseForeign(name: string, path: string): Promise<void> {
   const others = await entriesOf(path)
   if (others.length === 0 || others.some((entry) => signs.has(entry))) return
   const seen = others.slice(0, 3).join(', ')
@@ -28,17 +39,6 @@ export async function refuseForeign(name: string, path: string): Promise<void> {
       hint: 'Choose a new or an empty directory',
     },
   )
-}
-
-/** Removes a directory that `claimDirectory` made; of the root of a file system, all within. */
-export async function removeDirectory(name: string, path: string): Promise<void> {
-  await refuseForeign(name, path)
-  for (const entry of await entriesOf(path)) {
-    await rm(join(path, entry), { recursive: true, force: true })
-  }
-  await rmdir(path).catch((error: unknown) => {
-    if (!['ENOENT', 'ENOTEMPTY', 'EBUSY'].includes(errno(error) ?? '')) throw error
-  })
 }
 
 /** All names but the one that every ext4 file system has at its root. */

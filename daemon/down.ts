@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { readConfig } from '../core/config.ts'
 import { failureLines, statusOf } from '../core/errors.ts'
 import { paths } from '../core/names.ts'
-import { refuseForeign, removeDirectory } from '../core/own-directory.ts'
+import { claimDirectory, removeDirectory } from '../core/own-directory.ts'
 import { closeRouter } from '../router/caddy.ts'
 import { closeHost, openHost } from '../runner/host.ts'
 import { sweepOrphans } from '../runner/observe.ts'
@@ -24,8 +24,8 @@ try {
 async function down(purge: boolean): Promise<void> {
   const config = readConfig(process.env)
   const { home, run, daemonPid } = paths(config)
-  await refuseForeign('PAAS_RUN', run)
-  if (purge) await refuseForeign('PAAS_HOME', home)
+  await claimDirectory('PAAS_RUN', run)
+  await claimDirectory('PAAS_HOME', home)
   await stopDaemon(daemonPid)
   const host = await openHost(config) // finds what is there; closing it removes that
   await sweepOrphans(host, new Set())

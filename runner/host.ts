@@ -36,7 +36,6 @@ export async function openHost(config: PaasConfig): Promise<Host> {
   }
   await makeDirectories(config)
   await checkPassage(config)
-  await checkSubnet(config)
   await openNetwork(config)
   return {
     config,
@@ -99,15 +98,17 @@ async function checkPassage(config: PaasConfig): Promise<void> {
 }
 
 /**
- * The host may not reach the same addresses through another device: another instance's bridge, say.
- * A wider network than ours is no harm, for the narrower route wins.
+ * Throws a usage Failure when the host reaches addresses of a bridge still to be made through
+ * another device, such as another instance's bridge. A wider network than ours is no harm, for the
+ * narrower route wins.
  */
-async function checkSubnet(config: PaasConfig): Promise<void> {
+export async function checkSubnet(config: PaasConfig): Promise<void> {
   const { bridge } = kernelNames(config)
+  if (await isReadable(`/sys/class/net/${bridge}`)) return
   const { stdout } = await exec('ip', ['-oneline', '-4', 'route', 'show'])
   for (const line of stdout.split('\n')) {
     const [, to = '', device = ''] = /^(\d[\d./]*) .*\bdev (\S+)/.exec(line) ?? []
-    if (!to || device === bridge || !isWithin(to, config.subnet)) continue
+    if (!to || !isWithin(to, config.subnet)) continue
     throw new Failure('usage', `PAAS_SUBNET is ${config.subnet}, and ${device} has ${to}`, {
       hint: 'Choose a network that nothing on this host uses, such as PAAS_SUBNET=10.88.0.0/16',
     })

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { exec } from '../../core/exec.ts'
-import { claimDirectory, refuseForeign, removeDirectory } from '../../core/own-directory.ts'
+import { claimDirectory, removeDirectory } from '../../core/own-directory.ts'
 
 let dir: string
 
@@ -27,7 +27,6 @@ test('a directory that is new, empty or ours is taken, and goes with all in it',
   await removeDirectory('PAAS_HOME', home)
   expect(existsSync(home)).toBe(false)
   await removeDirectory('PAAS_HOME', home)
-  await refuseForeign('PAAS_HOME', home)
 })
 
 test('of a disk of its own only what lies on it is removed', async () => {
