@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { readConfig } from '../core/config.ts'
-import { failureLines, statusOf } from '../core/errors.ts'
+import { Failure, failureLines, statusOf } from '../core/errors.ts'
 import { paths } from '../core/names.ts'
 import { claimDirectory, removeDirectory } from '../core/own-directory.ts'
 import { closeRouter } from '../router/caddy.ts'
@@ -17,7 +17,8 @@ const stopTimeoutMs = 10_000
 try {
   await down(process.argv.includes('--purge'))
 } catch (error) {
-  process.stderr.write(`${failureLines(error).join('\n')}\n${String(error)}\n`)
+  process.stderr.write(`${failureLines(error).join('\n')}\n`)
+  if (!(error instanceof Failure)) process.stderr.write(`${String(error)}\n`)
   process.exitCode = statusOf(error)
 }
 
