@@ -107,8 +107,8 @@ function unpin(key: string): void {
   else pins.delete(key)
 }
 
-function isShared(layer: Layer): boolean {
-  return layer.kind === 'stack' || layer.kind === 'runtime'
+function isShared({ kind }: Layer): boolean {
+  return kind === 'stack' || kind === 'apt' || kind === 'runtime'
 }
 
 async function makeOwn(config: PaasConfig, request: LayerRequest, target: string): Promise<'made'> {

@@ -8,7 +8,7 @@ export type Say = (line: string) => void
 /** Who asked: the name a key was added under, or root on the local socket (`local`). */
 export type Identity = { name: string; local?: true }
 
-export type LayerKind = 'stack' | 'runtime' | 'dependencies' | 'build' | 'app'
+export type LayerKind = 'stack' | 'apt' | 'runtime' | 'dependencies' | 'build' | 'app'
 
 /** A read-only directory, named by what went into it; `label` is for people. */
 export type Layer = { kind: LayerKind; key: string; label: string }

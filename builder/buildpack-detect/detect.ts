@@ -4,11 +4,22 @@ import type { Source } from '../source.ts'
 import { node } from './node.ts'
 import type { Detector, LanguagePlan, Plan } from './plan.ts'
 import { parseProcfile } from './procfile.ts'
+import { python } from './python.ts'
 import { staticSite } from './static.ts'
-import { findUnavailable } from './unavailable.ts'
+import { unavailable } from './unavailable.ts'
 
 /** Order matters: the first whose file is there is used, and no other is tried after it. */
 export const detectors: [name: string, detector: Detector][] = [
+  ['php', unavailable('PHP', ['composer.json', 'index.php'])],
+  ['go', unavailable('Go', ['go.mod', 'go.work'])],
+  ['java', unavailable('Java', ['pom.xml', 'build.gradle', 'build.gradle.kts'])],
+  ['rust', unavailable('Rust', ['Cargo.toml'])],
+  ['ruby', unavailable('Ruby', ['Gemfile'])],
+  ['elixir', unavailable('Elixir', ['mix.exs'])],
+  ['python', python],
+  ['deno', unavailable('Deno', ['deno.json', 'deno.jsonc'])],
+  ['dotnet', unavailable('.NET', ['global.json'])],
+  ['bun', unavailable('Bun', ['bun.lock', 'bun.lockb'])],
   ['node', node],
   ['static', staticSite],
 ]
@@ -21,15 +32,18 @@ export const detectors: [name: string, detector: Detector][] = [
 export function detect(source: Source, builder: string | undefined): Plan {
   if (builder === undefined) refuseOtherBuilders(source)
   const { detector, because } = choose(source, builder)
+  if (detector.unavailable) throw cannotBuild(detector, because)
   const plan = detector.plan(source)
+  const { tools, steps, env, warnings, apt = { run: [], build: [] } } = plan
   const { processes, processesFrom } = decideProcesses(source, detector, plan)
-  const { tool, steps, env, warnings } = plan
   const noWeb =
     'web' in processes ? [] : ['No web process in Procfile: nothing will answer requests']
   return {
     language: detector.language,
     because,
-    tool,
+    tools,
+    apt,
+    userApt: [],
     steps,
     processes,
     processesFrom,
@@ -40,13 +54,6 @@ export function detect(source: Source, builder: string | undefined): Plan {
 
 function choose(source: Source, builder = 'detect'): { detector: Detector; because: string } {
   if (builder !== 'detect') return chosen(source, builder)
-  const other = findUnavailable(source)
-  if (other) {
-    const seen = `${other.language} detected (${other.because})`
-    throw new Failure('failed', `${seen}: this version of paas cannot build it`, {
-      hint: `It builds: ${supported()}\n${override}`,
-    })
-  }
   for (const [, detector] of detectors) {
     const because = detector.detect(source)
     if (because) return { detector, because }
@@ -54,10 +61,17 @@ function choose(source: Source, builder = 'detect'): { detector: Detector; becau
   throw nothingDetected(source)
 }
 
+function cannotBuild({ language }: Detector, because: string): Failure {
+  const seen = `${language} detected (${because})`
+  return new Failure('failed', `${seen}: this version of paas cannot build it`, {
+    hint: `It builds: ${supported()}\n${override}`,
+  })
+}
+
 function chosen(source: Source, builder: string): { detector: Detector; because: string } {
   const detector = detectors.find(([name]) => name === builder)?.[1]
   if (!detector) {
-    const names = ['detect', ...detectors.map(([name]) => name)].join(', ')
+    const names = ['detect', ...available().map(([name]) => name)].join(', ')
     throw new Failure('failed', `BUILDER is "${printable(builder)}": expected one of ${names}`)
   }
   const because = detector.detect(source)
@@ -80,7 +94,7 @@ function decideProcesses(
   })
 }
 
-const override = 'To choose: config:set <app> BUILDER=node (or static), and push again'
+const override = 'To choose: config:set <app> BUILDER=<name>, and push again'
 
 /** Whoever writes one of these means it; building another thing instead would be a surprise. */
 function refuseOtherBuilders(source: Source): void {
@@ -102,7 +116,7 @@ function nothingDetected(source: Source): Failure {
     hint: nested ?? 'Add one of the files below to the top of the repository, and push again',
     details: [
       `Files seen: ${shown}${more}`,
-      ...detectors.map(([, detector]) => `${detector.language}: ${detector.looksFor}`),
+      ...available().map(([, detector]) => `${detector.language}: ${detector.looksFor}`),
     ],
   })
 }
@@ -126,5 +140,11 @@ function findNested(source: Source, names: string[]): string | undefined {
 }
 
 function supported(): string {
-  return detectors.map(([, { language, looksFor }]) => `${language} (${looksFor})`).join('; ')
+  return available()
+    .map(([, { language, looksFor }]) => `${language} (${looksFor})`)
+    .join('; ')
+}
+
+function available(): typeof detectors {
+  return detectors.filter(([, detector]) => !detector.unavailable)
 }

@@ -98,7 +98,7 @@ export function toCronEntry(value: unknown): CronEntry {
 }
 
 export function layerKind(value: unknown) {
-  const kinds = ['stack', 'runtime', 'dependencies', 'build', 'app'] as const
+  const kinds = ['stack', 'apt', 'runtime', 'dependencies', 'build', 'app'] as const
   const kind = kinds.find((one) => one === value)
   if (!kind) throw new TypeError(`unknown layer kind ${String(value)} in the database`)
   return kind
