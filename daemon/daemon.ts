@@ -10,6 +10,7 @@ import { isRunning, openRouter, type Router } from '../router/caddy.ts'
 import { type Host, openHost, openNetwork } from '../runner/host.ts'
 import { sweepEntered } from '../runner/enter.ts'
 import { boundLogs, sweepLogs } from '../runner/log-ring.ts'
+import { releaseMemory } from '../runner/memory.ts'
 import { listInstances, sweepOrphans } from '../runner/observe.ts'
 import { Cron } from './cron.ts'
 import type { Rooms } from './deploy.ts'
@@ -59,7 +60,7 @@ export type Daemon = {
   watchRouter: () => Promise<void>
   /** Finds dead containers that nobody reported. */
   watchFleet: () => Promise<void>
-  /** One slow look at everything: the network, routes, processes. */
+  /** One slow look at everything: the network, routes, processes, the daemon's own memory. */
   tick: () => Promise<void>
   /** Keeps the apps' logs within their limit; a flood needs this every few seconds. */
   trimLogs: () => Promise<void>
@@ -122,6 +123,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
       daemon.metrics.turn()
       await reconcile.all()
       await emptyTrash(config)
+      releaseMemory()
     },
     async trimLogs() {
       for (const app of store.apps()) await boundLogs(host, app.name, store.logLimit(app))
