@@ -22,8 +22,10 @@ import { ensureTree, extractTo, treeLayer } from './tree.ts'
 
 export type BuildRequest = Commit & {
   app: string
-  /** The app's config. Steps see what they name; BUILDER chooses how to build. */
+  /** The app's config. Steps see what they name; BUILDER is a `builder` where none is given. */
   config: Record<string, string>
+  /** How to build, in the owner's own words: `detect`, `node`. */
+  builder?: string
   /** Makes every layer that a command makes anew. */
   noCache?: boolean
   /**
@@ -55,7 +57,7 @@ export async function build(
   if ((await ensureTree(request, config, tree, signal)) === 're-used') present.add(tree.key)
   await request.extracted?.(dir)
   const source = openSource(dir)
-  const plan = detect(source, request.config.BUILDER)
+  const plan = detect(source, request.builder ?? request.config.BUILDER)
   const cron = readCron(source)
   const appJson = readAppJson(source)
   say(`-----> ${plan.language} detected (${plan.because})`)
@@ -132,7 +134,7 @@ export async function planOnly(
   try {
     const kept = join(paths(config).layer(tree), 'app')
     const source = openSource(hasLayer(config, tree) ? kept : await extractTo(request, dir, signal))
-    const plan = detect(source, request.config.BUILDER)
+    const plan = detect(source, request.builder ?? request.config.BUILDER)
     const tools = await chooseTools(plan.tools, { config, say, signal })
     return printed(config, plan, tools, nameLayers(request, { plan, tools, source, tree }))
   } finally {

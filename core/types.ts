@@ -62,6 +62,8 @@ export type App = {
   lockedBy: string | null
   /** The page that all requests get, empty for ours; null while requests reach the app. */
   maintenance: string | null
+  /** How its code is built, when its owner has said so. */
+  builder: string | null
 }
 
 /** Image + config + formation + limits + mounts, numbered from 1 within its app, immutable. */

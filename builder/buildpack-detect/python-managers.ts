@@ -1,9 +1,8 @@
-import { parse } from 'smol-toml'
-import { Failure } from '../../core/errors.ts'
 import type { Source } from '../source.ts'
 import { cacheTarget, type Step, type StepInputs, type VersionText } from './plan.ts'
 import { packageName, readRequirements } from './python-requirements.ts'
 import { pythonVersion } from './python-version.ts'
+import { readToml, table } from './toml.ts'
 
 /** Who installs a tree's packages, and what it was told of them. */
 export type Manager = {
@@ -173,27 +172,6 @@ const uvScript = `set -e; python3 -m venv /tmp/uv; /tmp/uv/bin/pip install --qui
 /tmp/uv/bin/uv sync --frozen --no-dev --no-install-project --python /usr/bin/python3`
 const poetryScript = 'set -e; poetry install --no-interaction --only main --no-root'
 const pipenvScript = 'set -e; pipenv sync --python /usr/bin/python3'
-
-type Table = Record<string, unknown>
-
-function readToml(source: Source, file: string): Table {
-  const content = source.readText(file, 1024 * 1024)
-  if (content === undefined) return {}
-  try {
-    return parse(content)
-  } catch (cause) {
-    const seen = cause instanceof Error ? cause.message.split('\n')[0] : String(cause)
-    throw new Failure('failed', `${file} is not valid TOML: ${seen}`, {
-      hint: `Mend ${file}, commit and push again`,
-      cause,
-    })
-  }
-}
-
-function table(value: Table, key: string): Table {
-  const found = value[key]
-  return typeof found === 'object' && found !== null && !Array.isArray(found) ? { ...found } : {}
-}
 
 function text(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined

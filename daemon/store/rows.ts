@@ -21,6 +21,7 @@ export function toApp(row: Row): App {
     createdAt: text(row.created_at),
     stopped: toNumbers(json(row.stopped)),
     lockedBy: row.locked_by === null ? null : text(row.locked_by),
+    builder: row.builder === null ? null : text(row.builder),
     maintenance: row.maintenance === null ? null : text(row.maintenance),
   }
 }
