@@ -1,5 +1,5 @@
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { PaasConfig } from '../core/config.ts'
 import { errno, Failure } from '../core/errors.ts'
 import { newId, paths } from '../core/names.ts'
@@ -12,6 +12,8 @@ import { stackLayers } from './stack.ts'
 export type AptIndex = {
   /** The directory that apt knows as /var/lib/apt/lists. */
   lists: string
+  /** When they were read, in milliseconds since the epoch. */
+  at: number
   /** The Debian version of a package that would be installed, or undefined. */
   version(name: string): string | undefined
   /** Names that resemble one that does not exist; at most five. */
@@ -113,6 +115,7 @@ async function openIndex(dir: string): Promise<AptIndex> {
   const text = await readFile(join(dir, 'index'), 'utf8')
   return {
     lists: join(dir, 'lists'),
+    at: Number(basename(dir)),
     version: (name) => {
       const start = text.indexOf(`\n${name} `)
       if (start < 0) return undefined

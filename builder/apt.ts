@@ -14,6 +14,9 @@ export type AptLayer = { layer: Layer; lowers: [Layer, ...Layer[]]; packages: st
 /** Grows when the way packages are installed changes. */
 const recipe = 1
 
+/** A misspelt name must not have the lists read again at every push. */
+const recentMs = 15 * 60_000
+
 const installTimeoutMs = 10 * 60_000
 
 /**
@@ -30,7 +33,7 @@ export function aptLayer(
   const text = JSON.stringify([recipe, lowers.map(({ key }) => key), packages, marks])
   const hash = createHash('sha256').update(text).digest('hex').slice(0, 24)
   const label = `apt ${packages.slice(0, 3).join(' ')}${packages.length > 3 ? ' …' : ''}`
-  return { layer: { kind: 'apt', key: `apt-${hash}`, label }, lowers, packages }
+  return { layer: { kind: 'apt', key: `apt-${hash}`, label, packages }, lowers, packages }
 }
 
 /** A package's name as Debian allows it; nothing that apt would take for an option or a version. */
@@ -91,7 +94,8 @@ async function indexWith(
 ) {
   const known = await aptIndex(config, options)
   if (packages.every((name) => known.version(name))) return known
-  const index = await aptIndex(config, { ...options, fresh: true })
+  const isRecent = Date.now() - known.at < recentMs
+  const index = isRecent ? known : await aptIndex(config, { ...options, fresh: true })
   const missing = packages.filter((name) => !index.version(name))
   if (missing.length === 0) return index
   const near = missing.flatMap((name) => index.near(name))

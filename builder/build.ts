@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import type { PaasConfig } from '../core/config.ts'
 import { stopIfCancelled } from '../core/errors.ts'
 import { newId, paths } from '../core/names.ts'
-import type { Image, Layer, Say } from '../core/types.ts'
+import type { AppJson } from '../core/app-json.ts'
+import type { CronEntry, Image, Layer, Say } from '../core/types.ts'
 import { readAppJson, unknownTypes } from './app-json.ts'
 import { ensureApt } from './apt.ts'
 import { detect } from './buildpack-detect/detect.ts'
@@ -120,6 +121,9 @@ export type PrintedPlan = {
   processesFrom: string
   env: Record<string, string>
   warnings: string[]
+  /** What the code's own app.json asks for, where there is one. */
+  appJson: AppJson | null
+  cron: CronEntry[]
 }
 
 /** The plan of a commit, without building anything. Same failures as `build` up to there. */
@@ -136,7 +140,9 @@ export async function planOnly(
     const source = openSource(hasLayer(config, tree) ? kept : await extractTo(request, dir, signal))
     const plan = detect(source, request.builder ?? request.config.BUILDER)
     const tools = await chooseTools(plan.tools, { config, say, signal })
-    return printed(config, plan, tools, nameLayers(request, { plan, tools, source, tree }))
+    const asked = { appJson: readAppJson(source) ?? null, cron: readCron(source) ?? [] }
+    const layers = nameLayers(request, { plan, tools, source, tree })
+    return { ...printed(config, plan, tools, layers), ...asked }
   } finally {
     await rm(dir, { recursive: true, force: true })
   }
@@ -176,7 +182,7 @@ function printed(
   plan: Plan,
   tools: ChosenTool[],
   { steps, image, apt }: LayerPlan,
-): PrintedPlan {
+): Omit<PrintedPlan, 'appJson' | 'cron'> {
   const byKey = new Map(steps.map((planned) => [planned.layer.key, decidedBy(planned)]))
   return {
     language: plan.language,

@@ -10,8 +10,11 @@ export type Identity = { name: string; local?: true }
 
 export type LayerKind = 'stack' | 'apt' | 'runtime' | 'dependencies' | 'build' | 'app'
 
-/** A read-only directory, named by what went into it; `label` is for people. */
-export type Layer = { kind: LayerKind; key: string; label: string }
+/**
+ * A read-only directory, named by what went into it; `label` is for people. An apt layer has the
+ * names of the packages that were asked for, so that it can be made again on another stack.
+ */
+export type Layer = { kind: LayerKind; key: string; label: string; packages?: string[] }
 
 /**
  * What a build leaves behind. `layers` lie lowest first; `processes` maps a type to its command.

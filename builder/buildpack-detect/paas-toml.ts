@@ -22,7 +22,7 @@ export type Wishes = {
   versions: Record<string, VersionText>
 }
 
-/** Reads paas.toml. Throws a Failure that names the line of a key that is not known or not right. */
+/** Reads paas.toml. Throws a Failure that names the line of a key that is unknown or wrong. */
 export function readWishes(source: Source): Wishes {
   const document = readToml(source, file)
   const at = { content: source.readText(file) ?? '' }

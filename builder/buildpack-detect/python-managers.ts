@@ -42,7 +42,7 @@ export function findManager(source: Source): Manager {
     warnings: [
       ...others.map((other) => `${lockfile} and ${other} are both there: ${lockfile} is used`),
       ...(step && !lockfile
-        ? ['No lockfile: versions of packages are chosen anew when pyproject.toml changes']
+        ? ['No lockfile: versions of packages are chosen anew with every change']
         : []),
     ],
   }

@@ -1,4 +1,5 @@
 import type { Source } from '../source.ts'
+import { nodeAssets } from './node-assets.ts'
 import { type Detector, type LanguagePlan, systemPath } from './plan.ts'
 import { findManager } from './python-managers.ts'
 import { djangoSteps, pythonWeb } from './python-web.ts'
@@ -26,17 +27,19 @@ function planPython(source: Source): LanguagePlan {
   const { tool, warnings } = pythonRequest(source, manager)
   const install = manager.step ? [manager.step] : []
   const names = install.map(({ name }) => name)
+  const assets = nodeAssets(source, names)
+  const beneath = [...names, ...assets.steps.map((step) => step.name)]
   return {
-    tools: [tool],
+    tools: [tool, ...assets.tools],
     apt: { run: [], build: manager.packages },
-    steps: [...install, ...djangoSteps(source, names)],
+    steps: [...install, ...assets.steps, ...djangoSteps(source, beneath)],
     env: {
       LANG: 'C.UTF-8',
       PATH: `/app/.venv/bin:${systemPath}`,
       PYTHONUNBUFFERED: '1',
       ...(install.length > 0 && { VIRTUAL_ENV: '/app/.venv' }),
     },
-    warnings: [...manager.warnings, ...warnings],
+    warnings: [...manager.warnings, ...warnings, ...assets.warnings],
     web: pythonWeb(source, manager.names),
     howToStart: 'Add a Procfile with: web: python app.py, or gunicorn app:app and gunicorn itself',
   }

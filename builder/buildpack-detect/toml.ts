@@ -4,7 +4,7 @@ import type { Source } from '../source.ts'
 
 export type Table = Record<string, unknown>
 
-/** A TOML file of a tree; empty when there is none. Throws a Failure that says where it is wrong. */
+/** A TOML file of a tree; empty when there is none. Throws a Failure that names the bad line. */
 export function readToml(source: Source, file: string): Table {
   const content = source.readText(file, 1024 * 1024)
   if (content === undefined) return {}
