@@ -14,6 +14,16 @@ export function median(values: number[]): number {
   return sorted.length % 2 ? upper : ((sorted[middle - 1] ?? NaN) + upper) / 2
 }
 
+export function milliseconds(name: string, samples: number[]): Figure {
+  return { name, value: median(samples), unit: 'ms', samples }
+}
+
+/** Of samples that took turns: the median of each round's own ratio, which the noise hits least. */
+export function ratio(name: string, over: number[], under: number[], bar: number): Figure {
+  const samples = over.map((value, index) => value / (under[index] ?? NaN))
+  return { name, value: median(samples), unit: 'x', bar, samples }
+}
+
 /** Runs `work` so often and returns what each run returned. */
 export async function sample(times: number, work: (round: number) => Promise<number>) {
   const values: number[] = []
