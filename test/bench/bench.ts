@@ -10,6 +10,10 @@ import { asTable, type Figure } from './stats.ts'
 const groups: Record<string, () => Promise<Figure[]>> = {
   push: async () => (await import('./push.ts')).benchPush(),
   releases: async () => (await import('./releases.ts')).benchReleases(),
+  load: async () => (await import('./load.ts')).benchLoad(),
+  flood: async () => (await import('./flood.ts')).benchFlood(),
+  metrics: async () => (await import('./metrics.ts')).benchMetrics(),
+  soak: async () => (await import('./soak.ts')).benchSoak(),
 }
 
 const { values: options, positionals } = parseArgs({

@@ -27,7 +27,11 @@ async function takeTurns(times: number, steps: Steps): Promise<Record<string, nu
 
 async function changes(paas: Paas): Promise<Figure[]> {
   let count = 0
-  const { redeploy = [], rollback = [], config = [] } = await takeTurns(rounds, {
+  const {
+    redeploy = [],
+    rollback = [],
+    config = [],
+  } = await takeTurns(rounds, {
     redeploy: () => deploy(paas, `round ${count++}`),
     rollback: () => answered(paas, () => paas.ssh(['releases:rollback', 'shop'])),
     config: () => answered(paas, () => paas.ssh(['config:set', 'shop', `ROUND=${count++}`])),
@@ -116,11 +120,11 @@ type Command = Promise<{ code: number; out: string }>
 /** Milliseconds from the command to the first answer of another release than before. */
 async function answered(paas: Paas, change: () => Command): Promise<number> {
   const before = await paas.get('shop').catch(() => undefined)
+  const over = new AbortController()
   const began = performance.now()
-  const command = must(change())
-  let over = false
-  void command.catch(() => {}).finally(() => (over = true))
-  while (!over && (await paas.get('shop')).body === before?.body) await pause(2)
+  const command = must(change()).finally(() => over.abort())
+  command.catch(() => {}) // told below
+  while (!over.signal.aborted && (await paas.get('shop')).body === before?.body) await pause(2)
   const took = performance.now() - began
   await command
   return took

@@ -2,7 +2,7 @@
 export type Figure = {
   name: string
   value: number
-  unit: 'ms' | 'x' | 'MB' | '%' | 'requests'
+  unit: 'ms' | 'x' | 'MB' | '%' | 'requests' | 'websockets' | 'runs' | 'times' | 'things'
   bar?: number
   samples?: number[]
 }
