@@ -101,35 +101,82 @@ export function openAccessLog(path: string, position?: AccessPosition) {
 }
 
 function eachLine(data: Buffer, onLine: (line: string) => void): Buffer<ArrayBuffer> {
+  const end = data.lastIndexOf(10)
+  const text = data.toString('utf8', 0, Math.max(0, end)) // at once: much cheaper than by line
   let from = 0
-  for (let to = data.indexOf(10); to >= 0; to = data.indexOf(10, from)) {
-    onLine(data.toString('utf8', from, to))
+  for (let to = text.indexOf('\n'); to >= 0; to = text.indexOf('\n', from)) {
+    onLine(text.slice(from, to))
     from = to + 1
   }
-  return Buffer.from(data.subarray(from))
+  if (from < text.length) onLine(text.slice(from))
+  return Buffer.from(data.subarray(end + 1))
 }
 
 /** Pure; undefined for a line that is no request. */
 export function parseEntry(line: string): AccessEntry | undefined {
+  const [whole, ts, client = '', method = '', host = '', uri = '', user = '', ...rest] =
+    usual.exec(line) ?? []
+  if (whole === undefined) return parseUnusual(line)
+  const [duration, bytes, status] = rest
+  return {
+    at: Number(ts) * 1000,
+    host: hostName(host),
+    method,
+    path: withoutQuery(uri),
+    status: Number(status),
+    ms: Number(duration) * 1000,
+    bytes: Number(bytes),
+    client,
+    upstream: upstreamIn(user),
+  }
+}
+
+/**
+ * A line as Caddy writes nearly all: its fields in their order, no character escaped. To read that
+ * costs a quarter of JSON.parse, and there may be tens of thousands in a second.
+ */
+const usual = new RegExp(
+  String.raw`^\{"level":"\w+","ts":([\d.]+),"logger":"[^"\\]*","msg":"[^"\\]*","request":\{` +
+    String.raw`"remote_ip":"([^"\\]*)","remote_port":"\d*",(?:"client_ip":"[^"\\]*",)?` +
+    String.raw`"proto":"[^"\\]*","method":"([^"\\]*)","host":"([^"\\]*)","uri":"([^"\\]*)"\},` +
+    String.raw`(?:"bytes_read":\d+,)?"user_id":"([^"\\]*)","duration":([\d.e-]+),` +
+    String.raw`"size":(\d+),"status":(\d+)\}$`,
+)
+
+function parseUnusual(line: string): AccessEntry | undefined {
   try {
     const entry: unknown = JSON.parse(line)
     if (!isObject(entry) || !isObject(entry.request)) return undefined
     const { request } = entry
-    const user = string(entry.user_id)
     return {
       at: number(entry.ts) * 1000,
-      host: string(request.host).toLowerCase().replace(/:\d+$/, '').replace(/\.$/, ''),
+      host: hostName(string(request.host)),
       method: string(request.method),
-      path: string(request.uri).replace(/\?.*$/s, ''),
+      path: withoutQuery(string(request.uri)),
       status: number(entry.status),
       ms: number(entry.duration) * 1000,
       bytes: number(entry.size),
       client: string(request.remote_ip),
-      upstream: /^[\d.]+:\d+$/.test(user) ? user : undefined,
+      upstream: upstreamIn(string(entry.user_id)),
     }
   } catch {
     return undefined // half a line from before a crash
   }
+}
+
+function hostName(text: string): string {
+  const colon = text.lastIndexOf(':')
+  const name = colon >= 0 && /^\d+$/.test(text.slice(colon + 1)) ? text.slice(0, colon) : text
+  return (name.endsWith('.') ? name.slice(0, -1) : name).toLowerCase()
+}
+
+function withoutQuery(uri: string): string {
+  const mark = uri.indexOf('?')
+  return mark >= 0 ? uri.slice(0, mark) : uri
+}
+
+function upstreamIn(user: string): string | undefined {
+  return /^[\d.]+:\d+$/.test(user) ? user : undefined
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
