@@ -11,7 +11,7 @@ const pairs = 30
 const windowMs = 1500
 const settleMs = 300
 
-/** One app prints as fast as it can; another one is asked as fast as it answers, with and without. */
+/** One app prints as fast as it can, or not; another is asked as fast as it answers. */
 export async function benchFlood(): Promise<Figure[]> {
   await using paas = await startPaas()
   for (const [app, files] of [['shop', nodeApp('shop')] as const, ['flood', floodApp()] as const]) {

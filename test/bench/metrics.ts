@@ -51,18 +51,14 @@ async function lostThroughput(paas: Paas, load: () => Promise<number>): Promise<
 async function cpuShare(paas: Paas, load: () => Promise<number>): Promise<Figure> {
   const daemon = paas.daemonPid()
   const router = readProcess(routerPaths(paas.config).pid)?.pid ?? NaN
-  const idle = async () => {
-    await pause(windowMs)
-    return 0
-  }
-  const used = async (work: () => Promise<number>) => {
+  const used = async (work: () => Promise<unknown>) => {
     const before = { daemon: cpuMs(daemon), router: cpuMs(router) }
     await work()
     await pause(lookMs)
     return { daemon: cpuMs(daemon) - before.daemon, router: cpuMs(router) - before.router }
   }
   const samples = await sample(pairs, async () => {
-    const [rest, busy] = [await used(idle), await used(load)]
+    const [rest, busy] = [await used(() => pause(windowMs)), await used(load)]
     return ((busy.daemon - rest.daemon) / (busy.router - rest.router)) * 100
   })
   const name = "daemon's CPU for counting requests, of the router's for serving them"
@@ -80,7 +76,9 @@ async function caughtUp(pid: number): Promise<void> {
 
 /** Milliseconds that the threads of a process have had of a core. */
 function cpuMs(pid: number): number {
-  const files = readdirSync(`/proc/${pid}/task`).map((task) => `/proc/${pid}/task/${task}/schedstat`)
+  const files = readdirSync(`/proc/${pid}/task`).map(
+    (task) => `/proc/${pid}/task/${task}/schedstat`,
+  )
   const times = files.map((file) => Number(readFileSync(file, 'utf8').split(' ')[0]))
   return times.reduce((sum, nanoseconds) => sum + nanoseconds, 0) / 1e6
 }
