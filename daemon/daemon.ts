@@ -10,6 +10,7 @@ import { isRunning, openRouter, type Router } from '../router/caddy.ts'
 import { type Host, openHost, openNetwork } from '../runner/host.ts'
 import { sweepEntered } from '../runner/enter.ts'
 import { sweepLogs } from '../runner/log-ring.ts'
+import { releaseMemory } from '../runner/memory.ts'
 import { listInstances, sweepOrphans } from '../runner/observe.ts'
 import { Cron } from './cron.ts'
 import type { Rooms } from './deploy.ts'
@@ -60,7 +61,7 @@ export type Daemon = {
   watchRouter: () => Promise<void>
   /** Finds dead containers that nobody reported. */
   watchFleet: () => Promise<void>
-  /** One slow look at everything: the network, routes, processes. */
+  /** One slow look at everything: the network, routes, processes, the daemon's own memory. */
   tick: () => Promise<void>
   /** Keeps the apps' logs within their limit; a flood needs this every few seconds. */
   trimLogs: () => Promise<void>
@@ -123,6 +124,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
       daemon.metrics.turn()
       await reconcile.all()
       await emptyTrash(config)
+      releaseMemory()
     },
     trimLogs: openLogKeeper({ store, host, fleet, runs, journal }),
     close() {

@@ -137,7 +137,8 @@ async function lostRequests(instance: Paas, keepAlive: boolean): Promise<Figure[
 
 async function idle(instance: Paas): Promise<Figure[]> {
   const pid = instance.daemonPid()
-  await pause(12_000) // until the last old container has drained: idle is what is measured
+  // Until the last old container has drained and the slow tick has passed: idle is measured.
+  await pause(35_000)
   const before = await cpuTicks(pid)
   await pause(10_000)
   const ticks = (await cpuTicks(pid)) - before
