@@ -9,7 +9,7 @@ import { ensureRepo, sweepRepo } from '../receiver/repo.ts'
 import { isRunning, openRouter, type Router } from '../router/caddy.ts'
 import { type Host, openHost, openNetwork } from '../runner/host.ts'
 import { sweepEntered } from '../runner/enter.ts'
-import { boundLogs, sweepLogs } from '../runner/log-ring.ts'
+import { sweepLogs } from '../runner/log-ring.ts'
 import { releaseMemory } from '../runner/memory.ts'
 import { listInstances, sweepOrphans } from '../runner/observe.ts'
 import { Cron } from './cron.ts'
@@ -20,6 +20,7 @@ import { fleetEvents } from './fleet-events.ts'
 import { openGarbage } from './garbage.ts'
 import { type Journal, openJournal } from './journal.ts'
 import { refuseLocked } from './locks.ts'
+import { openLogKeeper } from './log-keeper.ts'
 import { type Liveness, openLiveness } from './liveness.ts'
 import { Metrics } from './metrics.ts'
 import { openQueue, type Queue } from './queue.ts'
@@ -125,9 +126,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
       await emptyTrash(config)
       releaseMemory()
     },
-    async trimLogs() {
-      for (const app of store.apps()) await boundLogs(host, app.name, store.logLimit(app))
-    },
+    trimLogs: openLogKeeper({ store, host, fleet, runs, journal }),
     close() {
       const { cron, drains } = daemon
       const parts = [cron, drains, routerLog, reconcile, liveness, runs, fleet, store]
