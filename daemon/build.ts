@@ -21,6 +21,7 @@ export async function buildCommit(
   const sayMasked = masked(config, say)
   using slot = await daemon.buildSlots.take(say, signal)
   void slot
+  await daemon.disk.requireRoom(app)
   const facts = { app: app.name, commit: source.commit }
   const extracted = async (dir: string) => {
     const about = { ...facts, args: [dir], cwd: dir }
@@ -35,6 +36,7 @@ export async function buildCommit(
       repo: paths(daemon.config).repo(app.name),
       ...source,
       config,
+      before: daemon.store.currentRelease(app.name)?.image.layers ?? [],
       ...(heard ? { extracted } : {}),
     },
     { config: daemon.config, sandbox: daemon.sandbox },

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { rm } from 'node:fs/promises'
+import { forgetUses } from '../builder/shared-layers.ts'
 import { readConfig } from '../core/config.ts'
 import { failureLines, statusOf } from '../core/errors.ts'
 import { paths } from '../core/names.ts'
@@ -30,7 +31,9 @@ async function down(purge: boolean): Promise<void> {
   await closeRouter(config)
   await closeHost(host)
   await rm(run, { recursive: true, force: true })
-  if (purge) await rm(home, { recursive: true, force: true })
+  if (!purge) return
+  await forgetUses(config)
+  await rm(home, { recursive: true, force: true })
 }
 
 async function stopDaemon(pidFile: string): Promise<void> {

@@ -1,4 +1,5 @@
-import { Failure } from '../core/errors.ts'
+import { diskFull, Failure, isDiskFull } from '../core/errors.ts'
+import { logError } from '../core/log.ts'
 import { paths } from '../core/names.ts'
 import type { App, Identity, Say } from '../core/types.ts'
 import type { PushRequest } from '../receiver/receive-pack.ts'
@@ -10,7 +11,7 @@ import { appUrls } from './hosts.ts'
 import { refuseLocked } from './locks.ts'
 import { decidePush, type PushDecision } from './push.ts'
 import { isAncestor, readRef, setHead, setRef } from './refs.ts'
-import type { Build } from './store/nouns.ts'
+import type { Build, BuildStatus } from './store/nouns.ts'
 
 export type Accepting = {
   by: Identity
@@ -62,10 +63,10 @@ export async function acceptPush(
     }
     daemon.store.setBuild(build, 'running')
     await deployCommit(daemon, app, { push, target: decision.deploy, by }, ask)
-    daemon.store.setBuild(build, 'succeeded')
+    endBuild(daemon, build, 'succeeded')
   } catch (error) {
-    const message = error instanceof Failure ? error.message : 'Internal error'
-    daemon.store.setBuild(build, signal.aborted ? 'cancelled' : 'failed', message)
+    const message = shortly(error)
+    endBuild(daemon, build, signal.aborted ? 'cancelled' : 'failed', message)
     record(` !     Not deployed: ${message}`, 'log only')
     throw error
   }
@@ -73,6 +74,21 @@ export async function acceptPush(
   const urls = appUrls(daemon.config, daemon.store, app)
   const isWeb = daemon.store.currentRelease(name)?.image.processes.web !== undefined
   for (const url of isWeb ? urls : ['no web process, so no URL']) record(`       ${url}`)
+}
+
+/** What a build's row says of an error. */
+function shortly(error: unknown): string {
+  if (error instanceof Failure) return error.message
+  return isDiskFull(error) ? diskFull().message : 'Internal error'
+}
+
+/** The deploy has ended by now, well or not, whether or not the disk has room to tell it. */
+function endBuild(daemon: Daemon, build: Build, status: BuildStatus, message?: string): void {
+  try {
+    daemon.store.setBuild(build, status, message)
+  } catch (error) {
+    logError('build-unrecorded', error, { build: build.id, status })
+  }
 }
 
 /** Two first pushes of different branches may have waited for each other. */

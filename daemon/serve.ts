@@ -1,6 +1,7 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { PaasConfig } from '../core/config.ts'
+import { isDiskFull } from '../core/errors.ts'
 import { log, logError } from '../core/log.ts'
 import { paths } from '../core/names.ts'
 import { openDaemon } from './daemon.ts'
@@ -42,6 +43,10 @@ export async function serve(config: PaasConfig): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => void stop(signal))
   }
+  process.on('uncaughtException', (error) => {
+    logError('uncaught-exception', error)
+    if (!isDiskFull(error)) process.exit(1) // a disk can be made free again; apps serve meanwhile
+  })
   process.on('unhandledRejection', (error) => logError('unhandled-rejection', error))
   daemon.cron.look()
   await daemon.reconcile.all()
