@@ -28,6 +28,16 @@ const make = async (dir: string) => writeFileSync(join(dir, 'file'), 'x')
 const own = (key: string): Layer => ({ kind: 'dependencies', key, label: key })
 const shared = (key: string): Layer => ({ kind: 'runtime', key, label: key })
 
+function weekAgo(): number {
+  return Date.now() - 7 * 24 * 60 * 60 * 1000
+}
+
+/** As if nobody had asked for it for eight days. */
+function age(key: string): void {
+  const then = new Date(Date.now() - 8 * 24 * 60 * 60 * 1000)
+  utimesSync(join(paths(config).sharedLayers, `${key}.used`), then, then)
+}
+
 describe('An instance’s own layers', () => {
   test('go when nothing needs them, with what they alone were made from', async () => {
     for (const key of ['a', 'from-a', 'b', 'from-b']) {
@@ -60,13 +70,6 @@ describe('An instance’s own layers', () => {
 })
 
 describe('Layers that all of the host share', () => {
-  const weekAgo = () => Date.now() - 7 * 24 * 60 * 60 * 1000
-  /** As if nobody had asked for it for eight days. */
-  const age = (key: string) => {
-    const then = new Date(Date.now() - 8 * 24 * 60 * 60 * 1000)
-    utimesSync(join(paths(config).sharedLayers, `${key}.used`), then, then)
-  }
-
   test('go when no instance needs them and nobody asked for them for a week', async () => {
     for (const key of ['old', 'fresh', 'needed']) {
       await ensureLayer(config, { layer: shared(key), make, signal })

@@ -31,6 +31,10 @@ async function extract(
   return { dir, treeId: await readTreeId(commit, signal) }
 }
 
+function inode(dir: string, path: string): number {
+  return statSync(join(dir, path)).ino
+}
+
 async function listing(dir: string): Promise<string> {
   const format = '%y %m %U %p %l\n'
   const args = [dir, '-mindepth', '1', '-printf', format.replace('%p', '%P')]
@@ -64,7 +68,6 @@ test('A tree that differs in little is links but for what differs, and equal to 
   const { stdout } = await exec('diff', ['-r', linked.dir, anew.dir])
   expect(stdout).toBe('')
 
-  const inode = (dir: string, path: string) => statSync(join(dir, path)).ino
   expect(inode(linked.dir, 'many/7')).toBe(inode(before.dir, 'many/7'))
   expect(inode(linked.dir, 'changed')).not.toBe(inode(before.dir, 'changed'))
   expect(readFileSync(join(before.dir, 'changed'), 'utf8')).toBe('old')
