@@ -34,11 +34,11 @@ export async function diskFigures(): Promise<Figure[]> {
   }
   const [first = 0, tenth = 0, last = 0] = seen
   const repository = await diskBytes(paths(paas.config).repo('shop'))
-  const mega = 1024 * 1024
+  const mega = 1_000_000
   return [
-    { name: 'store after 1 deploy of a 100 MB app', value: first / mega, unit: 'MiB' },
-    { name: `store after ${early} deploys`, value: tenth / mega, unit: 'MiB' },
-    { name: `store after ${deploys} deploys`, value: last / mega, unit: 'MiB' },
+    { name: 'store after 1 deploy of a 100 MB app', value: first / mega, unit: 'MB' },
+    { name: `store after ${early} deploys`, value: tenth / mega, unit: 'MB' },
+    { name: `store after ${deploys} deploys`, value: last / mega, unit: 'MB' },
     {
       name: `growth over ${deploys} deploys ÷ ${deploys} images`,
       value: (100 * (last - first)) / (deploys * image),
@@ -51,7 +51,7 @@ export async function diskFigures(): Promise<Figure[]> {
       unit: '%',
       bar: 1,
     },
-    { name: 'git repository at the end', value: repository / mega, unit: 'MiB' },
+    { name: 'git repository at the end', value: repository / mega, unit: 'MB' },
   ]
 }
 
