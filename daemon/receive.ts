@@ -17,6 +17,8 @@ export type Accepting = {
   by: Identity
   say: Say
   signal: AbortSignal
+  /** The app in whose change a plugin asks for this. */
+  inside?: string | null
   /** Holds the app's turn until git has moved the ref, so that the next push sees it moved. */
   held: DisposableStack
 }
@@ -52,7 +54,7 @@ export async function acceptPush(
   using running = daemon.builds.enter(build.id, accepting.signal)
   const { signal } = running
   try {
-    const ask = { kind: 'push', say: record, signal } as const
+    const ask = { kind: 'push', say: record, signal, inside: accepting.inside ?? null } as const
     accepting.held.use(await daemon.queue.turn(name, ask))
     if (!stillDeploys(daemon, name, push, branch)) {
       daemon.store.setBuild(build, 'cancelled', 'Another branch is deployed by now')
