@@ -12,7 +12,7 @@ import { parseSchedule } from './schedule.ts'
 export async function buildCommit(
   daemon: Daemon,
   app: App,
-  source: { commit: string; gitEnv: Record<string, string> },
+  source: { commit: string; gitEnv: Record<string, string>; noCache?: boolean },
   say: Say,
   signal: AbortSignal,
 ): Promise<Image> {
