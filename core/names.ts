@@ -112,6 +112,8 @@ export function paths(config: PaasConfig) {
     /** Layers half made: emptied at boot, or by the next maker of the same shared layer. */
     making: join(home, 'store', 'making'),
     sharedMaking: join(cache, 'making'),
+    /** What each instance on the host needs of the shared layers, a file an instance. */
+    sharedUsers: join(cache, 'users'),
     /** Files whose kernel lock is held while a shared layer is made. */
     locks: join(cache, 'locks'),
     /** Debian's package lists for a stack: `<time in ms>/{lists,index}`. */

@@ -2,9 +2,10 @@ import { chmod, mkdir } from 'node:fs/promises'
 import type { Sandbox } from '../builder/sandbox.ts'
 import { sweepLayers } from '../builder/layers.ts'
 import type { PaasConfig } from '../core/config.ts'
+import { isDiskFull } from '../core/errors.ts'
 import { log, logError } from '../core/log.ts'
 import { paths } from '../core/names.ts'
-import type { App, Say } from '../core/types.ts'
+import type { Say } from '../core/types.ts'
 import { ensureRepo, sweepRepo } from '../receiver/repo.ts'
 import { isRunning, openRouter, type Router } from '../router/caddy.ts'
 import { checkSubnet, type Host, openHost, openNetwork } from '../runner/host.ts'
@@ -14,10 +15,11 @@ import { releaseMemory } from '../runner/memory.ts'
 import { listInstances, sweepOrphans } from '../runner/observe.ts'
 import { Cron } from './cron.ts'
 import type { Rooms } from './deploy.ts'
+import { type Disk, openDisk } from './disk.ts'
 import { Drains } from './drains.ts'
 import { Fleet } from './fleet.ts'
 import { fleetEvents } from './fleet-events.ts'
-import { openGarbage } from './garbage.ts'
+import { type Garbage, openGarbage } from './garbage.ts'
 import { type Journal, openJournal } from './journal.ts'
 import { refuseLocked } from './locks.ts'
 import { openLogKeeper } from './log-keeper.ts'
@@ -56,7 +58,8 @@ export type Daemon = {
   reconcile: Reconcile
   sandbox: Sandbox
   rooms: (say: Say, signal: AbortSignal) => Rooms
-  collectGarbage: (app: App) => void
+  garbage: Garbage
+  disk: Disk
   /** Starts the router again when it was killed. Cheap enough for several times a second. */
   watchRouter: () => Promise<void>
   /** Finds dead containers that nobody reported. */
@@ -77,7 +80,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   await mkdir(home, { recursive: true })
   await chmod(home, 0o711) // containers and the router pass through; nobody looks around
   const store = openStore(database, configKey)
-  store.failUnfinished()
+  unlessFull(() => store.failUnfinished())
   await checkSubnet(config)
   const host = await openHost(config)
   let router: Router = await openRouter(config)
@@ -112,9 +115,10 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
     get reconcile() {
       return reconcile
     },
-    get collectGarbage() {
-      return collectGarbage
+    get garbage() {
+      return garbage
     },
+    disk: openDisk({ config, store }),
     rooms: (say, signal) => wireRooms(daemon, say, signal),
     async watchRouter() {
       if (!isRunning(router)) router = await openRouter(config)
@@ -136,10 +140,20 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   }
   const reconcile = new Reconcile(daemon)
   const liveness: Liveness = openLiveness(daemon)
-  const collectGarbage = openGarbage(daemon)
+  const garbage = openGarbage(daemon)
   await takeOver(daemon)
   const routerLog = openRouterLog(daemon, (name) => router.appOf.get(name))
   return daemon
+}
+
+/** Apps must come back on a full disk too. */
+function unlessFull(work: () => void): void {
+  try {
+    work()
+  } catch (error) {
+    if (!isDiskFull(error)) throw error
+    logError('disk-full', error)
+  }
 }
 
 /** Re-admits living containers, removes the remains of the dead and of work that was cut off. */

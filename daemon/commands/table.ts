@@ -5,6 +5,7 @@ import { checkCommands } from './checks.ts'
 import type { Command } from './command.ts'
 import { configCommands } from './config.ts'
 import { cronCommands } from './cron.ts'
+import { diskCommands } from './disk.ts'
 import { domainCommands } from './domains.ts'
 import { drainCommands } from './drains.ts'
 import { eventCommands } from './events.ts'
@@ -31,6 +32,7 @@ export const table: Command[] = [
   ...checkCommands,
   ...configCommands,
   ...cronCommands,
+  ...diskCommands,
   ...domainCommands,
   ...drainCommands,
   ...eventCommands,
