@@ -36,6 +36,8 @@ export type PaasConfig = {
   buildMemoryBytes: number
   /** Over all apps; a further build waits in line. */
   buildsAtOnce: number
+  /** With less free space than this no build is begun. */
+  minFreeBytes: number
 }
 
 const mebibyte = 1024 * 1024
@@ -55,6 +57,7 @@ export function readConfig(env: NodeJS.ProcessEnv): PaasConfig {
     scriptTimeoutMs: seconds(env, 'PAAS_SCRIPT_TIMEOUT', 10 * 60),
     buildMemoryBytes: positive(env, 'PAAS_BUILD_MEMORY', 2048, 'a size in MiB') * mebibyte,
     buildsAtOnce: Math.ceil(positive(env, 'PAAS_BUILDS', buildsByCores(), 'a number of builds')),
+    minFreeBytes: positive(env, 'PAAS_MIN_FREE', 2048, 'a size in MiB') * mebibyte,
   }
 }
 
@@ -103,6 +106,10 @@ export const limits = {
   /** A file of the user's that paas itself reads: a manifest, a Procfile, a lockfile. */
   userFileBytes: 16 * mebibyte,
   buildCacheBytes: 1024 * mebibyte,
+  /** A shared layer that no instance on the host needs goes after so long. */
+  sharedUnusedMs: 7 * 24 * 60 * 60 * 1000,
+  /** An instance whose state has gone is believed to be gone after so long. */
+  instanceGoneMs: 30 * 24 * 60 * 60 * 1000,
   sshConnections: 256,
   sshConnectionsPerAddress: 32,
   sshLoginGraceMs: 30_000,

@@ -1,5 +1,6 @@
 import { rmSync, writeFileSync } from 'node:fs'
 import type { PaasConfig } from '../core/config.ts'
+import { isDiskFull } from '../core/errors.ts'
 import { log, logError } from '../core/log.ts'
 import { paths } from '../core/names.ts'
 import { claimDirectory } from '../core/own-directory.ts'
@@ -45,6 +46,10 @@ export async function serve(config: PaasConfig): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => void stop(signal))
   }
+  process.on('uncaughtException', (error) => {
+    logError('uncaught-exception', error)
+    if (!isDiskFull(error)) process.exit(1) // a disk can be made free again; apps serve meanwhile
+  })
   process.on('unhandledRejection', (error) => logError('unhandled-rejection', error))
   daemon.cron.look()
   await daemon.reconcile.all()
