@@ -80,12 +80,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   await mkdir(home, { recursive: true })
   await chmod(home, 0o711) // containers and the router pass through; nobody looks around
   const store = openStore(database, configKey)
-<<<<<<< HEAD
-  store.failUnfinished()
-=======
   unlessFull(() => store.failUnfinished())
-  await checkSubnet(config)
->>>>>>> main
   const host = await openHost(config)
   let router: Router = await openRouter(config)
   const queue = openQueue((app) => refuseLocked(store, app))
