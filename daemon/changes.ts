@@ -211,7 +211,7 @@ export function pushChange(
 }
 
 /** The next release if nothing but what is set already were to change. */
-function next(daemon: Daemon, app: App): Release {
+export function next(daemon: Daemon, app: App): Release {
   const { store } = daemon
   return {
     ...current(daemon, app),
@@ -225,8 +225,16 @@ function next(daemon: Daemon, app: App): Release {
 export function current(daemon: Daemon, app: App): Release {
   const release = daemon.store.currentRelease(app.name)
   if (release) return release
+  if (!daemon.store.findApp(app.name)) throw goneMeanwhile(app)
   throw new Failure('failed', `${app.name} has no release yet`, {
     hint: 'Push code first: git push paas main',
+  })
+}
+
+/** For whoever has waited for the turn of an app that is not there any more. */
+export function goneMeanwhile({ name }: Pick<App, 'name'>): Failure {
+  return new Failure('no-such-app', `${name} was renamed or destroyed meanwhile`, {
+    hint: 'All apps: apps:list',
   })
 }
 

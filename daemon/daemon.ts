@@ -23,6 +23,7 @@ import { type Liveness, openLiveness } from './liveness.ts'
 import { Metrics } from './metrics.ts'
 import { openQueue, type Queue } from './queue.ts'
 import { Reconcile } from './reconcile.ts'
+import { forgetOldNames, settleNames } from './rename-files.ts'
 import { wireRooms } from './rooms.ts'
 import { openRouterLog } from './router-log.ts'
 import { openRoutes, type Routes } from './routes.ts'
@@ -44,6 +45,8 @@ export type Daemon = {
   cron: Cron
   routes: Routes
   queue: Queue
+  /** Names that apps are being given, and those they have until then. */
+  renames: Map<string, string>
   builds: RunningBuilds
   /** Held while a build runs, whatever the app. */
   buildSlots: Slots
@@ -79,13 +82,14 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   const host = await openHost(config)
   let router: Router = await openRouter(config)
   const queue = openQueue((app) => refuseLocked(store, app))
+  const renames = new Map<string, string>()
   const journal = openJournal(config)
   const triggers = openTriggers(config, store)
   const fleet = new Fleet(
     host,
     config,
     fleetEvents(() => [daemon, liveness]),
-    store.checks,
+    (app) => store.checks(renames.get(app) ?? app),
   )
   const runs = new Runs({ config, host, fleet, store, journal })
   const routes = openRoutes(config, store, fleet, () => router)
@@ -99,6 +103,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
     cron: new Cron({ store, runs, journal }),
     routes,
     queue,
+    renames,
     builds: openRunningBuilds(),
     buildSlots: openSlots(config.buildsAtOnce),
     journal,
@@ -117,12 +122,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
       if (!isRunning(router)) router = await openRouter(config)
     },
     watchFleet: () => fleet.check(),
-    async tick() {
-      await openNetwork(config) // somebody may have flushed the firewall
-      daemon.metrics.turn()
-      await reconcile.all()
-      await emptyTrash(config)
-    },
+    tick: () => look(daemon),
     async trimLogs() {
       for (const app of store.apps()) await boundLogs(host, app.name, store.logLimit(app))
     },
@@ -140,9 +140,18 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   return daemon
 }
 
+async function look(daemon: Daemon): Promise<void> {
+  await openNetwork(daemon.config) // somebody may have flushed the firewall
+  daemon.metrics.turn()
+  await daemon.reconcile.all()
+  await forgetOldNames(daemon)
+  await emptyTrash(daemon.config)
+}
+
 /** Re-admits living containers, removes the remains of the dead and of work that was cut off. */
 async function takeOver(daemon: Daemon): Promise<void> {
   const { config, store, host, fleet, runs, routes } = daemon
+  await settleNames(daemon)
   const known = await listInstances(host)
   const alive = fleet.readmit(known)
   runs.readmit(known)
@@ -161,6 +170,7 @@ async function takeOver(daemon: Daemon): Promise<void> {
   }
   for (const app of store.apps()) await daemon.drains.sync(app)
   routes.sweep()
+  await forgetOldNames(daemon)
   await emptyTrash(config)
   log('took-over', { apps: store.apps().length, containers: alive.length })
 }

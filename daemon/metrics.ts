@@ -118,6 +118,21 @@ export class Metrics {
     for (const key of this.#deaths.keys()) if (ofApp(key)) this.#deaths.delete(key)
   }
 
+  /** What was counted of one app is of another name from here on. */
+  renameApp(from: string, to: string): void {
+    for (const [key, one] of [...this.#series]) {
+      if (one.app !== from) continue
+      this.#series.delete(key)
+      one.app = to
+      this.#series.set(keyOf(one), one)
+    }
+    for (const [key, count] of [...this.#deaths]) {
+      if (!key.startsWith(`${from}/`)) continue
+      this.#deaths.delete(key)
+      this.#deaths.set(`${to}${key.slice(from.length)}`, count)
+    }
+  }
+
   #begin(served: Served): Series {
     if (this.#series.size >= seriesMost) this.#forget(0)
     const fresh = { total: 0, classes: {}, now: new Latencies(), before: new Latencies() }

@@ -97,7 +97,8 @@ export function formatEntry(entry: AccessEntry, { process }: Pick<Served, 'proce
 function rememberOwners(daemon: Daemon, owners: Map<string, Owner>): void {
   for (const { address, app, process, release } of daemon.fleet.all()) {
     owners.delete(address)
-    owners.set(address, { app, process, release })
+    // One that gets a new name may be asked a moment before the store knows that name.
+    owners.set(address, { app: daemon.renames.get(app) ?? app, process, release })
   }
   for (const address of owners.keys()) {
     if (owners.size <= addressesKept) return

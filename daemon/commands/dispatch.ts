@@ -3,7 +3,7 @@ import { logError } from '../../core/log.ts'
 import { parseAppName, printable } from '../../core/names.ts'
 import type { App, Say } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
-import type { Call, Session } from './command.ts'
+import type { Call, Changed, Session } from './command.ts'
 import { helpFor } from './help.ts'
 import { print } from './output.ts'
 import { didYouMean, type Parsed, parseCommand, usageFailure } from './parse.ts'
@@ -17,10 +17,10 @@ export async function dispatch(session: Session, daemon: Daemon): Promise<number
   try {
     const parsed = parseCommand(session.argv, table)
     await authorize(session, daemon)
-    const answer = parsed.help
-      ? helpFor(parsed.command)
-      : await parsed.command.run(openCall(parsed, session, daemon), daemon)
+    const call = parsed.help ? undefined : openCall(parsed, session, daemon)
+    const answer = call ? await parsed.command.run(call, daemon) : helpFor(parsed.command)
     if (typeof answer === 'number') return answer
+    if (call && answer.event) recordChange(daemon, call, answer.event)
     await print(session.stdout, parsed.json ? [JSON.stringify(answer.json, null, 2)] : answer.lines)
     return 0
   } catch (error) {
@@ -30,6 +30,13 @@ export async function dispatch(session: Session, daemon: Daemon): Promise<number
     await print(session.stderr, failureLines(error))
     return statusOf(error)
   }
+}
+
+/** Tells `events` of the app, or of the host when the call named none, who changed what. */
+function recordChange(daemon: Daemon, call: Call, { kind, text, app }: Changed): void {
+  const by = call.session.identity.name
+  const whose = app === undefined ? (call.named ?? null) : app
+  daemon.store.addEvent(whose, { kind, by, release: null, text })
 }
 
 /** Plugins may refuse what a key holder asks; root on the host is above that. */
@@ -70,6 +77,7 @@ function openCall(parsed: Parsed, session: Session, daemon: Daemon): Call {
     session,
     command: parsed.command,
     table,
+    named: app,
     app() {
       if (!app) throw new TypeError(`${parsed.command.name} takes no app`)
       return app

@@ -24,6 +24,7 @@ export const domainCommands: Command[] = [
       return {
         lines: hosts.map((host) => `-----> ${host} leads to ${app.name}`),
         json: { added: hosts },
+        event: { kind: 'domains', text: `Added ${hosts.join(', ')}` },
       }
     },
   },
@@ -47,6 +48,7 @@ export const domainCommands: Command[] = [
       return {
         lines: hosts.map((host) => `-----> ${host} no longer leads to ${app.name}`),
         json: { removed: hosts },
+        event: { kind: 'domains', text: `Removed ${hosts.join(', ')}` },
       }
     },
   },

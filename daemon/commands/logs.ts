@@ -6,7 +6,7 @@ import { followLogs, type LogLine, tailLogs } from '../../runner/logs.ts'
 import type { Daemon } from '../daemon.ts'
 import { openGrep } from '../grep.ts'
 import type { Death } from '../store/nouns.ts'
-import type { Call, Command } from './command.ts'
+import type { Answer, Call, Command } from './command.ts'
 import { parseSize, parseWhen } from './measures.ts'
 import { print } from './output.ts'
 import { usageFailure } from './parse.ts'
@@ -46,7 +46,10 @@ export const logCommands: Command[] = [
       const [size] = call.args
       if (size !== undefined) daemon.store.setLogLimit(call.app(), parseLimit(call, size))
       const bytes = daemon.store.logLimit(call.app())
-      return { lines: [`       ${bytes / 1024 ** 2} MiB`], json: { bytes } }
+      const shown = `${bytes / 1024 ** 2} MiB`
+      const answer: Answer = { lines: [`       ${shown}`], json: { bytes } }
+      if (size !== undefined) answer.event = { kind: 'logs', text: `Limited the log to ${shown}` }
+      return answer
     },
   },
 ]

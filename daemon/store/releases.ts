@@ -59,12 +59,14 @@ export function releaseStore({ all, get, run, transaction }: Database, secrets: 
      * The one row that makes a release the app's own. What config and formation the app has from
      * here on goes with it, and the releases too old to roll back to are forgotten. For the current
      * release it is only the formation: config set with --no-restart still waits for its release.
+     * With a `name` the app is called so from here on.
      */
-    commitRelease: ({ id, config, formation, limits: caps, mounts }: Release): void =>
+    commitRelease: ({ id, config, formation, limits: caps, mounts }: Release, name?: string) =>
       transaction(() => {
         const app = number(must(get('select app_id from releases where id = ?', id)).app_id)
         const counts = JSON.stringify(formation)
-        run('update apps set formation = ? where id = ?', counts, app)
+        const sql = 'update apps set formation = ?, name = coalesce(?, name) where id = ?'
+        run(sql, counts, name ?? null, app)
         if (get('select 1 from apps where id = ? and current_release = ?', app, id)) return
         run(`update releases set status = 'live' where id = ?`, id)
         run(
