@@ -6,11 +6,11 @@ import { createApp, recordCreated } from './apps.ts'
 import { buildCommit } from './build.ts'
 import { applyInTurn, goneMeanwhile, pushChange } from './changes.ts'
 import type { Daemon } from './daemon.ts'
-import { appUrls } from './hosts.ts'
 import { refuseLocked } from './locks.ts'
 import { decidePush, type PushDecision } from './push.ts'
 import { isAncestor, readRef, setHead, setRef } from './refs.ts'
 import type { Build } from './store/nouns.ts'
+import { shownUrls } from './urls.ts'
 
 export type Accepting = {
   by: Identity
@@ -71,7 +71,7 @@ export async function acceptPush(
     throw error
   }
   record('=====> Application deployed:')
-  const urls = appUrls(daemon.config, daemon.store, app)
+  const urls = await shownUrls(daemon, app, say)
   const isWeb = daemon.store.currentRelease(name)?.image.processes.web !== undefined
   for (const url of isWeb ? urls : ['no web process, so no URL']) record(`       ${url}`)
 }

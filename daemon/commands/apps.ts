@@ -5,6 +5,7 @@ import { cloneApp, createApp, destroyApp, recordCreated } from '../apps.ts'
 import type { Daemon } from '../daemon.ts'
 import { appUrls } from '../hosts.ts'
 import { renameApp } from '../rename.ts'
+import { shownUrls } from '../urls.ts'
 import { confirmByName } from './ask.ts'
 import type { Answer, Call, Command } from './command.ts'
 import { columns } from './output.ts'
@@ -22,7 +23,7 @@ export const appCommands: Command[] = [
       const wanted = freeName(daemon, name)
       const app = await createApp(daemon, wanted, call.say)
       recordCreated(daemon, app, call.session.identity.name, 'Created')
-      const urls = appUrls(daemon.config, daemon.store, app)
+      const urls = await shownUrls(daemon, app, call.say)
       return {
         lines: [`-----> Created ${app.name}`, ...urls.map((url) => `       ${url}`)],
         json: describe(daemon, app),
@@ -51,7 +52,8 @@ export const appCommands: Command[] = [
     summary: 'Show what is known of an app',
     app: true,
     run: async (call, daemon) => {
-      const facts = describe(daemon, call.app())
+      const urls = await shownUrls(daemon, call.app(), call.say)
+      const facts = { ...describe(daemon, call.app()), urls }
       const rows = Object.entries(facts).map(([key, value]) => [`${key}:`, show(value)])
       return { lines: columns(rows), json: facts }
     },
@@ -73,7 +75,7 @@ export const appCommands: Command[] = [
       if (name === undefined) throw usageFailure(call.command, 'apps:clone needs a new name')
       const wanted = { name: freeName(daemon, name), by: call.session.identity.name }
       const app = await cloneApp(daemon, call.app(), wanted, call.ask)
-      const urls = appUrls(daemon.config, daemon.store, app)
+      const urls = await shownUrls(daemon, app, call.say)
       return {
         lines: [
           `-----> Cloned ${call.app().name} to ${app.name}`,
@@ -94,7 +96,7 @@ export const appCommands: Command[] = [
       const before = call.app().name
       const wanted = { name: freeName(daemon, name), by: call.session.identity.name }
       const app = await renameApp(daemon, call.app(), wanted, call.ask)
-      const urls = appUrls(daemon.config, daemon.store, app)
+      const urls = await shownUrls(daemon, app, call.say)
       return {
         lines: [
           `-----> Renamed ${before} to ${app.name}`,

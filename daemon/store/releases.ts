@@ -19,6 +19,8 @@ const forgetOldest = `delete from releases where app_id = ?1 and version < (sele
 const forgetFailed = `delete from releases where status = 'failed' and id not in
   (select id from releases where status = 'failed' order by id desc limit ?)`
 
+const toJson = (part: unknown): string => JSON.stringify(part)
+
 export function releaseStore({ all, get, run, transaction }: Database, secrets: ConfigStore) {
   const read = (row: Row): ReleaseRow => toRelease(secrets.opened(row))
   const release = (id: number): ReleaseRow =>
@@ -47,9 +49,7 @@ export function releaseStore({ all, get, run, transaction }: Database, secrets: 
     createRelease(app: App, draft: Draft, about: { cause: string; by: string }): Release {
       const { image, config, formation, mounts, globals = secrets.globalConfig() } = draft
       const sealed = [config, globals].map(secrets.sealed)
-      const [whole, ...rest] = [image, formation, draft.limits, mounts].map((part) =>
-        JSON.stringify(part),
-      )
+      const [whole, ...rest] = [image, formation, draft.limits, mounts].map(toJson)
       const parts = [whole ?? '', ...sealed, ...rest]
       const more = [about.cause.slice(0, 200), about.by, now()]
       return release(number(must(get(insertRelease, app.id, draft.commit, ...parts, ...more)).id))
