@@ -14,6 +14,7 @@ import { listInstances, sweepOrphans } from '../runner/observe.ts'
 import { Cron } from './cron.ts'
 import type { Rooms } from './deploy.ts'
 import { Drains } from './drains.ts'
+import { type Farewell, openFarewell } from './farewell.ts'
 import { Fleet } from './fleet.ts'
 import { fleetEvents } from './fleet-events.ts'
 import { openGarbage } from './garbage.ts'
@@ -54,6 +55,7 @@ export type Daemon = {
   triggers: Triggers
   metrics: Metrics
   drains: Drains
+  farewell: Farewell
   reconcile: Reconcile
   sandbox: Sandbox
   rooms: (say: Say, signal: AbortSignal) => Rooms
@@ -111,6 +113,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
     metrics: new Metrics({ config, fleet }),
     drains: new Drains({ config, store }),
     sandbox: openSandbox({ config, host, fleet }),
+    farewell: openFarewell(),
     get reconcile() {
       return reconcile
     },

@@ -53,30 +53,22 @@ export function openAccessLog(path: string, position?: AccessPosition) {
     fd = undefined
   }
 
-  /** Whether the log has begun anew under its name, so that ours will not grow any more. */
-  function hasMoved(): boolean {
-    try {
-      return statSync(path).ino !== inode
-    } catch (error) {
-      if (errno(error) === 'ENOENT') return false
-      throw error
-    }
-  }
-
   async function readOn(onEntry: (entry: AccessEntry) => void): Promise<void> {
     for (;;) {
       if (fd === undefined && !begin()) return
-      const moved = hasMoved() // asked first: what is written in between is then read below
-      await readToEnd(onEntry)
+      // Asked first: what is written in between is then read below.
+      const moved = hasMoved(path, inode)
+      await readTo(Infinity, onEntry)
       if (!moved) return
       end()
     }
   }
 
-  async function readToEnd(onEntry: (entry: AccessEntry) => void): Promise<void> {
+  async function readTo(stop: number, onEntry: (entry: AccessEntry) => void): Promise<void> {
     const chunk = Buffer.alloc(chunkBytes)
     for (;;) {
-      const count = fd === undefined ? 0 : readSync(fd, chunk, 0, chunkBytes, offset)
+      const size = Math.min(chunkBytes, stop - offset)
+      const count = fd === undefined ? 0 : readSync(fd, chunk, 0, size, offset)
       if (count === 0) return
       offset += count
       rest = eachLine(Buffer.concat([rest, chunk.subarray(0, count)]), (line) => {
@@ -95,8 +87,22 @@ export function openAccessLog(path: string, position?: AccessPosition) {
   return {
     /** Hands on what was written since; one call at a time. */
     readOn,
+    /** The same for what lies before a position in the file that is being read. */
+    async readUntil(stop: AccessPosition, onEntry: (entry: AccessEntry) => void): Promise<void> {
+      if (stop.inode === inode && stop.offset > offset) await readTo(stop.offset, onEntry)
+    },
     position: (): AccessPosition => ({ inode, offset: offset - rest.length }),
     close: end,
+  }
+}
+
+/** Whether the log has begun anew under its name, so that ours will not grow any more. */
+function hasMoved(path: string, inode: number): boolean {
+  try {
+    return statSync(path).ino !== inode
+  } catch (error) {
+    if (errno(error) === 'ENOENT') return false
+    throw error
   }
 }
 

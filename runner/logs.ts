@@ -49,7 +49,12 @@ export async function tailLogs(
  */
 export async function followLogs(
   directory: string,
-  options: LogFilter & LineFilter & { from?: LogPosition },
+  options: LogFilter &
+    LineFilter & {
+      from?: LogPosition
+      /** Told each time that all lines up to there have been handed on. */
+      onPosition?: (position: LogPosition) => void
+    },
   onLine: (line: LogLine) => void | Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
@@ -69,6 +74,7 @@ export async function followLogs(
       if (signal.aborted) return
       await onLine(line)
     }
+    options.onPosition?.(position)
     // The look once a second is for an event that the kernel's full queue has dropped.
     using timer = stopTimer(signal)
     await Promise.race([promise, delay(followLookMs, undefined, timer).catch(() => {})])

@@ -56,6 +56,8 @@ export type Session = {
   tty: Terminal | null
   /** The app in whose change a plugin is calling back, so that it does not wait for itself. */
   turn: string | null
+  /** Tells a client that can ask again what to ask, should the connection be lost from here on. */
+  resume?: (argv: string[]) => void
 }
 
 /** One call, parsed and looked up. `args` are those after the app. */

@@ -3,7 +3,7 @@ import type { Daemon } from '../daemon.ts'
 import type { Command } from './command.ts'
 import { print } from './output.ts'
 
-/** The table with the commands that plugins bring; none of theirs takes the place of one of ours. */
+/** The table with the commands that plugins bring; none of theirs replaces one of ours. */
 export function withPluginCommands(table: Command[], daemon: Daemon): Command[] {
   const more = daemon.triggers.commands().map(toCommand)
   if (more.length === 0) return table
