@@ -14,10 +14,18 @@ const resumeTimeoutMs = 10 * 60 * 1000
 const resumeLookMs = 200
 const away = new Failure('temporary', 'The daemon went away before it answered')
 try {
-  process.exitCode = await ask(process.argv.slice(2))
+  const [name, ...args] = process.argv.slice(2)
+  process.exitCode = name === 'plan' ? await plan(args) : await ask(process.argv.slice(2))
 } catch (error) {
   process.stderr.write(`${failureLines(error).join('\n')}\n`)
   process.exitCode = statusOf(error)
+}
+
+/** `paas plan <dir>` asks no daemon, and needs neither root nor a set-up host. */
+async function plan(args: string[]): Promise<number> {
+  const { planHere } = await import('./local-plan.ts')
+  await write(process.stdout, Buffer.from(`${planHere(args).join('\n')}\n`))
+  return 0
 }
 
 /** Asks once, or again and again where the daemon has said how to go on after it was away. */

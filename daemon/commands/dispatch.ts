@@ -38,7 +38,11 @@ export async function dispatch(session: Session, daemon: Daemon): Promise<number
 function recordChange(daemon: Daemon, call: Call, { kind, text, app }: Changed): void {
   const by = call.session.identity.name
   const whose = app === undefined ? (call.named ?? null) : app
-  daemon.store.addEvent(whose, { kind, by, release: null, text })
+  try {
+    daemon.store.addEvent(whose, { kind, by, release: null, text })
+  } catch (error) {
+    logError('event-unrecorded', error, { text }) // a full disk: what was done is done
+  }
 }
 
 /** Plugins may refuse what a key holder asks; root on the host is above that. */

@@ -12,3 +12,6 @@ insert into all_events select * from events;
 drop table events;
 alter table all_events rename to events;
 create index events_by_app on events (app_id, id);
+
+-- Why a release failed.
+alter table releases add column error text;
