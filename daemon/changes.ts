@@ -58,7 +58,9 @@ function recordChange(
   const text = why ? `${cause}: ${why}` : cause
   try {
     const app = daemon.store.findApp(name)
-    if (app) daemon.store.addEvent(app, { kind, by, release, text })
+    if (!app) return
+    const version = why ? daemon.store.explainFailure(app, why) : release
+    daemon.store.addEvent(app, { kind, by, release: version, text })
   } catch (error) {
     logError('event-unrecorded', error, { app: name, text })
   }

@@ -95,6 +95,9 @@ export class Reconcile {
     const stopped = fleet.stop([member], fleet.timing(app).graceMs)
     stopped.catch((error) => logError('stop-failed', error, { app, process }))
     this.#stumble(app, process, reason)
+    void recordDeath(this.#daemon, member, {
+      failed: reason.replace(/^liveness check failed/, 'liveness,'),
+    })
     void this.app(app)
   }
 

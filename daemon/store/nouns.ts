@@ -48,7 +48,8 @@ export type Death = {
 }
 
 export type ReleaseStatus = 'starting' | 'live' | 'failed'
-export type ReleaseRow = Release & { status: ReleaseStatus }
+/** `error`: why it failed. */
+export type ReleaseRow = Release & { status: ReleaseStatus; error: string | null }
 export type Draft = Pick<
   Release,
   'commit' | 'image' | 'config' | 'globals' | 'formation' | 'limits' | 'mounts'
