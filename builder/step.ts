@@ -5,15 +5,18 @@ import { errno, Failure, stopIfCancelled } from '../core/errors.ts'
 import { newId, paths } from '../core/names.ts'
 import type { Layer, Say } from '../core/types.ts'
 import { exec } from '../core/exec.ts'
-import type { Step } from './buildpack-detect/plan.ts'
-import { type PlannedStep, visibleConfig } from './layer-plan.ts'
+import { cacheTarget, type Step } from './buildpack-detect/plan.ts'
+import { type Manifest, type PlannedStep, visibleConfig } from './layer-plan.ts'
 import { ensureLayer, hasLayer } from './layers.ts'
 import type { Sandbox, SandboxResult } from './sandbox.ts'
+import type { Source } from './source.ts'
 
 export type StepContext = {
   app: string
   config: PaasConfig
   sandbox: Sandbox
+  /** The tree, for the files that a step is given without it. */
+  source: Source
   /** The app's own config, of which a step sees the keys that it names. */
   appConfig: Record<string, string>
   /** Environment of every step; asked for only when one will run. */
@@ -34,7 +37,7 @@ export async function runStep(planned: PlannedStep, context: StepContext): Promi
     return
   }
   const began = performance.now()
-  if (planned.manifest) await ensureManifest(config, planned.manifest, signal)
+  if (planned.manifest) await ensureManifest(context, planned.manifest)
   const outcome = await ensureLayer(config, {
     layer,
     signal,
@@ -55,26 +58,29 @@ function isOwnStep(layer: Layer): boolean {
 /** The file whose change would make the step run again. */
 export function decidedBy({ step }: PlannedStep): string {
   if (step.inputs.kind === 'tree') return 'the source'
-  const lockfile = step.inputs.copy.find((file) => /lock|shrinkwrap/.test(file))
-  return lockfile ?? 'package.json'
+  return step.inputs.why
 }
 
 async function ensureManifest(
-  config: PaasConfig,
-  manifest: { layer: Layer; files: Record<string, string> },
-  signal: AbortSignal,
+  { config, source, signal }: StepContext,
+  { layer, copy, write }: Manifest,
 ): Promise<void> {
   const make = async (dir: string) => {
     const owned = new Set<string>()
-    for (const [path, text] of Object.entries(manifest.files)) {
+    const copied = copy.map((path) => ({ path, file: source.read(path) }))
+    const written = Object.entries(write).map(([path, text]) => {
+      return { path, file: { bytes: Buffer.from(text), executable: false } }
+    })
+    for (const { path, file: content } of [...copied, ...written]) {
+      if (!content) continue
       const file = join(dir, 'app', path)
       await mkdir(dirname(file), { recursive: true })
-      await writeFile(file, text)
+      await writeFile(file, content.bytes, { mode: content.executable ? 0o755 : 0o644 })
       for (let made = file; made !== dir; made = dirname(made)) owned.add(made)
     }
     for (const made of owned) await chown(made, appUser, appUser)
   }
-  await ensureLayer(config, { layer: manifest.layer, signal, make })
+  await ensureLayer(config, { layer, signal, make })
 }
 
 async function makeInSandbox(
@@ -112,9 +118,6 @@ async function makeInSandbox(
     await (step.shareable ? rm(cache, { recursive: true, force: true }) : boundCache(cache))
   }
 }
-
-/** Where a build finds what earlier builds of the app downloaded. */
-export const cacheTarget = '/var/cache/build'
 
 /**
  * An app's own, or an empty one for a layer that other apps will share: what an app's scripts left

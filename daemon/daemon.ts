@@ -8,9 +8,10 @@ import { paths } from '../core/names.ts'
 import type { Say } from '../core/types.ts'
 import { ensureRepo, sweepRepo } from '../receiver/repo.ts'
 import { isRunning, openRouter, type Router } from '../router/caddy.ts'
-import { type Host, openHost, openNetwork } from '../runner/host.ts'
+import { checkSubnet, type Host, openHost, openNetwork } from '../runner/host.ts'
 import { sweepEntered } from '../runner/enter.ts'
-import { boundLogs, sweepLogs } from '../runner/log-ring.ts'
+import { sweepLogs } from '../runner/log-ring.ts'
+import { releaseMemory } from '../runner/memory.ts'
 import { listInstances, sweepOrphans } from '../runner/observe.ts'
 import { Cron } from './cron.ts'
 import type { Rooms } from './deploy.ts'
@@ -21,6 +22,7 @@ import { fleetEvents } from './fleet-events.ts'
 import { type Garbage, openGarbage } from './garbage.ts'
 import { type Journal, openJournal } from './journal.ts'
 import { refuseLocked } from './locks.ts'
+import { openLogKeeper } from './log-keeper.ts'
 import { type Liveness, openLiveness } from './liveness.ts'
 import { Metrics } from './metrics.ts'
 import { openQueue, type Queue } from './queue.ts'
@@ -62,7 +64,7 @@ export type Daemon = {
   watchRouter: () => Promise<void>
   /** Finds dead containers that nobody reported. */
   watchFleet: () => Promise<void>
-  /** One slow look at everything: the network, routes, processes. */
+  /** One slow look at everything: the network, routes, processes, the daemon's own memory. */
   tick: () => Promise<void>
   /** Keeps the apps' logs within their limit; a flood needs this every few seconds. */
   trimLogs: () => Promise<void>
@@ -79,6 +81,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   await chmod(home, 0o711) // containers and the router pass through; nobody looks around
   const store = openStore(database, configKey)
   unlessFull(() => store.failUnfinished())
+  await checkSubnet(config)
   const host = await openHost(config)
   let router: Router = await openRouter(config)
   const queue = openQueue((app) => refuseLocked(store, app))
@@ -126,10 +129,9 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
       daemon.metrics.turn()
       await reconcile.all()
       await emptyTrash(config)
+      releaseMemory()
     },
-    async trimLogs() {
-      for (const app of store.apps()) await boundLogs(host, app.name, store.logLimit(app))
-    },
+    trimLogs: openLogKeeper({ store, host, fleet, runs, journal }),
     close() {
       const { cron, drains } = daemon
       const parts = [cron, drains, routerLog, reconcile, liveness, runs, fleet, store]

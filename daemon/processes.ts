@@ -44,6 +44,14 @@ export function instanceSpec(
   }
 }
 
+/**
+ * A user's command as a shell starts it, without a shell's reading of it: one that is not there
+ * ends with the 127 that scripts know.
+ */
+export function lookedUp(argv: string[]): string[] {
+  return ['sh', '-c', 'exec "$@"', 'sh', ...argv]
+}
+
 /** What a process of this type may use: its type's own limits, else the app's. */
 export function limitsOf({ types, ...all }: AppLimits, type: string): Limits {
   return { ...all, ...types?.[type] }

@@ -1,4 +1,5 @@
 import { appCommands } from './apps.ts'
+import { builderCommands } from './builder.ts'
 import { buildCommands } from './builds.ts'
 import { checkCommands } from './checks.ts'
 import type { Command } from './command.ts'
@@ -26,6 +27,7 @@ import { whyCommands } from './why.ts'
 /** Every command there is, whatever door it is called through. A new namespace is one line. */
 export const table: Command[] = [
   ...appCommands,
+  ...builderCommands,
   ...buildCommands,
   ...checkCommands,
   ...configCommands,
