@@ -75,6 +75,9 @@ export const appPort = 5000
 /** The unprivileged user of apps and builds, the same number in every stack. */
 export const appUser = 32767
 
+/** Where commands are looked for unless the image says otherwise. */
+export const searchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
 /** Limits with no reason to be settable. */
 export const limits = {
   releasesKept: 5,

@@ -16,7 +16,7 @@ export function openRoutes(config: PaasConfig, store: Store, fleet: Fleet, route
   async function point(app: App, instances: Instance[]): Promise<void> {
     syncHosts(app)
     const web = instances.filter(({ process }) => processType(process) === 'web')
-    const upstreams = web.map(({ address }) => `${address}:${appPort}`)
+    const upstreams = web.map(({ address, port = appPort }) => `${address}:${port}`)
     const closed = pageOf(app) !== null
     await publish(router(), app.name, closed ? [] : upstreams)
     if (!closed) hidePage(router(), appHosts(config, store, app))

@@ -35,6 +35,7 @@ export async function startInstance(
   const { id, app, process, release, address } = spec
   const instance: Instance = { id, app, process, release, address, pid, startedAt: Date.now() }
   if (spec.kind === 'run') instance.kind = 'run'
+  if (spec.port !== undefined) instance.port = spec.port
   stopIfCancelled(signal)
   await startContainer(host, id, pid)
   await writeRecord(host, { ...instance, startTime: began, limits: spec.limits })

@@ -10,6 +10,7 @@ import { eventCommands } from './events.ts'
 import { gitCommands } from './git.ts'
 import { help } from './help.ts'
 import { hostCommands } from './host.ts'
+import { imageCommands } from './images.ts'
 import { keyCommands } from './keys.ts'
 import { logCommands } from './logs.ts'
 import { metricCommands } from './metrics.ts'
@@ -33,6 +34,7 @@ export const table: Command[] = [
   ...drainCommands,
   ...eventCommands,
   ...gitCommands,
+  ...imageCommands,
   ...keyCommands,
   ...logCommands,
   ...metricCommands,
