@@ -109,6 +109,10 @@ export const limits = {
   /** What a command reads of its standard input; base64 and quotes take their part. */
   configTextBytes: 2048 * 1024,
   maintenancePageBytes: 256 * 1024,
+  /** Of an image that comes from elsewhere: unpacked, and as an archive. */
+  imageBytes: 16 * 1024 * mebibyte,
+  imageEntries: 1_000_000,
+  imageLayers: 127,
   treeEntries: 50_000,
   treeBytes: 2048 * mebibyte,
   /** A file of the user's that paas itself reads: a manifest, a Procfile, a lockfile. */

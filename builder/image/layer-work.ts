@@ -9,7 +9,7 @@ export type LayerWork = {
   read(dir: string): AsyncIterable<Uint8Array>
   /** Writes the layer's tar into `file`, with gzip. */
   compress(dir: string, file: string): Promise<Compressed>
-  /** Fills a directory from the tar of a foreign layer; a Failure when it is not as it should be. */
+  /** Fills a directory from the tar of a foreign layer, or throws the Failure that says why not. */
   unpack(job: UnpackJob): Promise<Unpacked>
   /** A file of an image by its layers, lowest first; undefined when there is none. */
   readText(job: ReadJob): Promise<string | undefined>

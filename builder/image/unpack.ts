@@ -48,7 +48,7 @@ export async function unpackLayer(job: UnpackJob, inodes: Inodes): Promise<Unpac
     if (errno(error)?.startsWith('Z_') || errno(error)?.startsWith('ZSTD_')) {
       throw new Failure('failed', 'A layer of the image cannot be decompressed', { cause: error })
     }
-    throw error
+    throw errno(error) === 'ENOSPC' ? diskFull(error) : error
   } finally {
     sink.close()
   }
@@ -74,6 +74,12 @@ function check(what: string, wanted: string | undefined, found: string): void {
   throw new Failure('failed', `${what} is damaged: it should be ${wanted} and is ${found}`, {
     hint: 'Make the image again, or move it again',
   })
+}
+
+/** Whoever waits for the image is told, and not only the log. */
+export function diskFull(cause: unknown): Failure {
+  const hint = 'Free some space; nothing of the image was kept'
+  return new Failure('failed', 'The disk is full', { hint, cause })
 }
 
 function tooLarge(most: number): Failure {

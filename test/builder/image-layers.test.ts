@@ -54,13 +54,13 @@ function everything(): string {
 
 /** Unpacks an archive into a new directory upon others. */
 async function unpack(
-  archive: Buffer,
+  bytes: Buffer,
   given: { lowers?: string[]; dir?: string; most?: number; diffId?: string } = {},
 ): Promise<{ dir: string } & Unpacked> {
   const [dir, file] = [given.dir ?? newDir(), join(base, `blob-${++count}`)]
-  writeFileSync(file, archive)
+  writeFileSync(file, bytes)
   const job = { file, dir, lowers: given.lowers ?? [], entriesMost: 100 }
-  const diffId = given.diffId ?? sha(archive)
+  const diffId = given.diffId ?? sha(bytes)
   const done = await unpackLayer({ ...job, diffId, bytesMost: given.most ?? 10_000_000 }, inodes)
   return { dir, ...done }
 }

@@ -1,20 +1,24 @@
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { exec } from '../../core/exec.ts'
-import { nodeApp, type Paas, startPaas } from './instance.ts'
+import { paths } from '../../core/names.ts'
+import { type Paas, startPaas } from './instance.ts'
 import { runBundle } from './plain-runc.ts'
 
+let paas: Paas
+const at = (name: string) => join(paas.base, name)
+beforeAll(async () => {
+  paas = await startPaas()
+})
+afterAll(() => paas[Symbol.asyncDispose]())
+
 describe('an exported image', () => {
-  let paas: Paas
-  const at = (name: string) => join(paas.base, name)
   beforeAll(async () => {
-    paas = await startPaas()
-    await paas.push('shop', await paas.tree('shop', nodeApp('hello image')))
+    await paas.push('shop', await paas.tree('shop', { 'index.html': 'hello image' }))
     await paas.ssh(['config:set', 'shop', 'API_TOKEN=a-secret-value'])
   })
-  afterAll(() => paas[Symbol.asyncDispose]())
 
   const exportTo = (file: string, ...args: string[]) =>
     exec('sh', ['-c', 'out=$1; shift; exec "$@" > "$out"', 'sh', at(file), ...args], {
@@ -50,7 +54,7 @@ describe('an exported image', () => {
     expect(config).toMatchObject({
       WorkingDir: '/app',
       User: '32767:32767',
-      Cmd: ['/bin/sh', '-c', 'exec node server.js'],
+      Cmd: ['/bin/sh', '-c', expect.stringMatching(/^exec caddy /)],
       Labels: { 'paas.app': 'shop', 'org.opencontainers.image.revision': commit.trim() },
     })
     expect(config.Env).toContain('PORT=5000')
@@ -66,3 +70,82 @@ describe('an exported image', () => {
     expect(none.stderr).toContain('shop has no release "v9"')
   })
 })
+
+describe('an image from elsewhere', () => {
+  const load = (app: string, file: string, name = 'git:load-image') => {
+    const [ssh = '', ...flags] = [...paas.sshCommand, 'paas@127.0.0.1', name, app]
+    const script = 'in=$1; shift; exec "$@" < "$in"'
+    return exec('sh', ['-c', script, 'sh', at(file), ssh, ...flags], {
+      accept: [0, 1, 2],
+      timeoutMs: 120_000,
+    })
+  }
+
+  test('that paas made itself answers as the app it was, with its process types', async () => {
+    await paas.ssh(['apps:create', 'copy'])
+    const { code, stdout } = await load('copy', 'one.tar')
+    expect(stdout).toMatch(/-----> Taking image[^]*=====> copy v1 deployed\n {7}http/)
+    expect(code).toBe(0)
+    expect((await paas.get('copy')).body).toBe('hello image')
+    const list = await paas.ssh(['releases', 'copy'])
+    expect(list.stdout).toMatch(/v1 +current +Deploy image [0-9a-f]{12} +tester/)
+  })
+
+  test('re-uses every layer when it comes again, also as what docker saves, with gzip', async () => {
+    const to = `docker-archive:${at('docker.tar')}:shop:latest`
+    await exec('skopeo', ['copy', `oci:${at('layout')}:shop`, to], { timeoutMs: 120_000 })
+    await exec('gzip', ['-1', at('docker.tar')], { timeoutMs: 120_000 })
+    const { code, stdout } = await load('copy', 'docker.tar.gz', 'images:import')
+    expect(stdout).toMatch(/Layers: 0 new, \d+ re-used/)
+    expect([code, (await paas.get('copy')).body]).toEqual([0, 'hello image'])
+  })
+
+  test('runs as it says: words, user, directory, port and environment', async () => {
+    const image = `${at('layout')}:shop`
+    const umoci = (...args: string[]) => exec('umoci', args, { timeoutMs: 120_000 })
+    const root = join(at('bundle'), 'rootfs')
+    mkdirSync(join(root, 'srv/it'), { recursive: true })
+    writeFileSync(join(root, 'srv/it/serve.pl'), foreignServer)
+    rmSync(join(root, 'app/index.html'))
+    await umoci('repack', '--image', image, at('bundle'))
+    const words = ['perl', 'serve.pl', 'two words', '$HOME;x']
+    const settings = ['user=www-data', 'workingdir=/srv/it', 'exposedports=80', 'env=COLOUR=a b']
+    const more = [...words.map((word) => `cmd=${word}`), 'volume=/data', 'entrypoint=/usr/bin/env']
+    const flags = [...settings, ...more].map((setting) => `--config.${setting}`)
+    await umoci('config', '--image', image, ...flags)
+    await exec('tar', ['-cf', at('foreign.tar'), '-C', at('layout'), '.'])
+    const { stdout, stderr } = await load('copy', 'foreign.tar')
+    expect(stdout).toMatch(/Layers: 1 new, \d+ re-used/)
+    expect(stdout).toContain('In /srv/it as 33, on port 80')
+    expect(stderr).toContain('The image calls /data a volume')
+    const said = (await paas.get('copy')).body.split('\n')
+    expect(said).toEqual(['two words|$HOME;x', '/srv/it', '33', '80', 'a b', '/app', 'removed'])
+    const run = await paas.ssh(['run', 'copy', 'sh', '-c', "'id -u; pwd; cat /proc/self/status'"])
+    expect(run.stdout).toMatch(/^33\n\/srv\/it\n[^]*CapEff:\t0+\n/)
+  })
+
+  test('that is none, or that cannot start, changes nothing', async () => {
+    writeFileSync(at('none.tar'), Buffer.alloc(4096, 'x'))
+    const none = await load('copy', 'none.tar')
+    expect([none.code, none.stderr]).toEqual([1, expect.stringContaining('cannot be read')])
+    const wrong = ['--config.cmd=no-such-program', '--config.entrypoint=/nowhere']
+    await exec('umoci', ['config', '--image', `${at('layout')}:shop`, ...wrong])
+    await exec('tar', ['-cf', at('wrong.tar'), '-C', at('layout'), '.'])
+    expect((await load('copy', 'wrong.tar')).code).toBe(1)
+    expect((await paas.get('copy')).status).toBe(200)
+    expect(readdirSync(paths(paas.config).making)).toEqual([])
+  })
+})
+
+/** Answers with what it finds; Debian has perl everywhere, and little else. */
+const foreignServer = `use IO::Socket::INET;
+use Cwd;
+my $removed = -e '/app/index.html' ? 'there' : 'removed';
+my $body = join "\\n", join('|', @ARGV), getcwd(), $<, @ENV{qw(PORT COLOUR HOME)}, $removed;
+my $server = IO::Socket::INET->new(LocalPort => $ENV{PORT}, Listen => 9, ReuseAddr => 1) or die $!;
+while (my $client = $server->accept) {
+  while (my $line = <$client>) { last if $line =~ /^\\s*$/ }
+  print $client "HTTP/1.1 200 OK\\r\\nContent-Length: @{[length $body]}\\r\\nConnection: close\\r\\n\\r\\n$body";
+  close $client;
+}
+`
