@@ -7,7 +7,7 @@ import type { Daemon } from './daemon.ts'
 import { openLayerWork } from './layer-work.ts'
 import { argvOf } from './processes.ts'
 
-/** A release as an image for other runtimes. Config is the app's, not the image's: it stays here. */
+/** A release as an image for other runtimes. Its config is the app's alone, and stays here. */
 
 /** Writes the archive piece by piece; `write` resolves when there is place for the next. */
 export async function exportRelease(

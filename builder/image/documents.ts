@@ -4,7 +4,8 @@ import { architecture, type Descriptor, mediaTypes, sha256 } from './oci.ts'
 
 /** The documents of foreign images, read with distrust. Pure but for `readDocument`. */
 
-const documentBytesMost = 4 * 1024 * 1024
+/** Of a manifest, an index or a configuration. */
+export const documentBytesMost = 4 * 1024 * 1024
 
 export type Manifest = { config: Descriptor; layers: Descriptor[] }
 export type Index = { manifests: IndexEntry[] }

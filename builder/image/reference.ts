@@ -12,8 +12,9 @@ export type Reference = {
   digest?: string
 }
 
-const pattern =
-  /^([a-z0-9]+(?:[._/-]+[a-z0-9]+)*)(?::([A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?(?:@(sha256:[0-9a-f]{64}))?$/
+const pathPart = '([a-z0-9]+(?:[._/-]+[a-z0-9]+)*)'
+const tagPart = '(?::([A-Za-z0-9_][A-Za-z0-9._-]{0,127}))?'
+const pattern = new RegExp(`^${pathPart}${tagPart}(?:@(sha256:[0-9a-f]{64}))?$`)
 
 /** Throws a usage Failure for what is no name of an image. */
 export function parseReference(text: string): Reference {
@@ -21,15 +22,15 @@ export function parseReference(text: string): Reference {
   const first = slash === -1 ? '' : text.slice(0, slash)
   const isHost = /[.:]/.test(first) || first === 'localhost'
   const host = isHost ? parseHost(first) : 'docker.io'
-  const [, path, tag, digest] = pattern.exec(isHost ? text.slice(slash + 1) : text) ?? []
-  if (path === undefined || text.length > 500) {
+  const [, name, label, digest] = pattern.exec(isHost ? text.slice(slash + 1) : text) ?? []
+  if (name === undefined || text.length > 500) {
     throw new Failure('usage', `"${printable(text)}" is not the name of an image`, {
       hint: 'Use a name like registry.example.com/team/shop:v1, with @sha256:… for exactly one',
     })
   }
-  const isOfficial = host === 'docker.io' && !path.includes('/')
-  const repository = isOfficial ? `library/${path}` : path
-  return { host, repository, ...(tag && { tag }), ...(digest && { digest }) }
+  const isOfficial = host === 'docker.io' && !name.includes('/')
+  const repository = isOfficial ? `library/${name}` : name
+  return { host, repository, ...(label && { tag: label }), ...(digest && { digest }) }
 }
 
 /** A registry's host, with its port where it has one. */

@@ -17,6 +17,7 @@ import { metricCommands } from './metrics.ts'
 import { maintenanceCommands } from './maintenance.ts'
 import { pluginCommands } from './plugins.ts'
 import { processCommands } from './ps.ts'
+import { registryCommands } from './registry.ts'
 import { releaseCommands } from './releases.ts'
 import { resourceCommands } from './resource.ts'
 import { runCommands } from './run.ts'
@@ -41,6 +42,7 @@ export const table: Command[] = [
   ...maintenanceCommands,
   ...pluginCommands,
   ...processCommands,
+  ...registryCommands,
   ...releaseCommands,
   ...resourceCommands,
   ...runCommands,
