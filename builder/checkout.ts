@@ -3,13 +3,30 @@ import { existsSync } from 'node:fs'
 import { chown, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { appUser, limits } from '../core/config.ts'
-import { Failure } from '../core/errors.ts'
+import { Failure, stopIfCancelled } from '../core/errors.ts'
 import { exec, spawnGroup, waitForEnd } from '../core/exec.ts'
+import { log } from '../core/log.ts'
 import { printable } from '../core/names.ts'
+import type { Layer } from '../core/types.ts'
 import { readHead } from './source.ts'
+import {
+  canLink,
+  type Earlier,
+  empty,
+  isWorthLinking,
+  linkUnchanged,
+  parseChanges,
+  pathsToWrite,
+} from './unchanged.ts'
 
 /** A commit and where to read it; `gitEnv` is git's quarantine environment during a push. */
-export type Commit = { repo: string; gitEnv: Record<string, string>; commit: string }
+export type Commit = {
+  repo: string
+  gitEnv: Record<string, string>
+  commit: string
+  /** The layers of the release before: its tree may lend the files that have not changed. */
+  before?: Layer[]
+}
 
 export type TreeEntry = { mode: string; bytes: number; path: string }
 
@@ -24,21 +41,54 @@ export async function readTreeId(commit: Commit, signal: AbortSignal): Promise<s
 
 /**
  * Writes a commit's files into the directory `into`, which must exist and be empty, owned by the
- * app user, without `.git`. Failure when the tree is one that paas does not build.
+ * app user, without `.git`. Failure when the tree is one that paas does not build. With an
+ * `earlier` tree its unchanged files are shared by hard links: nobody may write to either then.
  */
 export async function extractCommit(
   commit: Commit,
   into: string,
   signal: AbortSignal,
+  earlier?: Earlier,
 ): Promise<void> {
   const entries = parseTree(
     await git(commit, ['ls-tree', '-rlz', '--full-tree', commit.commit], signal),
   )
   checkTree(entries)
   await archiveAsCommitted(commit.repo)
-  await chown(into, appUser, appUser)
-  await archiveInto(commit, into, signal)
-  refuseLfsPointers(entries, into)
+  const linked = earlier && isWorthLinking(entries)
+  const written = linked ? await writeChanges(commit, into, earlier, signal) : undefined
+  if (!written) {
+    await chown(into, appUser, appUser)
+    await archiveInto(commit, into, signal)
+  }
+  const isWritten = ({ path }: TreeEntry) => written?.has(path) ?? true
+  refuseLfsPointers(entries.filter(isWritten), into)
+}
+
+/**
+ * The paths that had to be written, all others being links; undefined, with `into` empty again,
+ * when the whole tree is better written anew.
+ */
+async function writeChanges(
+  commit: Commit,
+  into: string,
+  earlier: Earlier,
+  signal: AbortSignal,
+): Promise<Set<string> | undefined> {
+  try {
+    const args = ['diff-tree', '-r', '-z', '--raw', '--no-renames', earlier.treeId]
+    const changes = parseChanges(await git(commit, [...args, `${commit.commit}^{tree}`], signal))
+    if (!canLink(changes)) return undefined
+    await linkUnchanged(earlier, changes, into, signal)
+    const paths = pathsToWrite(changes)
+    if (paths.length > 0) await archiveInto(commit, into, signal, paths)
+    return new Set(paths)
+  } catch (error) {
+    stopIfCancelled(signal)
+    log('not-linked', { why: String(error) }) // the earlier tree may be gone from the repository
+    await empty(into)
+    return undefined
+  }
 }
 
 /** Reads `git ls-tree -rlz`. */
@@ -98,7 +148,12 @@ async function archiveAsCommitted(repo: string): Promise<void> {
  * tar runs as the app user and only sees its own working directory: the parents are closed to it.
  * Files get the time of extraction, not the commit's, so that a web server's ETag never repeats.
  */
-async function archiveInto(commit: Commit, into: string, signal: AbortSignal): Promise<void> {
+async function archiveInto(
+  commit: Commit,
+  into: string,
+  signal: AbortSignal,
+  paths: string[] = [],
+): Promise<void> {
   const limitsOfWait = { signal, timeoutMs: extractTimeoutMs }
   const user = String(appUser)
   const drop = ['--reuid', user, '--regid', user, '--clear-groups', '--no-new-privs']
@@ -109,9 +164,9 @@ async function archiveInto(commit: Commit, into: string, signal: AbortSignal): P
     stdio: ['pipe', 'ignore', 'pipe'],
   })
   const tarSaid = said(tar)
-  const args = ['-c', 'tar.umask=0022', 'archive', '--format=tar', '--', commit.commit]
+  const args = ['-c', 'tar.umask=0022', 'archive', '--format=tar', '--', commit.commit, ...paths]
   const archive = spawnGroup('git', [`--git-dir=${commit.repo}`, ...args], {
-    env: gitEnvironment(commit),
+    env: { ...gitEnvironment(commit), GIT_LITERAL_PATHSPECS: '1' },
     stdio: ['ignore', tar.stdin ?? 'ignore', 'pipe'],
   })
   const archiveSaid = said(archive)

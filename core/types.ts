@@ -8,10 +8,13 @@ export type Say = (line: string) => void
 /** Who asked: the name a key was added under, or root on the local socket (`local`). */
 export type Identity = { name: string; local?: true }
 
-export type LayerKind = 'stack' | 'runtime' | 'dependencies' | 'build' | 'app' | 'image'
+export type LayerKind = 'stack' | 'apt' | 'runtime' | 'dependencies' | 'build' | 'app' | 'image'
 
-/** A read-only directory, named by what went into it; `label` is for people. */
-export type Layer = { kind: LayerKind; key: string; label: string }
+/**
+ * A read-only directory, named by what went into it; `label` is for people. An apt layer has the
+ * names of the packages that were asked for, so that it can be made again on another stack.
+ */
+export type Layer = { kind: LayerKind; key: string; label: string; packages?: string[] }
 
 /**
  * What a build leaves behind. `layers` lie lowest first; `processes` maps a type to its command.
@@ -73,6 +76,8 @@ export type App = {
   lockedBy: string | null
   /** The page that all requests get, empty for ours; null while requests reach the app. */
   maintenance: string | null
+  /** How its code is built, when its owner has said so. */
+  builder: string | null
 }
 
 /** Image + config + formation + limits + mounts, numbered from 1 within its app, immutable. */

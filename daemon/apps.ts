@@ -72,7 +72,7 @@ export async function destroyApp(daemon: Daemon, app: App, ask: Ask): Promise<vo
   await daemon.fleet.stop(daemon.fleet.of(app.name), daemon.config.graceTimeoutMs)
   await removeAppFiles(daemon, app.name)
   await daemon.triggers.fire('post-destroy', { app: app.name }, say)
-  daemon.collectGarbage(app)
+  daemon.garbage.collectSoon(app)
 }
 
 async function removeAppFiles(daemon: Daemon, app: string): Promise<void> {

@@ -12,7 +12,7 @@ import { parseSchedule } from './schedule.ts'
 export async function buildCommit(
   daemon: Daemon,
   app: App,
-  source: { commit: string; gitEnv: Record<string, string> },
+  source: { commit: string; gitEnv: Record<string, string>; noCache?: boolean },
   say: Say,
   signal: AbortSignal,
 ): Promise<Image> {
@@ -21,6 +21,7 @@ export async function buildCommit(
   const sayMasked = masked(config, say)
   using slot = await daemon.buildSlots.take(say, signal)
   void slot
+  await daemon.disk.requireRoom(app)
   const facts = { app: app.name, commit: source.commit }
   const extracted = async (dir: string) => {
     const about = { ...facts, args: [dir], cwd: dir }
@@ -35,6 +36,8 @@ export async function buildCommit(
       repo: paths(daemon.config).repo(app.name),
       ...source,
       config,
+      ...(app.builder === null ? {} : { builder: app.builder }),
+      before: daemon.store.currentRelease(app.name)?.image.layers ?? [],
       ...(heard ? { extracted } : {}),
     },
     { config: daemon.config, sandbox: daemon.sandbox },
@@ -64,6 +67,7 @@ export async function planCommit(
       commit,
       gitEnv: gitEnvironment(),
       config: daemon.store.effectiveConfig(app),
+      ...(app.builder === null ? {} : { builder: app.builder }),
     },
     { config: daemon.config, sandbox: daemon.sandbox },
     say,

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { Failure, firstError, stopIfCancelled } from '../core/errors.ts'
+import { diskFull, Failure, firstError, isDiskFull, stopIfCancelled } from '../core/errors.ts'
 import { logError } from '../core/log.ts'
 import type {
   App,
@@ -42,18 +42,22 @@ export async function applyInTurn(
     recordChange(daemon, change, 'changed', release.version)
     return release
   } catch (thrown) {
-    const error = firstError(thrown)
-    if (error !== thrown) logError('undo-failed', thrown, { app: change.app.name })
+    const first = firstError(thrown)
+    const error = isDiskFull(first) ? diskFull(first) : first
+    if (first !== thrown) logError('undo-failed', thrown, { app: change.app.name })
     const why = error instanceof Failure ? error.message : 'Internal error'
     recordChange(daemon, change, 'change-failed', null, why)
     await daemon.triggers.fire('deploy-failed', { app: change.app.name, error: why }, say)
     throw error
   } finally {
-    daemon.collectGarbage(change.app)
+    daemon.garbage.collectSoon(change.app)
   }
 }
 
-/** Tells `events` how a change ended; the app itself may be gone by then. */
+/**
+ * Tells `events` how a change ended; the app itself may be gone by then. A disk too full to tell it
+ * changes nothing about the end.
+ */
 function recordChange(
   daemon: Daemon,
   { app: { name }, cause, by }: Change,
@@ -61,9 +65,13 @@ function recordChange(
   release: number | null,
   why?: string,
 ): void {
-  const app = daemon.store.findApp(name)
   const text = why ? `${cause}: ${why}` : cause
-  if (app) daemon.store.addEvent(app, { kind, by, release, text })
+  try {
+    const app = daemon.store.findApp(name)
+    if (app) daemon.store.addEvent(app, { kind, by, release, text })
+  } catch (error) {
+    logError('event-unrecorded', error, { app: name, text })
+  }
 }
 
 /** Changes settings that no running process needs to know, in the app's turn like any change. */

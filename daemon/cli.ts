@@ -10,10 +10,18 @@ import { decode, encode, frame, type Request, type WindowSize } from './frames.t
  */
 process.title = 'paas' // its arguments may hold config, and any user may read a command line
 try {
-  process.exitCode = await call(process.argv.slice(2))
+  const [name, ...args] = process.argv.slice(2)
+  process.exitCode = name === 'plan' ? await plan(args) : await call(process.argv.slice(2))
 } catch (error) {
   process.stderr.write(`${failureLines(error).join('\n')}\n`)
   process.exitCode = statusOf(error)
+}
+
+/** `paas plan <dir>` asks no daemon, and needs neither root nor a set-up host. */
+async function plan(args: string[]): Promise<number> {
+  const { planHere } = await import('./local-plan.ts')
+  await write(process.stdout, Buffer.from(`${planHere(args).join('\n')}\n`))
+  return 0
 }
 
 async function call(argv: string[]): Promise<number> {

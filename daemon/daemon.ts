@@ -2,23 +2,27 @@ import { chmod, mkdir } from 'node:fs/promises'
 import type { Sandbox } from '../builder/sandbox.ts'
 import { sweepLayers } from '../builder/layers.ts'
 import type { PaasConfig } from '../core/config.ts'
+import { isDiskFull } from '../core/errors.ts'
 import { log, logError } from '../core/log.ts'
 import { paths } from '../core/names.ts'
-import type { App, Say } from '../core/types.ts'
+import type { Say } from '../core/types.ts'
 import { ensureRepo, sweepRepo } from '../receiver/repo.ts'
 import { isRunning, openRouter, type Router } from '../router/caddy.ts'
-import { type Host, openHost, openNetwork } from '../runner/host.ts'
+import { checkSubnet, type Host, openHost, openNetwork } from '../runner/host.ts'
 import { sweepEntered } from '../runner/enter.ts'
-import { boundLogs, sweepLogs } from '../runner/log-ring.ts'
+import { sweepLogs } from '../runner/log-ring.ts'
+import { releaseMemory } from '../runner/memory.ts'
 import { listInstances, sweepOrphans } from '../runner/observe.ts'
 import { Cron } from './cron.ts'
 import type { Rooms } from './deploy.ts'
+import { type Disk, openDisk } from './disk.ts'
 import { Drains } from './drains.ts'
 import { Fleet } from './fleet.ts'
 import { fleetEvents } from './fleet-events.ts'
-import { openGarbage } from './garbage.ts'
+import { type Garbage, openGarbage } from './garbage.ts'
 import { type Journal, openJournal } from './journal.ts'
 import { refuseLocked } from './locks.ts'
+import { openLogKeeper } from './log-keeper.ts'
 import { type Liveness, openLiveness } from './liveness.ts'
 import { Metrics } from './metrics.ts'
 import { openQueue, type Queue } from './queue.ts'
@@ -54,12 +58,13 @@ export type Daemon = {
   reconcile: Reconcile
   sandbox: Sandbox
   rooms: (say: Say, signal: AbortSignal) => Rooms
-  collectGarbage: (app: App) => void
+  garbage: Garbage
+  disk: Disk
   /** Starts the router again when it was killed. Cheap enough for several times a second. */
   watchRouter: () => Promise<void>
   /** Finds dead containers that nobody reported. */
   watchFleet: () => Promise<void>
-  /** One slow look at everything: the network, routes, processes. */
+  /** One slow look at everything: the network, routes, processes, the daemon's own memory. */
   tick: () => Promise<void>
   /** Keeps the apps' logs within their limit; a flood needs this every few seconds. */
   trimLogs: () => Promise<void>
@@ -75,7 +80,8 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   await mkdir(home, { recursive: true })
   await chmod(home, 0o711) // containers and the router pass through; nobody looks around
   const store = openStore(database, configKey)
-  store.failUnfinished()
+  unlessFull(() => store.failUnfinished())
+  await checkSubnet(config)
   const host = await openHost(config)
   let router: Router = await openRouter(config)
   const queue = openQueue((app) => refuseLocked(store, app))
@@ -109,9 +115,10 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
     get reconcile() {
       return reconcile
     },
-    get collectGarbage() {
-      return collectGarbage
+    get garbage() {
+      return garbage
     },
+    disk: openDisk({ config, store }),
     rooms: (say, signal) => wireRooms(daemon, say, signal),
     async watchRouter() {
       if (!isRunning(router)) router = await openRouter(config)
@@ -122,10 +129,9 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
       daemon.metrics.turn()
       await reconcile.all()
       await emptyTrash(config)
+      releaseMemory()
     },
-    async trimLogs() {
-      for (const app of store.apps()) await boundLogs(host, app.name, store.logLimit(app))
-    },
+    trimLogs: openLogKeeper({ store, host, fleet, runs, journal }),
     close() {
       const { cron, drains } = daemon
       const parts = [cron, drains, routerLog, reconcile, liveness, runs, fleet, store]
@@ -134,10 +140,20 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   }
   const reconcile = new Reconcile(daemon)
   const liveness: Liveness = openLiveness(daemon)
-  const collectGarbage = openGarbage(daemon)
+  const garbage = openGarbage(daemon)
   await takeOver(daemon)
   const routerLog = openRouterLog(daemon, (name) => router.appOf.get(name))
   return daemon
+}
+
+/** Apps must come back on a full disk too. */
+function unlessFull(work: () => void): void {
+  try {
+    work()
+  } catch (error) {
+    if (!isDiskFull(error)) throw error
+    logError('disk-full', error)
+  }
 }
 
 /** Re-admits living containers, removes the remains of the dead and of work that was cut off. */

@@ -20,7 +20,7 @@ try {
 }
 
 /**
- * Idle, the daemon would hold 155 MB without these and holds 103 MB with them: a small heap for
+ * Idle, the daemon would hold 155 MB without these and holds 100 MB with them: a small heap for
  * short-lived garbage, and a cache that spares Node its TypeScript parser.
  */
 function begin(compileCache: string): void {

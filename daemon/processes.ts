@@ -61,6 +61,15 @@ export function argvOf({ commands, processes }: Image, type: string): string[] {
   return commands?.[type] ?? shellArgv(processes[type] ?? '')
 }
 
+/**
+ * A user's command as a shell starts it, without a shell's reading of it: one that is not there
+ * ends with the 127 that scripts know. An image from elsewhere need not have a shell.
+ */
+export function lookedUp({ commands }: Image, argv: string[]): string[] {
+  if (commands) return argv
+  return ['sh', '-c', 'exec "$@"', 'sh', ...argv]
+}
+
 /** What a process of this type may use: its type's own limits, else the app's. */
 export function limitsOf({ types, ...all }: AppLimits, type: string): Limits {
   return { ...all, ...types?.[type] }

@@ -130,6 +130,7 @@ export class Reconcile {
     const release = store.currentRelease(name)
     const wanted = release ? wantedProcesses(release) : []
     await routes.pointAtCurrent(app)
+    if (wanted.length === 0 && fleet.of(name).length === 0) return
     const missing = wanted
       .filter((process) => !isServed(fleet.of(name), release, process))
       .filter((process) => !this.#isHeld(name, process))

@@ -9,7 +9,7 @@ import { startInstance } from '../runner/start.ts'
 import { storageMounts } from './storage.ts'
 import { removeInstance } from '../runner/stop.ts'
 import type { Daemon } from './daemon.ts'
-import { instanceSpec } from './processes.ts'
+import { instanceSpec, lookedUp } from './processes.ts'
 import { awaitEnd } from './run-end.ts'
 import { type Active, facts, layersOf, type Wish } from './run-facts.ts'
 import { describeEnd } from './run-words.ts'
@@ -97,7 +97,7 @@ export class Runs {
     const entry = this.#enter({ ...run, detached: true, jobId: job?.id ?? null })
     undo.defer(() => this.#leave(entry))
     await this.note(app, job, { ...run, status: 'running', finishedAt: null })
-    const spec = instanceSpec(release, process, place, wish.argv)
+    const spec = instanceSpec(release, process, place, lookedUp(release.image, wish.argv))
     const mounts = storageMounts(config, release)
     try {
       const started = AbortSignal.any([signal, this.#closing.signal])

@@ -34,6 +34,7 @@ export function openSandbox(daemon: Pick<Daemon, 'config' | 'host' | 'fleet'>): 
       return {
         code: exit.code,
         oom: exit.oom,
+        memory: exit.memory,
         upper: join(paths(config).scratch(id), 'upper'),
         discard,
       }

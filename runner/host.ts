@@ -5,7 +5,7 @@ import type { PaasConfig } from '../core/config.ts'
 import { errno, Failure } from '../core/errors.ts'
 import { exec } from '../core/exec.ts'
 import { kernelNames, paths } from '../core/names.ts'
-import { hardwareAddress, parseSubnet } from './address.ts'
+import { hardwareAddress, isWithin, parseSubnet } from './address.ts'
 import { limitsSwap, removeCgroup } from './cgroup.ts'
 import { firewall, noFirewall } from './firewall.ts'
 import { closeIdmap, type Idmap, idmappedApps, whyNoIdmap } from './idmap.ts'
@@ -94,6 +94,24 @@ async function checkPassage(config: PaasConfig): Promise<void> {
         hint: `chmod o+x ${folder}, or choose another directory`,
       })
     }
+  }
+}
+
+/**
+ * Throws a usage Failure when the host reaches addresses of a bridge still to be made through
+ * another device, such as another instance's bridge. A wider network than ours is no harm, for the
+ * narrower route wins.
+ */
+export async function checkSubnet(config: PaasConfig): Promise<void> {
+  const { bridge } = kernelNames(config)
+  if (await isReadable(`/sys/class/net/${bridge}`)) return
+  const { stdout } = await exec('ip', ['-oneline', '-4', 'route', 'show'])
+  for (const line of stdout.split('\n')) {
+    const [, to = '', device = ''] = /^(\d[\d./]*) .*\bdev (\S+)/.exec(line) ?? []
+    if (!to || !isWithin(to, config.subnet)) continue
+    throw new Failure('usage', `PAAS_SUBNET is ${config.subnet}, and ${device} has ${to}`, {
+      hint: 'Choose a network that nothing on this host uses, such as PAAS_SUBNET=10.88.0.0/16',
+    })
   }
 }
 

@@ -16,6 +16,8 @@ import { isAlive, leadsProgram, processesWith } from './processes.ts'
 import { deleteContainer } from './runtime.ts'
 
 const signalsTimeoutMs = 500
+/** A killed process goes once the kernel lets it: at once, but on a busy machine. */
+const killTimeoutMs = 5000
 
 /** SIGTERM, up to `graceMs` to leave in peace, SIGKILL; then nothing of the container is left. */
 export async function stopInstance(
@@ -55,7 +57,7 @@ export async function removeInstance(
 ): Promise<void> {
   const names = kernelNames(host.config)
   const bundle = paths(host.config).bundle(id)
-  if ((await readRecord(host, id)) === undefined) killMakers(id)
+  if ((await readRecord(host, id)) === undefined) await killMakers(id)
   await killCgroup(names.cgroup(id))
   await waitForMonitor(host, id)
   await removeMonitor(host, id)
@@ -76,9 +78,18 @@ async function terminate(pid: number): Promise<void> {
   kill(pid, 'SIGTERM')
 }
 
-/** A monitor or runtime that is still at work would go on to make what we are about to remove. */
-function killMakers(id: string): void {
-  for (const pid of processesWith(['conmon', 'runc'], id)) kill(pid, 'SIGKILL')
+/**
+ * A monitor or runtime that is still at work would go on to make what we are about to remove. Until
+ * none is left: the one we saw may have begun another that we did not.
+ */
+async function killMakers(id: string): Promise<void> {
+  const deadline = performance.now() + killTimeoutMs
+  for (;;) {
+    const makers = processesWith(['conmon', 'runc'], id)
+    if (makers.length === 0 || performance.now() > deadline) return
+    for (const pid of makers) kill(pid, 'SIGKILL')
+    await delay(1)
+  }
 }
 
 /** The monitor notices the end by itself; it still has last words to log. */

@@ -11,6 +11,7 @@ import {
   stoppedTypes,
   wishedFormation,
 } from '../process-changes.ts'
+import { rebuild } from '../rebuild.ts'
 import { runRows } from '../run-rows.ts'
 import { processType, wantedProcesses } from '../processes.ts'
 import type { Answer, Call, Command } from './command.ts'
@@ -58,6 +59,19 @@ export const processCommands: Command[] = [
         await daemon.triggers.fire('post-scale', { app: app.name, args: call.args }, call.say)
       }
       return showFormation(call, daemon)
+    },
+  },
+  {
+    name: 'ps:rebuild',
+    usage: 'APP',
+    summary: 'Build the commit that runs again, and deploy that',
+    app: true,
+    options: { 'no-cache': { type: 'boolean', help: 'Run every command of the build anew' } },
+    run: async (call, daemon) => {
+      const about = { by: call.session.identity, noCache: call.options['no-cache'] === true }
+      await rebuild(daemon, call.app(), about, call.ask)
+      const version = current(daemon, call.app()).version
+      return { lines: [], json: { app: call.app().name, version } }
     },
   },
   {

@@ -1,9 +1,11 @@
 import { appCommands } from './apps.ts'
+import { builderCommands } from './builder.ts'
 import { buildCommands } from './builds.ts'
 import { checkCommands } from './checks.ts'
 import type { Command } from './command.ts'
 import { configCommands } from './config.ts'
 import { cronCommands } from './cron.ts'
+import { diskCommands } from './disk.ts'
 import { domainCommands } from './domains.ts'
 import { drainCommands } from './drains.ts'
 import { eventCommands } from './events.ts'
@@ -27,10 +29,12 @@ import { whyCommands } from './why.ts'
 /** Every command there is, whatever door it is called through. A new namespace is one line. */
 export const table: Command[] = [
   ...appCommands,
+  ...builderCommands,
   ...buildCommands,
   ...checkCommands,
   ...configCommands,
   ...cronCommands,
+  ...diskCommands,
   ...domainCommands,
   ...drainCommands,
   ...eventCommands,

@@ -38,6 +38,9 @@ export function appStore({ all, get, run, transaction }: Database) {
     setMaintenance: (app: App, page: string | null) =>
       run('update apps set maintenance = ? where id = ?', page, app.id),
 
+    setBuilder: (app: App, builder: string | null) =>
+      run('update apps set builder = ? where id = ?', builder, app.id),
+
     setLimits: (app: App, limits: AppLimits) =>
       run('update apps set limits = ? where id = ?', JSON.stringify(limits), app.id),
   }

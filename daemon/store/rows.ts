@@ -29,6 +29,7 @@ export function toApp(row: Row): App {
     createdAt: text(row.created_at),
     stopped: toNumbers(json(row.stopped)),
     lockedBy: row.locked_by === null ? null : text(row.locked_by),
+    builder: row.builder === null ? null : text(row.builder),
     maintenance: row.maintenance === null ? null : text(row.maintenance),
   }
 }
@@ -83,8 +84,9 @@ export function toImage(value: unknown): Image {
   if (!Array.isArray(layers)) throw new TypeError('image without layers in the database')
   return {
     layers: layers.map((layer) => {
-      const { kind, key, label } = object(layer)
-      return { kind: layerKind(kind), key: text(key), label: text(label) }
+      const { kind, key, label, packages } = object(layer)
+      const named = { kind: layerKind(kind), key: text(key), label: text(label) }
+      return Array.isArray(packages) ? { ...named, packages: packages.map(text) } : named
     }),
     processes: toStrings(processes),
     env: toStrings(env),
@@ -131,7 +133,7 @@ export function toCronEntry(value: unknown): CronEntry {
 }
 
 export function layerKind(value: unknown) {
-  const kinds = ['stack', 'runtime', 'dependencies', 'build', 'app', 'image'] as const
+  const kinds = ['stack', 'apt', 'runtime', 'dependencies', 'build', 'app', 'image'] as const
   const kind = kinds.find((one) => one === value)
   if (!kind) throw new TypeError(`unknown layer kind ${String(value)} in the database`)
   return kind

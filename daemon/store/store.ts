@@ -6,6 +6,7 @@ import { openDatabase } from './database.ts'
 import { cronStore } from './cron.ts'
 import { openCipher } from './cipher.ts'
 import { configStore, holdsSealed, sealPlain } from './config.ts'
+import { diskStore } from './disk.ts'
 import { domainStore } from './domains.ts'
 import { historyStore } from './history.ts'
 import { keyStore } from './keys.ts'
@@ -34,6 +35,7 @@ export function openStore(path: string, keyFile = join(dirname(path), 'config.ke
     ...releaseStore(db, config),
     ...buildStore(db),
     ...checkStore(db),
+    ...diskStore(db),
     ...domainStore(db),
     ...historyStore(db),
     ...keyStore(db),

@@ -12,6 +12,11 @@ export function upkeepStore({ all, run, transaction }: Database) {
           where status <> 'failed'`).map(({ key }) => text(key)),
       ),
 
+    /** What was about to start with nobody left to start it has failed. */
+    failStarting: (): void => {
+      run(`update releases set status = 'failed' where status = 'starting'`)
+    },
+
     /** At boot: whatever a previous daemon was in the middle of has failed. */
     failUnfinished: (): void =>
       transaction(() => {

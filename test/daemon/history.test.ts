@@ -108,6 +108,20 @@ test('a line of the router is read without the query, and written for people', (
   expect(parseEntry('7')).toBeUndefined()
 })
 
+test('a line of the router as it usually is reads like the same with a character escaped', () => {
+  const usual =
+    '{"level":"info","ts":1763712000.125,"logger":"http.log.access","msg":"handled request",' +
+    '"request":{"remote_ip":"192.0.2.7","remote_port":"40000","proto":"HTTP/1.1","method":"GET",' +
+    '"host":"Shop.X.:80","uri":"/a?t=1"},"user_id":"10.0.0.2:5000","duration":0.0005,"size":9,' +
+    '"status":200}'
+  const newer = usual.replace('"proto"', '"client_ip":"192.0.2.7","proto"')
+  const entry = parseEntry(usual)
+  expect(entry).toMatchObject({ host: 'shop.x', path: '/a', status: 200, ms: 0.5, bytes: 9 })
+  expect(parseEntry(usual.replace('/a?', '/\\u0061?'))).toEqual(entry)
+  expect(parseEntry(newer)).toEqual(entry)
+  expect(parseEntry(newer.replace('"user_id"', '"bytes_read":0,"user_id"'))).toEqual(entry)
+})
+
 test('sizes and times are read as people type them', () => {
   expect([parseSize('8m'), parseSize('1g'), parseSize('64')]).toEqual([8 << 20, 1 << 30, 64 << 20])
   expect(parseSize('lots')).toBeUndefined()

@@ -259,7 +259,7 @@ function isRunning(pid: number): boolean {
 }
 
 async function until(is: () => boolean): Promise<void> {
-  const deadline = Date.now() + 5000
+  const deadline = Date.now() + 30_000
   while (!is()) {
     if (Date.now() > deadline) throw new Error('it did not come about within 5 s')
     await pause(10)

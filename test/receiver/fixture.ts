@@ -117,7 +117,7 @@ export function rawConnection(port: number, send?: Uint8Array) {
 }
 
 /** Polls until `check` gives something, every 10 ms. */
-export async function until<T>(check: () => T | Promise<T>, timeoutMs = 5000): Promise<T> {
+export async function until<T>(check: () => T | Promise<T>, timeoutMs = 30_000): Promise<T> {
   const deadline = Date.now() + timeoutMs
   for (;;) {
     const value = await check()

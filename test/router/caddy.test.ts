@@ -169,6 +169,6 @@ function pidOf(router: Router): number {
 
 async function kill(router: Router): Promise<void> {
   process.kill(pidOf(router), 'SIGKILL')
-  const deadline = Date.now() + 5000
+  const deadline = Date.now() + 30_000
   while (isRunning(router) && Date.now() < deadline) await pause(10)
 }

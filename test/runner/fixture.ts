@@ -123,9 +123,9 @@ export function collector() {
 }
 
 export async function until(what: string, test: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 10_000
+  const deadline = performance.now() + 30_000
   while (!(await test())) {
-    if (performance.now() > deadline) throw new Error(`Waited 10 s in vain until ${what}`)
+    if (performance.now() > deadline) throw new Error(`Waited 30 s in vain until ${what}`)
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
 }

@@ -186,7 +186,7 @@ export function httpGet(o: { port: number; path: string; host: string }): Promis
 export async function until(
   what: string,
   check: () => Promise<boolean> | boolean,
-  timeoutMs = 15_000,
+  timeoutMs = 30_000,
 ): Promise<void> {
   const deadline = Date.now() + timeoutMs
   while (!(await check())) {

@@ -126,6 +126,14 @@ describe('run', () => {
     expect(came.digest('hex')).toBe(sent.digest('hex'))
   }, 180_000)
 
+  test('a command that is not there ends with 127, in a run and in a running process', async () => {
+    for (const command of ['run', 'enter']) {
+      const { code, stderr } = await paas.ssh([command, 'shop', 'nonsense', '--flag'])
+      expect(stderr).toMatch(/nonsense.*not found/)
+      expect(code).toBe(127)
+    }
+  })
+
   test('--env may be given more than once, and --ttl ends it', async () => {
     const two = ['run', '--env', 'A=1', '--env', 'B=2', 'shop', 'sh', '-c', "'echo $A$B'"]
     expect((await paas.ssh(two)).stdout).toBe('12\n')
