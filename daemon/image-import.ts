@@ -71,6 +71,7 @@ async function deployTaken(
     say(`-----> Taking ${name} for ${app.name}`)
     using slot = await daemon.buildSlots.take(say, signal)
     void slot
+    await daemon.disk.requireRoom(app)
     const late = AbortSignal.any([signal, AbortSignal.timeout(daemon.config.buildTimeoutMs)])
     await using work = openLayerWork(late)
     const { image, digest } = await take({ work, say, signal: late })

@@ -6,6 +6,7 @@ import type { Command } from './command.ts'
 import { configCommands } from './config.ts'
 import { cronCommands } from './cron.ts'
 import { diskCommands } from './disk.ts'
+import { diffCommands } from './releases-diff.ts'
 import { domainCommands } from './domains.ts'
 import { drainCommands } from './drains.ts'
 import { eventCommands } from './events.ts'
@@ -40,6 +41,7 @@ export const table: Command[] = [
   ...eventCommands,
   ...gitCommands,
   ...imageCommands,
+  ...diffCommands,
   ...keyCommands,
   ...logCommands,
   ...metricCommands,

@@ -1,16 +1,21 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { exec } from '../../core/exec.ts'
 import { paths } from '../../core/names.ts'
-import { type Paas, startPaas } from './instance.ts'
+import { canRunDocker, startDocker } from './docker-engine.ts'
+import { type Paas, startPaas, until } from './instance.ts'
 import { runBundle } from './plain-runc.ts'
 
 let paas: Paas
 const at = (name: string) => join(paas.base, name)
 beforeAll(async () => {
   paas = await startPaas()
+  await paas.push('shop', await paas.tree('shop', { 'index.html': 'hello image' }))
+  await paas.ssh(['config:set', 'shop', 'API_TOKEN=a-secret-value'])
 })
 afterAll(() => paas[Symbol.asyncDispose]())
 
@@ -27,14 +32,10 @@ const load = (app: string, file: string, name = 'git:load-image') => {
     timeoutMs: 120_000,
   })
 }
+const hasTools = ['skopeo', 'umoci'].every((name) => existsSync(`/usr/bin/${name}`))
 const umoci = (...args: string[]) => exec('umoci', args, { timeoutMs: 120_000 })
 
-describe('an exported image', () => {
-  beforeAll(async () => {
-    await paas.push('shop', await paas.tree('shop', { 'index.html': 'hello image' }))
-    await paas.ssh(['config:set', 'shop', 'API_TOKEN=a-secret-value'])
-  })
-
+describe.skipIf(!hasTools)('an exported image, where skopeo and umoci are,', () => {
   test('is the same bytes every time, through every door', async () => {
     await exportTo('one.tar', ...overSsh())
     const cli = join(import.meta.dirname, '../../daemon/cli.ts')
@@ -82,7 +83,7 @@ describe('an exported image', () => {
   })
 })
 
-describe('an image from elsewhere', () => {
+describe.skipIf(!hasTools)('an image from elsewhere, where skopeo and umoci are,', () => {
   test('that paas made itself answers as the app it was, with its process types', async () => {
     await paas.ssh(['apps:create', 'copy'])
     const { code, stdout } = await load('copy', 'one.tar')
@@ -135,6 +136,57 @@ describe('an image from elsewhere', () => {
     expect((await load('copy', 'wrong.tar')).code).toBe(1)
     expect((await paas.get('copy')).status).toBe(200)
     expect(readdirSync(paths(paas.config).making)).toEqual([])
+  })
+})
+
+describe.skipIf(!canRunDocker)('a Docker engine, where one can be started,', () => {
+  test('runs the export unchanged, and what it saves is taken back', async () => {
+    await exportTo('engine.tar', ...overSsh())
+    await using engine = await startDocker(at('docker'))
+    expect(await engine.docker('load', '--input', at('engine.tar'))).toContain('shop:v2')
+    await engine.docker('run', '--detach', '--network=host', '--name=shop', 'shop:v2')
+    await until('an answer', async () => (await engine.get(5000)) === 'hello image', 60_000)
+    await engine.docker('rm', '--force', 'shop')
+    await engine.docker('save', '--output', at('saved.tar'), 'shop:v2')
+    await paas.ssh(['apps:create', 'back'])
+    const { code, stderr } = await load('back', 'saved.tar')
+    expect([code, stderr]).toEqual([0, ''])
+    expect((await paas.get('back')).body).toBe('hello image')
+  }, 240_000)
+})
+
+describe('releases:diff', () => {
+  test('lists files by layer, keys of config, and settings', async () => {
+    await paas.ssh(['storage:create', 'data'])
+    await paas.ssh(['storage:mount', 'shop', 'data:/data'])
+    await rm(at('shop/index.html'))
+    const files = { 'home/index.html': 'moved', Staticfile: 'root: home\n', 'a file': 'x' }
+    await paas.push('shop', await paas.tree('shop', files))
+    const { stdout, code } = await paas.ssh(['releases:diff', 'shop', 'v1'])
+    expect(code).toBe(0)
+    const lines = stdout.split('\n').map((line) => line.trim())
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        '-----> shop v1 to v4',
+        '+ app/Staticfile',
+        '+ app/a file',
+        '+ app/home',
+        '+ app/home/index.html',
+        '- app/index.html',
+        'config:',
+        '+ API_TOKEN',
+        'mounts:',
+        '/data: (none) → data',
+      ]),
+    )
+    expect(stdout).not.toContain('a-secret-value')
+    expect(stdout).toMatch(/app: source [0-9a-f]{7} → source [0-9a-f]{7}/)
+  })
+
+  test('of a release with itself says that nothing differs', async () => {
+    expect((await paas.ssh(['releases:diff', 'shop', 'v1', 'v1'])).stdout).toContain('Nothing')
+    expect((await paas.ssh(['releases:diff', 'shop', 'v1', 'v77'])).code).toBe(1)
+    expect((await paas.ssh(['releases:diff', 'shop'])).code).toBe(2)
   })
 })
 

@@ -12,7 +12,7 @@ type Pushed = {
   blobs: { digest: string; bytes: number; outcome: string }[]
 }
 
-describe.skipIf(!isInstalled)('a registry (skipped: docker-registry is not installed)', () => {
+describe.skipIf(!isInstalled)("a registry, where Debian's is installed,", () => {
   let paas: Paas
   let open: Awaited<ReturnType<typeof startRegistry>>
   beforeAll(async () => {
