@@ -109,6 +109,8 @@ export function paths(config: PaasConfig) {
     layers: join(home, 'store', 'layers'),
     /** Layers that all instances on the host share. */
     sharedLayers: join(cache, 'layers'),
+    /** What is known of layers as blobs of an OCI image. */
+    layerNotes: join(home, 'store', 'notes'),
     /** Layers half made: emptied at boot, or by the next maker of the same shared layer. */
     making: join(home, 'store', 'making'),
     sharedMaking: join(cache, 'making'),
