@@ -35,6 +35,7 @@ export async function serve(config: PaasConfig): Promise<void> {
     if (stopping) return
     stopping = true
     log('stopping', { signal })
+    daemon.farewell.say()
     local.close()
     metrics?.[Symbol.dispose]()
     await ssh.close()

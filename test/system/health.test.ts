@@ -182,6 +182,13 @@ describe('health', () => {
       expect(await logs('alive')).toContain(
         'web.1 is down (liveness check failed 2 times in a row: GET /health: answered 500)',
       )
+      const told = 'failed its check: liveness, 2 times in a row: GET /health: answered 500'
+      expect((await paas.ssh(['ps:why', 'alive'])).stdout).toContain(`web.1 of alive ${told}`)
+      expect((await paas.ssh(['events', 'alive'])).stdout).toContain(`web.1 ${told}`)
+      const { processes: used } = JSON.parse(
+        (await paas.ssh(['metrics', 'alive', '--json'])).stdout,
+      )
+      expect(used).toEqual([expect.objectContaining({ process: 'web.1', restarts: 1 })])
     })
 
     test('goes on after a restart of the daemon', async () => {
