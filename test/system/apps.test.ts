@@ -23,6 +23,13 @@ describe('apps', () => {
     expect([no.code, no.stderr]).toEqual([20, expect.stringContaining('Did you mean "shop"?')])
   })
 
+  test('have their own name already: it is not added, and no change', async () => {
+    const own = `shop.${paas.config.domain}`
+    const { code, stdout } = await paas.ssh(['domains:add', 'shop', own])
+    expect([code, stdout]).toEqual([0, `       ${own} leads to shop already\n`])
+    expect((await paas.ssh(['events', 'shop'])).stdout).not.toContain(`Added ${own}`)
+  })
+
   test('in maintenance answer 503 with a page while their processes keep running', async () => {
     const processes = async () =>
       (await paas.ssh(['ps', 'shop', '--json'])).stdout.replaceAll(/"seconds": \d+/g, '')
