@@ -70,6 +70,9 @@ export const appPort = 5000
 /** The unprivileged user of apps and builds, the same number in every stack. */
 export const appUser = 32767
 
+/** Where commands are looked for unless the image says otherwise. */
+export const searchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
 /** Limits with no reason to be settable. */
 export const limits = {
   releasesKept: 5,
@@ -101,6 +104,10 @@ export const limits = {
   /** What a command reads of its standard input; base64 and quotes take their part. */
   configTextBytes: 2048 * 1024,
   maintenancePageBytes: 256 * 1024,
+  /** Of an image that comes from elsewhere: unpacked, and as an archive. */
+  imageBytes: 16 * 1024 * mebibyte,
+  imageEntries: 1_000_000,
+  imageLayers: 127,
   treeEntries: 50_000,
   treeBytes: 2048 * mebibyte,
   /** A file of the user's that paas itself reads: a manifest, a Procfile, a lockfile. */

@@ -1,12 +1,22 @@
 import { isDeepStrictEqual } from 'node:util'
 import { diskFull, Failure, firstError, isDiskFull, stopIfCancelled } from '../core/errors.ts'
 import { logError } from '../core/log.ts'
-import type { App, AppLimits, Config, Formation, Mount, Release, Say } from '../core/types.ts'
+import type {
+  App,
+  AppLimits,
+  Config,
+  Formation,
+  Image,
+  Mount,
+  Release,
+  Say,
+} from '../core/types.ts'
 import { deploy, type Change } from './deploy.ts'
 import { withAppJson } from './first-deploy.ts'
 import { processConfig } from './processes.ts'
 import type { Daemon } from './daemon.ts'
 import type { Ask } from './queue.ts'
+import type { Draft } from './store/nouns.ts'
 
 /**
  * Every way to change what an app runs, as a first step for the line. What is read of the app is
@@ -201,22 +211,56 @@ export function pushChange(
     prepare: async (say, signal) => {
       const image = await push.build(say, signal)
       stopIfCancelled(signal)
-      const before = daemon.store.currentRelease(app.name)
-      for (const type of Object.keys(before?.image.processes ?? {})) {
-        if (type in image.processes || !before?.formation[type]) continue
-        say(` !     Process type "${type}" is gone from this version; its processes will stop`)
-      }
-      const limits = daemon.store.findApp(app.name)?.limits ?? app.limits
-      const config = daemon.store.config(app)
-      const globals = daemon.store.globalConfig()
-      const formation = daemon.store.formation(app)
-      return {
-        commit: push.commit,
-        image,
-        ...withAppJson(image, before?.image, { config, globals, formation, limits }, say),
-        mounts: daemon.store.mounts(app),
-      }
+      return codeDraft(daemon, app, { image, commit: push.commit }, say)
     },
+  }
+}
+
+/** An image from elsewhere in the place of a commit; what it was shows when it is known. */
+export function imageChange(
+  daemon: Daemon,
+  app: App,
+  given: {
+    by: string
+    build: (say: Say, signal: AbortSignal) => Promise<{ image: Image; cause: string }>
+  },
+): Change {
+  const change: Change = {
+    app,
+    cause: 'Deploy an image',
+    by: given.by,
+    replace: 'all',
+    prepare: async (say, signal) => {
+      const { image, cause } = await given.build(say, signal)
+      stopIfCancelled(signal)
+      change.cause = cause
+      return codeDraft(daemon, app, { image, commit: null }, say)
+    },
+  }
+  return change
+}
+
+/** A release of new code with the app's own config, formation, limits and mounts. */
+function codeDraft(
+  daemon: Daemon,
+  app: App,
+  { image, commit }: Pick<Release, 'image' | 'commit'>,
+  say: Say,
+): Draft {
+  const before = daemon.store.currentRelease(app.name)
+  for (const type of Object.keys(before?.image.processes ?? {})) {
+    if (type in image.processes || !before?.formation[type]) continue
+    say(` !     Process type "${type}" is gone from this version; its processes will stop`)
+  }
+  const limits = daemon.store.findApp(app.name)?.limits ?? app.limits
+  const config = daemon.store.config(app)
+  const globals = daemon.store.globalConfig()
+  const formation = daemon.store.formation(app)
+  return {
+    commit,
+    image,
+    ...withAppJson(image, before?.image, { config, globals, formation, limits }, say),
+    mounts: daemon.store.mounts(app),
   }
 }
 

@@ -8,7 +8,7 @@ import { paths } from '../core/names.ts'
 import type { Say } from '../core/types.ts'
 import { ensureRepo, sweepRepo } from '../receiver/repo.ts'
 import { isRunning, openRouter, type Router } from '../router/caddy.ts'
-import { checkSubnet, type Host, openHost, openNetwork } from '../runner/host.ts'
+import { type Host, openHost, openNetwork } from '../runner/host.ts'
 import { sweepEntered } from '../runner/enter.ts'
 import { sweepLogs } from '../runner/log-ring.ts'
 import { releaseMemory } from '../runner/memory.ts'
@@ -86,7 +86,6 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   await chmod(home, 0o711) // containers and the router pass through; nobody looks around
   const store = openStore(database, configKey)
   unlessFull(() => store.failUnfinished())
-  await checkSubnet(config)
   const host = await openHost(config)
   let router: Router = await openRouter(config)
   const queue = openQueue((app) => refuseLocked(store, app))

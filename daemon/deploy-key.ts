@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { PaasConfig } from '../core/config.ts'
 import { exec } from '../core/exec.ts'
-import { shellText } from './shell-text.ts'
+import { shellText } from '../core/shell-text.ts'
 
 /** The key by which paas itself fetches over ssh, made when it is first wanted. */
 

@@ -75,5 +75,5 @@ export function openRoutes(config: PaasConfig, store: Store, fleet: Fleet, route
 
 function upstreamsOf(instances: Instance[]): string[] {
   const web = instances.filter(({ process }) => processType(process) === 'web')
-  return web.map(({ address }) => `${address}:${appPort}`)
+  return web.map(({ address, port = appPort }) => `${address}:${port}`)
 }

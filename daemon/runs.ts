@@ -99,7 +99,7 @@ export class Runs {
     const entry = this.#enter({ ...run, detached: true, jobId: job?.id ?? null })
     undo.defer(() => this.#leave(entry))
     await this.note(app, job, { ...run, status: 'running', finishedAt: null })
-    const spec = instanceSpec(release, process, place, lookedUp(wish.argv))
+    const spec = instanceSpec(release, process, place, lookedUp(release.image, wish.argv))
     const mounts = storageMounts(config, release)
     try {
       const started = AbortSignal.any([signal, this.#closing.signal])

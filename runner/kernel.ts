@@ -95,7 +95,7 @@ function check(result: unknown, act: string): number {
   return value
 }
 
-function systemError(code: number, act: string): Error {
+export function systemError(code: number, act: string): Error {
   const name = Object.entries(koffi.os.errno).find(([, value]) => value === code)?.[0]
   return Object.assign(new Error(`Could not ${act}: ${name ?? `errno ${code}`}`), { code: name })
 }

@@ -99,7 +99,7 @@ function showOne(value: unknown): string {
   return 'label' in value ? String(value.label) : JSON.stringify(value)
 }
 
-function findRelease(daemon: Daemon, app: App, wanted: string | undefined): ReleaseRow {
+export function findRelease(daemon: Daemon, app: App, wanted: string | undefined): ReleaseRow {
   const all = daemon.store.releases(app)
   const [, number] = /^v?(\d{1,9})$/.exec(wanted ?? '') ?? []
   const found =

@@ -12,6 +12,7 @@ import { historyStore } from './history.ts'
 import { keyStore } from './keys.ts'
 import { logStore } from './logs.ts'
 import { pluginStore } from './plugins.ts'
+import { registryStore } from './registries.ts'
 import { releaseStore } from './releases.ts'
 import { storageStore } from './storages.ts'
 import { runStore } from './runs.ts'
@@ -30,6 +31,7 @@ export function openStore(path: string, keyFile = join(dirname(path), 'config.ke
   return {
     ...appStore(db),
     ...config,
+    ...registryStore(db, config),
     ...releaseStore(db, config),
     ...buildStore(db),
     ...checkStore(db),
