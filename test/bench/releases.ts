@@ -4,7 +4,7 @@ import { seedApps } from './seed.ts'
 import { type Figure, milliseconds, ratio, timed } from './stats.ts'
 import { nodeApp, type Paas, startPaas, until } from '../system/instance.ts'
 
-const rounds = 15
+const rounds = 10
 const appsSeeded = 1000
 
 /** What changes an app, beside a redeploy; and what a thousand apps in the store cost. */
@@ -43,7 +43,7 @@ async function changes(paas: Paas): Promise<Figure[]> {
   } = await takeTurns(rounds, {
     redeploy: () => deploy(paas, next()),
     rollback: () => answered(paas, 'shop', () => paas.ssh(['releases:rollback', 'shop'])),
-    config: () => answered(paas, 'shop', () => paas.ssh(['config:set', 'shop', `A=${next()}`])),
+    config: () => answered(paas, 'shop', () => paas.ssh(['config:set', 'shop', `COUNT=${(count += 1)}`])),
     rebuild: () => deploy(paas, next(), 'site'),
     unbuild: () => answered(paas, 'site', () => paas.ssh(['releases:rollback', 'site'])),
   })
