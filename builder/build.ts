@@ -3,27 +3,30 @@ import { join } from 'node:path'
 import type { PaasConfig } from '../core/config.ts'
 import { stopIfCancelled } from '../core/errors.ts'
 import { newId, paths } from '../core/names.ts'
-import type { Image, Layer, Say } from '../core/types.ts'
+import type { AppJson } from '../core/app-json.ts'
+import type { CronEntry, Image, Layer, Say } from '../core/types.ts'
 import { readAppJson, unknownTypes } from './app-json.ts'
+import { ensureApt } from './apt.ts'
 import { detect } from './buildpack-detect/detect.ts'
-import type { Plan } from './buildpack-detect/plan.ts'
+import type { Plan, Step } from './buildpack-detect/plan.ts'
 import type { Commit } from './checkout.ts'
 import { readCron } from './cron.ts'
 import { environment } from './environment.ts'
-import { filesOfSteps, type LayerPlan, planLayers } from './layer-plan.ts'
-import { ensureLayer, hasLayer, pinLayers } from './layers.ts'
-import { runtimes } from './runtime.ts'
+import { copiedBySteps, type LayerPlan, planLayers } from './layer-plan.ts'
+import { hasLayer, pinLayers } from './layers.ts'
 import type { Sandbox } from './sandbox.ts'
-import { openSource, type Source } from './source.ts'
+import { factsOf, openSource, type Source } from './source.ts'
 import { ensureStack, stackLayers } from './stack.ts'
 import { decidedBy, runStep } from './step.ts'
+import { type ChosenTool, chooseTools, ensureTools } from './tools.ts'
 import { ensureTree, extractTo, treeLayer } from './tree.ts'
-import type { Choice } from './versions.ts'
 
 export type BuildRequest = Commit & {
   app: string
-  /** The app's config. Steps see what they name; BUILDER chooses how to build. */
+  /** The app's config. Steps see what they name; BUILDER is a `builder` where none is given. */
   config: Record<string, string>
+  /** How to build, in the owner's own words: `detect`, `node`. */
+  builder?: string
   /** Makes every layer that a command makes anew. */
   noCache?: boolean
   /**
@@ -42,12 +45,11 @@ export type BuildTools = { config: PaasConfig; sandbox: Sandbox }
  */
 export async function build(
   request: BuildRequest,
-  tools: BuildTools,
+  { config, sandbox }: BuildTools,
   say: Say,
   signal: AbortSignal,
 ): Promise<Image> {
   using pins = pinLayers()
-  const { config } = tools
   const deadline = Date.now() + config.buildTimeoutMs
   const tree = await treeLayer(request, signal)
   pins.add(tree.key)
@@ -56,16 +58,16 @@ export async function build(
   if ((await ensureTree(request, config, tree, signal)) === 're-used') present.add(tree.key)
   await request.extracted?.(dir)
   const source = openSource(dir)
-  const plan = detect(source, request.config.BUILDER)
+  const plan = detect(source, request.builder ?? request.config.BUILDER)
   const cron = readCron(source)
   const appJson = readAppJson(source)
   say(`-----> ${plan.language} detected (${plan.because})`)
-  const choice = await runtimes[plan.tool.tool].choose(plan.tool, { config, say, signal })
-  sayPlan(plan, choice, say)
+  const tools = await chooseTools(plan.tools, { config, say, signal })
+  sayPlan(plan, tools, say)
   for (const type of appJson ? unknownTypes(appJson, plan.processes) : []) {
     say(` !     app.json names the process type "${type}", which ${plan.processesFrom} has not`)
   }
-  const layerPlan = nameLayers(request, { plan, choice, source, tree })
+  const layerPlan = nameLayers(request, { plan, tools, source, tree })
   for (const layer of layerPlan.image) {
     pins.add(layer.key)
     if (layer.key !== tree.key && hasLayer(config, layer)) present.add(layer.key)
@@ -75,11 +77,14 @@ export async function build(
     if (manifest) pins.add(manifest.layer.key)
   }
   await ensureStack(config, say, signal)
-  await ensureRuntime(plan, choice, { config, say, signal })
-  const buildEnv = () => environment(plan, choice)
+  for (const apt of layerPlan.apt) await ensureApt(config, apt, { say, signal })
+  await ensureTools(tools, { config, say, signal })
+  const buildEnv = () => environment(plan, tools)
   const context = {
     ...request,
-    ...tools,
+    config,
+    sandbox,
+    source,
     appConfig: request.config,
     buildEnv,
     say,
@@ -108,89 +113,84 @@ export type PrintedPlan = {
   language: string
   because: string
   versions: { tool: string; version: string; from: string }[]
+  /** The Debian packages of each layer that has some. */
+  apt: { layer: string; packages: string[] }[]
   layers: { kind: string; key: string; label: string; present: boolean; decidedBy: string }[]
   steps: { name: string; run: string; inputs: string[] | 'tree'; layer: string; present: boolean }[]
   processes: Record<string, string>
   processesFrom: string
   env: Record<string, string>
   warnings: string[]
+  /** What the code's own app.json asks for, where there is one. */
+  appJson: AppJson | null
+  cron: CronEntry[]
 }
 
 /** The plan of a commit, without building anything. Same failures as `build` up to there. */
 export async function planOnly(
   request: BuildRequest,
-  tools: BuildTools,
+  { config }: BuildTools,
   say: Say,
   signal: AbortSignal,
 ): Promise<PrintedPlan> {
-  const { config } = tools
   const tree = await treeLayer(request, signal)
   const dir = join(paths(config).making, `plan-${newId()}`)
   try {
     const kept = join(paths(config).layer(tree), 'app')
     const source = openSource(hasLayer(config, tree) ? kept : await extractTo(request, dir, signal))
-    const plan = detect(source, request.config.BUILDER)
-    const choice = await runtimes[plan.tool.tool].choose(plan.tool, { config, say, signal })
-    return printed(config, plan, choice, nameLayers(request, { plan, choice, source, tree }))
+    const plan = detect(source, request.builder ?? request.config.BUILDER)
+    const tools = await chooseTools(plan.tools, { config, say, signal })
+    const asked = { appJson: readAppJson(source) ?? null, cron: readCron(source) ?? [] }
+    const layers = nameLayers(request, { plan, tools, source, tree })
+    return { ...printed(config, plan, tools, layers), ...asked }
   } finally {
     await rm(dir, { recursive: true, force: true })
   }
 }
 
-function sayPlan(plan: Plan, choice: Choice, say: Say): void {
-  const { layer } = runtimes[plan.tool.tool]
-  say(`       ${layer(choice.version).label} (${choice.why})`)
-  say(`       To choose another: ${plan.tool.choose}`)
-  for (const warning of [...choice.warnings, ...plan.warnings]) say(` !     ${warning}`)
+function sayPlan(plan: Plan, tools: ChosenTool[], say: Say): void {
+  for (const { label, choice, request } of tools) {
+    say(`       ${label} (${choice.why})`)
+    say(`       To choose another: ${request.choose}`)
+  }
+  for (const warning of warningsOf(plan, tools)) say(` !     ${warning}`)
+}
+
+function warningsOf(plan: Plan, tools: ChosenTool[]): string[] {
+  return [...tools.flatMap(({ choice }) => choice.warnings), ...plan.warnings]
 }
 
 function nameLayers(
   request: BuildRequest,
-  found: { plan: Plan; choice: Choice; source: Source; tree: Layer },
+  found: { plan: Plan; tools: ChosenTool[]; source: Source; tree: Layer },
 ): LayerPlan {
-  const { plan, choice, source, tree } = found
-  const runtime = runtimes[plan.tool.tool]
-  const texts = filesOfSteps(plan).map((path) => [path, source.readText(path) ?? ''])
+  const { plan, tools, source, tree } = found
   return planLayers({
     app: request.app,
     config: request.config,
     plan,
     stacks: stackLayers(),
-    runtime: runtime.layer(choice.version),
+    tools,
     tree,
-    files: Object.fromEntries(texts),
-    buildEnv: runtime.buildEnv(choice.version),
+    files: factsOf(source, copiedBySteps(plan)),
     salt: request.noCache ? newId() : undefined,
   })
-}
-
-async function ensureRuntime(
-  plan: Plan,
-  choice: Choice,
-  context: { config: PaasConfig; say: Say; signal: AbortSignal },
-): Promise<void> {
-  const { config, say, signal } = context
-  const runtime = runtimes[plan.tool.tool]
-  const layer = runtime.layer(choice.version)
-  if (hasLayer(config, layer)) return
-  const began = performance.now()
-  say(`       ${layer.label}: getting it, once per host`)
-  const make = (dir: string) => runtime.make(choice.version, dir, context)
-  await ensureLayer(config, { layer, signal, make })
-  say(`       ${layer.label}: ready (${((performance.now() - began) / 1000).toFixed(1)} s)`)
 }
 
 function printed(
   config: PaasConfig,
   plan: Plan,
-  choice: Choice,
-  { steps, image }: LayerPlan,
-): PrintedPlan {
+  tools: ChosenTool[],
+  { steps, image, apt }: LayerPlan,
+): Omit<PrintedPlan, 'appJson' | 'cron'> {
   const byKey = new Map(steps.map((planned) => [planned.layer.key, decidedBy(planned)]))
   return {
     language: plan.language,
     because: plan.because,
-    versions: [{ tool: plan.tool.tool, version: choice.version, from: choice.why }],
+    versions: tools.map(({ request, choice }) => {
+      return { tool: request.tool, version: choice.version, from: choice.why }
+    }),
+    apt: apt.map(({ layer, packages }) => ({ layer: layer.key, packages })),
     layers: image.map((layer) => ({
       ...layer,
       present: hasLayer(config, layer),
@@ -199,13 +199,18 @@ function printed(
     steps: steps.map(({ step, layer }) => ({
       name: step.name,
       run: step.title,
-      inputs: step.inputs.kind === 'tree' ? 'tree' : ['package.json', ...step.inputs.copy],
+      inputs: inputsOf(step),
       layer: layer.key,
       present: hasLayer(config, layer),
     })),
     processes: plan.processes,
     processesFrom: plan.processesFrom,
     env: plan.env,
-    warnings: [...choice.warnings, ...plan.warnings],
+    warnings: warningsOf(plan, tools),
   }
+}
+
+function inputsOf({ inputs }: Step): string[] | 'tree' {
+  if (inputs.kind === 'tree') return 'tree'
+  return [...new Set([...Object.keys(inputs.write ?? {}), ...inputs.copy])]
 }

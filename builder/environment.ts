@@ -1,18 +1,20 @@
 import { exec } from '../core/exec.ts'
-import type { Plan } from './buildpack-detect/plan.ts'
-import { runtimes } from './runtime.ts'
-import { cacheTarget } from './step.ts'
-import type { Choice } from './versions.ts'
+import { cacheTarget, type Plan, systemPath } from './buildpack-detect/plan.ts'
+import type { ChosenTool } from './tools.ts'
 
 /** Environment of every step of a plan; asks npm on the host which registry it uses. */
-export async function environment(plan: Plan, choice: Choice): Promise<Record<string, string>> {
+export async function environment(
+  plan: Plan,
+  tools: ChosenTool[],
+): Promise<Record<string, string>> {
   const bundle = '/etc/ssl/certs/ca-certificates.crt'
   return {
     CI: 'true',
     HOME: '/tmp',
     LANG: 'C.UTF-8',
-    PATH: plan.env.PATH ?? '/usr/local/bin:/usr/bin:/bin',
+    PATH: plan.env.PATH ?? systemPath,
     NODE_EXTRA_CA_CERTS: bundle,
+    PIP_CERT: bundle,
     SSL_CERT_FILE: bundle,
     npm_config_audit: 'false',
     npm_config_cache: `${cacheTarget}/npm`,
@@ -20,7 +22,7 @@ export async function environment(plan: Plan, choice: Choice): Promise<Record<st
     npm_config_logs_max: '0',
     npm_config_registry: await hostRegistry(),
     npm_config_update_notifier: 'false',
-    ...runtimes[plan.tool.tool].buildEnv(choice.version),
+    ...Object.assign({}, ...tools.map(({ buildEnv }) => buildEnv)),
   }
 }
 

@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto'
 import type { Layer } from '../core/types.ts'
+import { type AptLayer, aptLayer } from './apt.ts'
 import type { Plan, Step } from './buildpack-detect/plan.ts'
+import type { FileFacts } from './source.ts'
 import type { Stacks } from './stack.ts'
+import type { ChosenTool } from './tools.ts'
 
 /** A step with its layer named, and what lies beneath it while it runs, lowest first. */
 export type PlannedStep = {
@@ -9,10 +12,13 @@ export type PlannedStep = {
   layer: Layer
   lowers: Layer[]
   /** The files put beneath the step beside the tree, or in its place; undefined for none. */
-  manifest: { layer: Layer; files: Record<string, string> } | undefined
+  manifest: Manifest | undefined
 }
 
-export type LayerPlan = { steps: PlannedStep[]; image: Layer[] }
+/** Files of the tree that are copied as they are, and texts that are written. */
+export type Manifest = { layer: Layer; copy: string[]; write: Record<string, string> }
+
+export type LayerPlan = { apt: AptLayer[]; steps: PlannedStep[]; image: Layer[] }
 
 export type LayerInputs = {
   app: string
@@ -20,36 +26,62 @@ export type LayerInputs = {
   config: Record<string, string>
   plan: Plan
   stacks: Stacks
-  runtime: Layer
+  tools: ChosenTool[]
   /** The layer of the tree itself. */
   tree: Layer
-  /** Texts of the files that steps copy. */
-  files: Record<string, string>
-  buildEnv: Record<string, string>
+  /** What is in the files that steps copy, by path. */
+  files: Record<string, FileFacts>
   /** Makes every key of a step new: for a build without re-use. */
   salt: string | undefined
 }
 
 /** Grows when the way steps run changes, so that layers made the old way are not re-used. */
-const format = 2
+const format = 3
 
 /** Names every layer of an image from what decides its content. Pure: it looks at no disk. */
 export function planLayers(inputs: LayerInputs): LayerPlan {
-  const { plan, stacks, runtime, tree } = inputs
+  const { plan, stacks, tools, tree } = inputs
+  const apt = {
+    run: aptOn(stacks.run, 'run', inputs),
+    build: plan.steps.length > 0 ? aptOn(stacks.build, 'build', inputs) : [],
+  }
+  const beneath = [stacks.build, ...apt.build.map(({ layer }) => layer), ...layersOfTools(tools)]
   const steps: PlannedStep[] = []
-  for (const step of plan.steps) steps.push(planStep(inputs, step, steps))
+  for (const step of plan.steps) steps.push(planStep(inputs, beneath, step, steps))
   const inImage = steps.filter(({ step }) => step.inImage)
   // What was made without the tree lies beneath it; what was made on top of it stays on top.
   const below = inImage.filter(({ step }) => step.inputs.kind === 'files')
   const above = inImage.filter(({ step }) => step.inputs.kind === 'tree')
-  const layersOf = (planned: PlannedStep[]) => planned.map(({ layer }) => layer)
-  return { steps, image: [stacks.run, runtime, ...layersOf(below), tree, ...layersOf(above)] }
+  const runTools = layersOfTools(tools.filter(({ request }) => request.inImage))
+  const base = [stacks.run, ...layersOf(apt.run), ...runTools]
+  const image = [...base, ...layersOf(below), tree, ...layersOf(above)]
+  return { apt: [...apt.run, ...apt.build], steps, image }
 }
 
-/** The files whose texts `planLayers` wants. */
-export function filesOfSteps(plan: Plan): string[] {
+/** The files and directories whose facts `planLayers` wants. */
+export function copiedBySteps(plan: Plan): string[] {
   const copied = plan.steps.flatMap(({ inputs }) => (inputs.kind === 'files' ? inputs.copy : []))
   return [...new Set(copied)]
+}
+
+function layersOf(planned: { layer: Layer }[]): Layer[] {
+  return planned.map(({ layer }) => layer)
+}
+
+function layersOfTools(tools: ChosenTool[]): Layer[] {
+  return tools.flatMap(({ layer }) => (layer ? [layer] : []))
+}
+
+/** Debian packages: one layer of the tools and the language, and the user's own on top of it. */
+function aptOn(stack: Layer, use: 'run' | 'build', { plan, tools }: LayerInputs): AptLayer[] {
+  const used = use === 'build' ? tools : tools.filter(({ request }) => request.inImage)
+  const packages = [...used.flatMap((tool) => tool.packages[use]), ...plan.apt[use]]
+  const versions = used
+    .filter((tool) => tool.packages[use].length > 0)
+    .map(({ request, choice }) => `${request.tool} ${choice.version}`)
+  const first = aptLayer([stack], packages, versions)
+  const second = aptLayer(first ? [stack, first.layer] : [stack], plan.userApt)
+  return [first, second].filter((one) => one !== undefined)
 }
 
 /** What a step sees of the app's config. */
@@ -65,15 +97,18 @@ function publicConfig(step: Step, config: Record<string, string>): [string, stri
     .sort(([a], [b]) => (a < b ? -1 : 1))
 }
 
-function planStep(inputs: LayerInputs, step: Step, earlier: PlannedStep[]): PlannedStep {
+function planStep(
+  inputs: LayerInputs,
+  beneath: Layer[],
+  step: Step,
+  earlier: PlannedStep[],
+): PlannedStep {
   const manifest = manifestOf(inputs, step)
   const on = earlier.filter((planned) => step.on.includes(planned.step.name))
-  const beneath = on.map(({ layer }) => layer)
   const tree = step.inputs.kind === 'tree' ? [inputs.tree] : []
   const lowers = [
-    inputs.stacks.build,
-    inputs.runtime,
     ...beneath,
+    ...on.map(({ layer }) => layer),
     ...tree,
     ...(manifest ? [manifest.layer] : []),
   ]
@@ -82,24 +117,34 @@ function planStep(inputs: LayerInputs, step: Step, earlier: PlannedStep[]): Plan
     step.argv,
     step.env,
     publicConfig(step, inputs.config),
-    inputs.buildEnv,
+    inputs.tools.map(({ buildEnv }) => buildEnv),
     lowers.map((layer) => layer.key),
     step.shareable ? '' : inputs.app,
     inputs.salt ?? '',
   ])
-  const kind = step.name === 'build' ? 'build' : 'dependencies'
-  const layer: Layer = { kind, key: `${kind}-${key}`, label: step.name }
+  const layer: Layer = { kind: step.kind, key: `${step.kind}-${key}`, label: step.name }
   return { step, layer, lowers, manifest }
 }
 
-function manifestOf({ files }: LayerInputs, step: Step): PlannedStep['manifest'] {
-  const { manifest } = step.inputs
-  if (manifest === undefined) return undefined
-  const copy = step.inputs.kind === 'files' ? step.inputs.copy : []
-  const copies = copy.map((path): [string, string] => [path, files[path] ?? ''])
-  const all = { ...Object.fromEntries(copies), 'package.json': `${JSON.stringify(manifest)}\n` }
-  const layer: Layer = { kind: 'app', key: `manifest-${hash(all)}`, label: 'manifest' }
-  return { layer, files: all }
+function manifestOf({ files }: LayerInputs, { inputs }: Step): PlannedStep['manifest'] {
+  const { write = {} } = inputs
+  const copied = inputs.kind === 'files' ? inputs.copy : []
+  const copy = Object.keys(files)
+    .filter((path) => copied.some((one) => one === path || isBelow(one, path)))
+    .filter((path) => !(path in write))
+    .sort()
+  if (inputs.kind === 'tree' && Object.keys(write).length === 0) return undefined
+  const facts = copy.map((path) => [path, files[path]?.sha256, files[path]?.executable])
+  const layer: Layer = {
+    kind: 'app',
+    key: `manifest-${hash([facts, Object.entries(write)])}`,
+    label: 'manifest',
+  }
+  return { layer, copy, write }
+}
+
+function isBelow(directory: string, path: string): boolean {
+  return directory.endsWith('/') && path.startsWith(directory)
 }
 
 function hash(value: unknown): string {

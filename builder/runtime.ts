@@ -17,8 +17,8 @@ export type Runtime = {
   buildEnv(version: string): Record<string, string>
 }
 
-/** A tool is one file and one line here. */
-export const runtimes: Record<ToolRequest['tool'], Runtime> = {
+/** A tool of its own source is one file and one line here; one of the suite's needs neither. */
+export const runtimes: Record<string, Runtime> = {
   node: nodeRuntime,
   caddy: caddyRuntime,
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { closeSync, constants, fstatSync, openSync, readdirSync, readSync } from 'node:fs'
 import { lstatSync, realpathSync, statSync } from 'node:fs'
 import { join } from 'node:path'
@@ -13,6 +14,8 @@ export type Source = {
   readText(path: string, maxBytes?: number): string | undefined
   isFile(path: string): boolean
   isDirectory(path: string): boolean
+  /** The bytes of a regular file and whether it may be run, or undefined when there is none. */
+  read(path: string): { bytes: Buffer; executable: boolean } | undefined
   /** Names in a directory, sorted, directories with a trailing slash; none when there is none. */
   list(path?: string): string[]
 }
@@ -29,6 +32,12 @@ export function openSource(dir: string): Source {
       const real = resolveInside(root, path)
       return real === undefined ? undefined : decode(path, readRegular(real, path, maxBytes))
     },
+    read: (path) => {
+      const real = resolveInside(root, path)
+      if (real === undefined) return undefined
+      const executable = (statSync(real).mode & 0o100) !== 0
+      return { bytes: readRegular(real, path, limits.userFileBytes), executable }
+    },
     isFile: (path) => stat(path)?.isFile() ?? false,
     isDirectory: (path) => stat(path)?.isDirectory() ?? false,
     list: (path = '') => {
@@ -39,6 +48,43 @@ export function openSource(dir: string): Source {
     },
   }
 }
+
+/** What decides whether a file is the same as before. */
+export type FileFacts = { sha256: string; executable: boolean }
+
+/**
+ * The facts of files by their paths; a path that ends in a slash is a directory with all below it.
+ * Failure: more than 10,000 files.
+ */
+export function factsOf(source: Source, paths: string[]): Record<string, FileFacts> {
+  const files = paths.flatMap((path) => (path.endsWith('/') ? filesBelow(source, path) : [path]))
+  const found = files.flatMap((path): [string, FileFacts][] => {
+    const file = source.read(path)
+    if (!file) return []
+    const sha256 = createHash('sha256').update(file.bytes).digest('hex')
+    return [[path, { sha256, executable: file.executable }]]
+  })
+  return Object.fromEntries(found)
+}
+
+/** The paths of all files below a directory (`''` for the root), directories that are links not. */
+export function filesBelow(source: Source, directory: string): string[] {
+  const files: string[] = []
+  const waiting = [directory]
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    for (const name of source.list(next)) {
+      const path = `${next}${name}`
+      if (name.endsWith('/')) waiting.push(path)
+      else if (source.isFile(path)) files.push(path)
+    }
+    if (files.length + waiting.length > filesMost) {
+      throw new Failure('failed', `${directory} has more than ${filesMost} files to install from`)
+    }
+  }
+  return files.sort()
+}
+
+const filesMost = 10_000
 
 /** The first bytes of a file that is a regular file itself, for telling what it is. */
 export function readHead(dir: string, path: string, bytes: number): string {

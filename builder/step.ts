@@ -1,18 +1,22 @@
-import { chown, mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { chown, mkdir, rename, rm, statfs, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { appUser, limits, type PaasConfig } from '../core/config.ts'
 import { errno, Failure, stopIfCancelled } from '../core/errors.ts'
 import { newId, paths } from '../core/names.ts'
 import type { Layer, Say } from '../core/types.ts'
 import { exec } from '../core/exec.ts'
-import { type PlannedStep, visibleConfig } from './layer-plan.ts'
+import { cacheTarget, type Step } from './buildpack-detect/plan.ts'
+import { type Manifest, type PlannedStep, visibleConfig } from './layer-plan.ts'
 import { ensureLayer, hasLayer } from './layers.ts'
-import type { Sandbox } from './sandbox.ts'
+import type { Sandbox, SandboxResult } from './sandbox.ts'
+import type { Source } from './source.ts'
 
 export type StepContext = {
   app: string
   config: PaasConfig
   sandbox: Sandbox
+  /** The tree, for the files that a step is given without it. */
+  source: Source
   /** The app's own config, of which a step sees the keys that it names. */
   appConfig: Record<string, string>
   /** Environment of every step; asked for only when one will run. */
@@ -33,7 +37,7 @@ export async function runStep(planned: PlannedStep, context: StepContext): Promi
     return
   }
   const began = performance.now()
-  if (planned.manifest) await ensureManifest(config, planned.manifest, signal)
+  if (planned.manifest) await ensureManifest(context, planned.manifest)
   const outcome = await ensureLayer(config, {
     layer,
     signal,
@@ -54,26 +58,29 @@ function isOwnStep(layer: Layer): boolean {
 /** The file whose change would make the step run again. */
 export function decidedBy({ step }: PlannedStep): string {
   if (step.inputs.kind === 'tree') return 'the source'
-  const lockfile = step.inputs.copy.find((file) => /lock|shrinkwrap/.test(file))
-  return lockfile ?? 'package.json'
+  return step.inputs.why
 }
 
 async function ensureManifest(
-  config: PaasConfig,
-  manifest: { layer: Layer; files: Record<string, string> },
-  signal: AbortSignal,
+  { config, source, signal }: StepContext,
+  { layer, copy, write }: Manifest,
 ): Promise<void> {
   const make = async (dir: string) => {
     const owned = new Set<string>()
-    for (const [path, text] of Object.entries(manifest.files)) {
+    const copied = copy.map((path) => ({ path, file: source.read(path) }))
+    const written = Object.entries(write).map(([path, text]) => {
+      return { path, file: { bytes: Buffer.from(text), executable: false } }
+    })
+    for (const { path, file: content } of [...copied, ...written]) {
+      if (!content) continue
       const file = join(dir, 'app', path)
       await mkdir(dirname(file), { recursive: true })
-      await writeFile(file, text)
+      await writeFile(file, content.bytes, { mode: content.executable ? 0o755 : 0o644 })
       for (let made = file; made !== dir; made = dirname(made)) owned.add(made)
     }
     for (const made of owned) await chown(made, appUser, appUser)
   }
-  await ensureLayer(config, { layer: manifest.layer, signal, make })
+  await ensureLayer(config, { layer, signal, make })
 }
 
 async function makeInSandbox(
@@ -83,6 +90,8 @@ async function makeInSandbox(
 ): Promise<void> {
   const { app, config, say, signal } = context
   const cache = await ensureCache(config, step.shareable ? newId() : app)
+  const late = tooLate(step, config)
+  using deadline = abortAt(context.deadline, late)
   const result = await context.sandbox({
     app,
     layers: lowers,
@@ -91,11 +100,13 @@ async function makeInSandbox(
     user: 'app',
     mounts: [{ source: cache, target: cacheTarget, readOnly: false }],
     onLine: (line) => say(`       ${line}`.trimEnd()),
-    signal,
-    timeoutMs: Math.max(1, context.deadline - Date.now()),
+    signal: AbortSignal.any([signal, deadline.signal]),
+    timeoutMs: config.buildTimeoutMs + 60_000,
   })
   try {
     stopIfCancelled(signal)
+    // Looked at before what the command wrote is thrown away, and the disk has room again.
+    if (result.code !== 0 && (await isFull(config))) throw stoppedByDisk(step)
     if (result.code !== 0) throw stepFailure(step, result, config)
     // Only /app is of the app; whatever else the command wrote goes with the sandbox.
     await rename(join(result.upper, 'app'), join(dir, 'app')).catch(ifMissing)
@@ -107,9 +118,6 @@ async function makeInSandbox(
     await (step.shareable ? rm(cache, { recursive: true, force: true }) : boundCache(cache))
   }
 }
-
-/** Where a build finds what earlier builds of the app downloaded. */
-export const cacheTarget = '/var/cache/build'
 
 /**
  * An app's own, or an empty one for a layer that other apps will share: what an app's scripts left
@@ -134,24 +142,55 @@ async function boundCache(cache: string): Promise<void> {
   await rm(old, { recursive: true, force: true })
 }
 
-function stepFailure(
-  step: PlannedStep['step'],
-  result: { code: number; oom: boolean },
-  config: PaasConfig,
-): Failure {
+function stepFailure(step: Step, result: SandboxResult, config: PaasConfig): Failure {
   if (result.oom) {
-    const limit = `${Math.round(config.buildMemoryBytes / 1024 / 1024)} MiB`
-    return new Failure(
-      'failed',
-      `"${step.title}" was killed: it used all of its ${limit} of memory`,
-      {
-        hint: 'Let the build use less, or raise PAAS_BUILD_MEMORY (MiB) on the server',
-      },
-    )
+    const limit = result.memory?.limitBytes ?? config.buildMemoryBytes
+    const used = result.memory?.peakBytes ?? limit
+    const seen = `The build used ${ofBytes(used, limit)} of memory`
+    return new Failure('failed', `${seen} and was killed in "${step.title}"`, {
+      hint: 'Let the build use less, or raise PAAS_BUILD_MEMORY (MiB) on the server',
+    })
   }
   return new Failure('failed', `"${step.title}" exited with ${result.code}; its output is above`, {
     hint: step.hint,
   })
+}
+
+/** `1.9 of 2.0 GiB`, `200 of 200 MiB` */
+function ofBytes(used: number, limit: number): string {
+  const small = limit < 1024 ** 3
+  const show = (bytes: number) => (bytes / 1024 ** (small ? 2 : 3)).toFixed(small ? 0 : 1)
+  return `${show(used)} of ${show(limit)} ${small ? 'MiB' : 'GiB'}`
+}
+
+function stoppedByDisk(step: Step): Failure {
+  return new Failure('failed', `"${step.title}" filled the disk of the server and was stopped`, {
+    hint: 'Who takes the space: disk. To free what nobody needs: images:gc. Then push again',
+  })
+}
+
+/** A command that has no room for one page more has failed for want of it. */
+const fullBytes = 1024 * 1024
+
+async function isFull({ home }: PaasConfig): Promise<boolean> {
+  const { bavail, bsize } = await statfs(home)
+  return bavail * bsize < fullBytes
+}
+
+function tooLate(step: Step, { buildTimeoutMs }: PaasConfig): Failure {
+  const minutes = buildTimeoutMs / 60_000
+  const limit = minutes < 1 ? `${buildTimeoutMs / 1000} s` : `${Math.round(minutes * 10) / 10} min`
+  const seen = `The build took longer than ${limit} and was stopped in "${step.title}"`
+  return new Failure('failed', seen, {
+    hint: 'Let the build do less, or raise PAAS_BUILD_TIMEOUT (seconds) on the server',
+  })
+}
+
+/** Aborts with this reason at a time in milliseconds since the epoch. */
+function abortAt(deadline: number, reason: Failure): { signal: AbortSignal } & Disposable {
+  const controller = new AbortController()
+  const timer = setTimeout(() => controller.abort(reason), Math.max(1, deadline - Date.now()))
+  return { signal: controller.signal, [Symbol.dispose]: () => clearTimeout(timer) }
 }
 
 function ifMissing(error: unknown): void {

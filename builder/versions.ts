@@ -16,6 +16,8 @@ export type ChoiceRules = {
   available: string[]
   /** Whether a major version is preferred where a rule leaves the choice. */
   isStable: (major: number) => boolean
+  /** What is taken when nobody asks for a version; the newest stable one unless given. */
+  preferred?: { version: string; why: string }
 }
 
 const ageMaxMs = 24 * 3600_000
@@ -29,6 +31,7 @@ const viewTimeoutMs = 20_000
 export function chooseVersion(request: ToolRequest, rules: ChoiceRules): Choice | undefined {
   const { constraint, pin } = request
   if (!constraint && !pin) {
+    if (rules.preferred) return { ...rules.preferred, warnings: [] }
     const version = newest(rules, '*')
     return version ? { version, why: 'the default: newest LTS', warnings: [] } : undefined
   }
@@ -47,9 +50,10 @@ export function noVersion(name: string, request: ToolRequest, available: string[
   const asked = [request.constraint, request.pin].filter((text) => text !== undefined)
   const majors = [...new Set(available.map((version) => semver.major(version)))]
   const newestOfMajor = majors.map((major) => semver.maxSatisfying(available, `${major}.x`))
+  const shown = available.length <= 5 ? available : newestOfMajor
   const seen = asked.map(quoted).join(' and ')
   return new Failure('failed', `No ${name} version satisfies ${seen}`, {
-    hint: `Available: ${newestOfMajor.join(', ')}\nTo choose: ${request.choose}`,
+    hint: `Available: ${shown.join(', ') || 'none'}\nTo choose: ${request.choose}`,
   })
 }
 

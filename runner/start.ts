@@ -34,6 +34,7 @@ export async function startInstance(
   const { id, app, process, release, address } = spec
   const instance: Instance = { id, app, process, release, address, pid, startedAt: Date.now() }
   if (spec.kind === 'run') instance.kind = 'run'
+  if (spec.port !== undefined) instance.port = spec.port
   stopIfCancelled(signal)
   // Together: to move a process between groups can take the kernel longer than all the rest.
   await Promise.all([startContainer(host, id, pid), limitMonitor(host, id)])

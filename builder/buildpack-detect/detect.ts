@@ -1,35 +1,55 @@
 import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
 import type { Source } from '../source.ts'
+import { commandIn, inFolder, movedTo } from './app-dir.ts'
 import { node } from './node.ts'
+import { readWishes, type Wishes } from './paas-toml.ts'
 import type { Detector, LanguagePlan, Plan } from './plan.ts'
 import { parseProcfile } from './procfile.ts'
+import { python } from './python.ts'
 import { staticSite } from './static.ts'
-import { findUnavailable } from './unavailable.ts'
+import { unavailable } from './unavailable.ts'
+import { withWishes } from './wishes.ts'
 
 /** Order matters: the first whose file is there is used, and no other is tried after it. */
 export const detectors: [name: string, detector: Detector][] = [
+  ['php', unavailable('PHP', ['composer.json', 'index.php'])],
+  ['go', unavailable('Go', ['go.mod', 'go.work'])],
+  ['java', unavailable('Java', ['pom.xml', 'build.gradle', 'build.gradle.kts'])],
+  ['rust', unavailable('Rust', ['Cargo.toml'])],
+  ['ruby', unavailable('Ruby', ['Gemfile'])],
+  ['elixir', unavailable('Elixir', ['mix.exs'])],
+  ['python', python],
+  ['deno', unavailable('Deno', ['deno.json', 'deno.jsonc'])],
+  ['dotnet', unavailable('.NET', ['global.json'])],
+  ['bun', unavailable('Bun', ['bun.lock', 'bun.lockb'])],
   ['node', node],
   ['static', staticSite],
 ]
 
 /**
- * Decides how a tree is built. `builder` is the user's own choice (the config key BUILDER):
- * `detect` or the name of a detector; without it a Dockerfile or .buildpacks in the tree is one.
- * Throws a Failure when nothing fits, and when what fits cannot be built.
+ * Decides how a tree is built. `builder` is the user's own choice: `detect` or the name of a
+ * detector, which wins over `builder` in paas.toml; without either a Dockerfile or .buildpacks in
+ * the tree is one. Throws a Failure when nothing fits, and when what fits cannot be built.
  */
 export function detect(source: Source, builder: string | undefined): Plan {
-  if (builder === undefined) refuseOtherBuilders(source)
-  const { detector, because } = choose(source, builder)
-  const plan = detector.plan(source)
-  const { processes, processesFrom } = decideProcesses(source, detector, plan)
-  const { tool, steps, env, warnings } = plan
+  const wishes = readWishes(source)
+  const name = builder ?? wishes.builder
+  const app = inFolder(source, wishes.appDir)
+  if (name === undefined) refuseOtherBuilders(app)
+  const { detector, because } = choose(app, name)
+  if (detector.unavailable) throw cannotBuild(detector, because)
+  const plan = withWishes(movedTo(wishes.appDir, detector.plan(app)), wishes)
+  const { tools, steps, env, warnings, apt = { run: [], build: [] } } = plan
+  const { processes, processesFrom } = decideProcesses(app, { detector, plan, wishes })
   const noWeb =
-    'web' in processes ? [] : ['No web process in Procfile: nothing will answer requests']
+    'web' in processes ? [] : [`No web process in ${processesFrom}: nothing will answer requests`]
   return {
     language: detector.language,
-    because,
-    tool,
+    because: wishes.appDir === '' ? because : `${because} in ${wishes.appDir}/`,
+    tools,
+    apt,
+    userApt: wishes.apt,
     steps,
     processes,
     processesFrom,
@@ -40,13 +60,6 @@ export function detect(source: Source, builder: string | undefined): Plan {
 
 function choose(source: Source, builder = 'detect'): { detector: Detector; because: string } {
   if (builder !== 'detect') return chosen(source, builder)
-  const other = findUnavailable(source)
-  if (other) {
-    const seen = `${other.language} detected (${other.because})`
-    throw new Failure('failed', `${seen}: this version of paas cannot build it`, {
-      hint: `It builds: ${supported()}\n${override}`,
-    })
-  }
   for (const [, detector] of detectors) {
     const because = detector.detect(source)
     if (because) return { detector, because }
@@ -54,25 +67,36 @@ function choose(source: Source, builder = 'detect'): { detector: Detector; becau
   throw nothingDetected(source)
 }
 
+function cannotBuild({ language }: Detector, because: string): Failure {
+  const seen = `${language} detected (${because})`
+  return new Failure('failed', `${seen}: this version of paas cannot build it`, {
+    hint: `It builds: ${supported()}\n${override}`,
+  })
+}
+
 function chosen(source: Source, builder: string): { detector: Detector; because: string } {
   const detector = detectors.find(([name]) => name === builder)?.[1]
   if (!detector) {
-    const names = ['detect', ...detectors.map(([name]) => name)].join(', ')
-    throw new Failure('failed', `BUILDER is "${printable(builder)}": expected one of ${names}`)
+    const names = ['detect', ...available().map(([name]) => name)].join(', ')
+    throw new Failure('failed', `The builder is "${printable(builder)}": expected one of ${names}`)
   }
   const because = detector.detect(source)
-  if (because) return { detector, because: `${because}, BUILDER=${builder}` }
-  throw new Failure('failed', `BUILDER is ${builder}, but there is no ${detector.looksFor}`)
+  if (because) return { detector, because: `${because}, builder ${builder}` }
+  throw new Failure('failed', `The builder is ${builder}, but there is no ${detector.looksFor}`)
 }
 
 function decideProcesses(
   source: Source,
-  detector: Detector,
-  plan: LanguagePlan,
+  { detector, plan, wishes }: { detector: Detector; plan: LanguagePlan; wishes: Wishes },
 ): Pick<Plan, 'processes' | 'processesFrom'> {
   const procfile = source.readText('Procfile', 65536)
-  if (procfile !== undefined) {
-    return { processes: parseProcfile(procfile), processesFrom: 'Procfile' }
+  const given = wishes.processes ?? (procfile === undefined ? undefined : parseProcfile(procfile))
+  if (given) {
+    const commands = Object.entries(given).map(([type, command]) => {
+      return [type, commandIn(wishes.appDir, command)]
+    })
+    const processesFrom = wishes.processes ? 'paas.toml' : 'Procfile'
+    return { processes: Object.fromEntries(commands), processesFrom }
   }
   if (plan.web) return { processes: { web: plan.web.command }, processesFrom: plan.web.from }
   throw new Failure('failed', `${detector.language} detected, but nothing says how to start it`, {
@@ -80,7 +104,7 @@ function decideProcesses(
   })
 }
 
-const override = 'To choose: config:set <app> BUILDER=node (or static), and push again'
+const override = 'To choose: builder:set <app> <name>, and push again'
 
 /** Whoever writes one of these means it; building another thing instead would be a surprise. */
 function refuseOtherBuilders(source: Source): void {
@@ -89,7 +113,7 @@ function refuseOtherBuilders(source: Source): void {
   const fits = detectors.find(([, detector]) => detector.detect(source))?.[1]
   const instead = fits ? `To build it as ${fits.language} instead` : 'To detect a language instead'
   throw new Failure('failed', `${file} found: this version of paas cannot build from it`, {
-    hint: `${instead}: config:set <app> BUILDER=detect, or remove ${file}, and push again`,
+    hint: `${instead}: builder:set <app> detect, or remove ${file}, and push again`,
   })
 }
 
@@ -102,7 +126,7 @@ function nothingDetected(source: Source): Failure {
     hint: nested ?? 'Add one of the files below to the top of the repository, and push again',
     details: [
       `Files seen: ${shown}${more}`,
-      ...detectors.map(([, detector]) => `${detector.language}: ${detector.looksFor}`),
+      ...available().map(([, detector]) => `${detector.language}: ${detector.looksFor}`),
     ],
   })
 }
@@ -118,7 +142,8 @@ function findNested(source: Source, names: string[]): string | undefined {
       const file = detector.detect(within)
       if (file) {
         const only = folder.slice(0, -1)
-        return `${printable(folder + file)} looks like ${detector.language}, one folder down\nPush that folder alone: git push paas $(git subtree split --prefix ${printable(only)}):refs/heads/main`
+        const seen = `${printable(folder + file)} looks like ${detector.language}, one folder down`
+        return `${seen}\nName it in paas.toml at the top of the repository: app_dir = "${printable(only)}"`
       }
     }
   }
@@ -126,5 +151,11 @@ function findNested(source: Source, names: string[]): string | undefined {
 }
 
 function supported(): string {
-  return detectors.map(([, { language, looksFor }]) => `${language} (${looksFor})`).join('; ')
+  return available()
+    .map(([, { language, looksFor }]) => `${language} (${looksFor})`)
+    .join('; ')
+}
+
+function available(): typeof detectors {
+  return detectors.filter(([, detector]) => !detector.unavailable)
 }

@@ -53,13 +53,18 @@ function installInputs(
   lockfile: string | undefined,
 ): StepInputs {
   const why = readsTheTree(source, packageJson)
-  if (why) return { kind: 'tree', why, manifest: withoutInstallScripts(packageJson) }
+  if (why) return { kind: 'tree', why, write: manifest(withoutInstallScripts(packageJson)) }
   const read = [lockfile ?? '', '.npmrc', 'prisma/schema.prisma', '.puppeteerrc.cjs']
   return {
     kind: 'files',
+    why: lockfile ?? 'package.json',
     copy: read.filter((file) => file !== '' && source.isFile(file)),
-    manifest: reducedManifest(packageJson.raw),
+    write: manifest(reducedManifest(packageJson.raw)),
   }
+}
+
+function manifest(value: Record<string, unknown>): Record<string, string> {
+  return { 'package.json': `${JSON.stringify(value)}\n` }
 }
 
 /** They belong to the build step, which has the whole tree and the tools. */
@@ -93,6 +98,7 @@ function installStep(
   const command = lockfile ? ['ci', which] : ['install', '--no-package-lock', which]
   return {
     name,
+    kind: 'dependencies',
     title: ['npm', ...command].join(' '),
     argv: ['npm', ...command, ...(shareable ? ['--ignore-scripts'] : [])],
     env: name === 'dependencies' ? { NODE_ENV: 'production' } : {},
@@ -135,10 +141,11 @@ const publicPrefixes = [
   'VUE_APP_',
 ]
 
-function buildStep(scripts: string[], on: Step['name'][]): Step {
+function buildStep(scripts: string[], on: string[]): Step {
   const title = scripts.map((name) => `npm run ${name}`).join(', ')
   return {
     name: 'build',
+    kind: 'build',
     title,
     argv: ['sh', '-c', runScripts, 'sh', ...scripts],
     env: { NODE_ENV: 'production' },

@@ -56,6 +56,7 @@ export function nodeRequest(
       constraint,
       pin,
       choose: `"engines": {"node": "${newestLts}.x"} in package.json`,
+      inImage: true,
     },
     warnings,
   }

@@ -3,7 +3,7 @@ import type { Source } from '../source.ts'
 import { planSteps } from './node-steps.ts'
 import { nodeRequest } from './node-version.ts'
 import { type PackageJson, readPackageJson } from './package-json.ts'
-import type { Detector, LanguagePlan } from './plan.ts'
+import { type Detector, type LanguagePlan, systemPath } from './plan.ts'
 
 /** Node: package.json; npm installs, by the lockfile when there is one. */
 export const node: Detector = {
@@ -28,7 +28,7 @@ function planNode(source: Source): LanguagePlan {
     warnings.push('node_modules is in the repository: add it to .gitignore and remove it from git')
   }
   return {
-    tool,
+    tools: [tool],
     steps,
     env: {
       NODE_ENV: 'production',
@@ -39,8 +39,6 @@ function planNode(source: Source): LanguagePlan {
     howToStart: 'Add a "start" script to package.json, or a Procfile with: web: node server.js',
   }
 }
-
-const systemPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /**
  * The `start` script itself where it is one plain command: the same as `npm start` without an npm

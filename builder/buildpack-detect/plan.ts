@@ -8,7 +8,12 @@ export type Plan = {
   language: string
   /** The file that decided the language. */
   because: string
-  tool: ToolRequest
+  /** Language runtimes and the like, in the order their layers lie, lowest first. */
+  tools: ToolRequest[]
+  /** Debian packages that the language wants beyond those of its tools. */
+  apt: AptPackages
+  /** Debian packages that the user asks for, for builds and at run time. */
+  userApt: string[]
   /** In order. Each makes one layer. */
   steps: Step[]
   processes: Record<string, string>
@@ -22,18 +27,34 @@ export type Plan = {
 /** A version as someone wrote it: the words, the semver range they mean, and where. */
 export type VersionText = { text: string; range: string; from: string }
 
+/** Names of Debian packages: what an app needs to run, and what its build needs. */
+export type AptPackages = { run: string[]; build: string[] }
+
 export type ToolRequest = {
-  tool: 'node' | 'caddy'
+  /** A key of the table `runtimes`, or any name for a tool that is Debian packages. */
+  tool: string
   /** What the version must satisfy. */
   constraint: VersionText | undefined
   /** What is used when it satisfies the constraint. */
   pin: VersionText | undefined
   /** One line that tells how to choose another version. */
   choose: string
+  /** Whether the app needs it at run time; if not, builds alone have it. */
+  inImage: boolean
+  /** For a tool that comes from the stack's own suite: where from. */
+  suite?: SuiteTool
 }
 
+/** A tool in Debian packages. The first candidate that the suite has is the default. */
+export type SuiteTool = { name: string; candidates: SuiteCandidate[] }
+
+/** `package` is the one whose version is the tool's version: `3.13.5-1` is Python 3.13.5. */
+export type SuiteCandidate = AptPackages & { package: string }
+
 export type Step = {
-  name: 'dependencies' | 'build dependencies' | 'build'
+  /** Unique within the plan; what people see: `dependencies`, `npm dependencies`, `build`. */
+  name: string
+  kind: 'dependencies' | 'build'
   /** For people: `npm ci --omit=dev`. */
   title: string
   argv: string[]
@@ -44,7 +65,7 @@ export type Step = {
   configPrefixes: string[]
   inputs: StepInputs
   /** Names of earlier steps whose layers lie beneath. */
-  on: Step['name'][]
+  on: string[]
   inImage: boolean
   /** Whether two apps with the same inputs may share the layer. */
   shareable: boolean
@@ -55,12 +76,18 @@ export type Step = {
 }
 
 /**
- * What decides a step's result: the whole tree, or a few files of it. `manifest` stands in for the
- * tree's package.json while the step runs.
+ * What decides a step's result: the whole tree, or a few files of it. `copy` names files, and with
+ * a trailing slash directories with all that is in them. `write` are texts that stand in for files
+ * of the tree while the step runs. `why` says what a change of which runs the step again.
  */
 export type StepInputs =
-  | { kind: 'tree'; why: string; manifest?: Record<string, unknown> }
-  | { kind: 'files'; copy: string[]; manifest: Record<string, unknown> }
+  | { kind: 'tree'; why: string; write?: Record<string, string> }
+  | { kind: 'files'; why: string; copy: string[]; write?: Record<string, string> }
+
+/** Where a build finds what earlier builds of the app downloaded. Bounded, and of the app alone. */
+export const cacheTarget = '/var/cache/build'
+
+export const systemPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /** One language: learn one, know all. */
 export type Detector = {
@@ -69,11 +96,15 @@ export type Detector = {
   looksFor: string
   /** The file that says a tree is of this language, or undefined. */
   detect(source: Source): string | undefined
+  /** Throws a Failure when the language is there and cannot be built. */
   plan(source: Source): LanguagePlan
+  /** Recognised, so that no other language takes its place, but not built by this version. */
+  unavailable?: true
 }
 
 /** A plan but for its processes: a Procfile takes the place of `web`. */
-export type LanguagePlan = Pick<Plan, 'tool' | 'steps' | 'env' | 'warnings'> & {
+export type LanguagePlan = Pick<Plan, 'tools' | 'steps' | 'env' | 'warnings'> & {
+  apt?: AptPackages
   web: { command: string; from: string } | undefined
   /** How to say what to start, when neither the language nor a Procfile does. */
   howToStart: string

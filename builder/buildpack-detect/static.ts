@@ -32,12 +32,15 @@ function planStatic(source: Source): LanguagePlan {
   )
   const style = settings?.spa ? 'spa' : 'site'
   return {
-    tool: {
-      tool: 'caddy',
-      constraint: undefined,
-      pin: undefined,
-      choose: 'a Procfile with a web server of your own',
-    },
+    tools: [
+      {
+        tool: 'caddy',
+        constraint: undefined,
+        pin: undefined,
+        choose: 'a Procfile with a web server of your own',
+        inImage: true,
+      },
+    ],
     steps: [],
     env: {
       STATIC_ROOT: posix.join('/app', inside),

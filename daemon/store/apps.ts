@@ -14,6 +14,10 @@ export function appStore({ all, get, run, transaction }: Database) {
       return toApp(must(get(sql, name, JSON.stringify(limits), now())))
     },
 
+    /** For an app without a release: another gets its new name with one, by commitRelease. */
+    renameApp: (app: App, name: string) =>
+      run('update apps set name = ? where id = ?', name, app.id),
+
     destroyApp: (app: App): void =>
       transaction(() => {
         run('update apps set current_release = null where id = ?', app.id)
@@ -37,6 +41,9 @@ export function appStore({ all, get, run, transaction }: Database) {
 
     setMaintenance: (app: App, page: string | null) =>
       run('update apps set maintenance = ? where id = ?', page, app.id),
+
+    setBuilder: (app: App, builder: string | null) =>
+      run('update apps set builder = ? where id = ?', builder, app.id),
 
     setLimits: (app: App, limits: AppLimits) =>
       run('update apps set limits = ? where id = ?', JSON.stringify(limits), app.id),

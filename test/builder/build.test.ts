@@ -1,6 +1,5 @@
 import { existsSync, lstatSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { planOnly } from '../../builder/build.ts'
 import { removeLayers } from '../../builder/layers.ts'
@@ -9,7 +8,8 @@ import { appUser } from '../../core/config.ts'
 import { paths } from '../../core/names.ts'
 import type { Image } from '../../core/types.ts'
 import { exec } from '../../core/exec.ts'
-import { runWeb, sandboxOf } from './sandbox.ts'
+import { sandboxOf } from './sandbox.ts'
+import { answerOf, serving, until } from './serving.ts'
 import { apps, makeRepo, type Repo, sample, temporaryConfig, tryBuild } from './support.ts'
 
 const temporary = temporaryConfig()
@@ -36,7 +36,7 @@ test('The sample becomes stack, runtime and source, owned by the app user, witho
   expect(readdirSync(app).sort()).toEqual(['package-lock.json', 'package.json', 'server.js'])
   expect(statSync(join(app, 'server.js'))).toMatchObject({ uid: appUser, gid: appUser })
   expect(statSync(app)).toMatchObject({ uid: appUser })
-  expect(await answerOf(image)).toContain('Hello from paas')
+  expect(await answerOf(config, image)).toContain('Hello from paas')
 }, 120_000)
 
 test('A lockfile is installed once and re-used, even by another app', async () => {
@@ -49,7 +49,7 @@ test('A lockfile is installed once and re-used, even by another app', async () =
     'dependencies',
     'app',
   ])
-  expect(await answerOf(first.image)).toBe('one day is 86400000 ms\n')
+  expect(await answerOf(config, first.image)).toBe('one day is 86400000 ms\n')
   const packages = join(pathOf(first.image, 'dependencies'), 'app/node_modules')
   expect(readdirSync(packages).sort()).toEqual(['.package-lock.json', 'ms'])
 
@@ -78,7 +78,7 @@ test('Without a lockfile it installs with a warning, for this app alone', async 
     ' !     No package-lock.json: versions of dependencies are chosen anew when they change',
   )
   expect(lines).toContain('       web: node server.js (server.js)')
-  expect(await answerOf(image)).toBe('one day is 86400000 ms\n')
+  expect(await answerOf(config, image)).toBe('one day is 86400000 ms\n')
   const other = await makeRepo(config, 'loose-two', join(apps, 'node-no-lockfile'))
   const second = await build(other, 'loose-two')
   expect(pathOf(second.image, 'dependencies')).not.toBe(pathOf(image, 'dependencies'))
@@ -89,7 +89,7 @@ test('The exact Node of .nvmrc runs the app', async () => {
   const { image, lines } = await build(repo, 'pinned')
   expect(lines).toContain('       Node 22.11.0 (.nvmrc "v22.11.0")')
   expect(lines).toContain('       worker: node worker.js (Procfile)')
-  expect(await answerOf(image)).toBe('v22.11.0')
+  expect(await answerOf(config, image)).toBe('v22.11.0')
 }, 120_000)
 
 test('A build script has its tools and public config; the image has neither tools nor more', async () => {
@@ -98,13 +98,13 @@ test('A build script has its tools and public config; the image has neither tool
   const titled = { VITE_TITLE: 'Shop', SECRET: 'hidden' }
   const { image, lines } = await tryBuild(config, { ...request, config: titled })
   expect(lines).toContain('       built')
-  expect(await answerOf(image)).toBe('Shop 7 1000')
+  expect(await answerOf(config, image)).toBe('Shop 7 1000')
   const packages = join(pathOf(image, 'dependencies'), 'app/node_modules')
   expect(existsSync(join(packages, 'semver'))).toBe(false)
   const again = await tryBuild(config, { ...request, config: titled })
   expect(again.lines).toContain('       build: re-used (the source unchanged)')
   const other = await tryBuild(config, { ...request, config: { VITE_TITLE: 'New', SECRET: 'x' } })
-  expect(await answerOf(other.image)).toBe('New 7 1000')
+  expect(await answerOf(config, other.image)).toBe('New 7 1000')
   const fresh = await tryBuild(config, { ...request, config: titled, noCache: true })
   expect(fresh.lines).toContain('-----> npm run build')
 }, 120_000)
@@ -120,7 +120,7 @@ test('A failing build script says which command, its status and what to try', as
   expect(readdirSync(paths(config).making)).toEqual([])
 }, 120_000)
 
-test('A build that runs out of memory names the limit', async () => {
+test('A build that runs out of memory says of how much, and in which command', async () => {
   const small = { ...config, buildMemoryBytes: 200 * 1024 * 1024 }
   const repo = await makeRepo(config, 'hungry')
   const eat = 'const kept = []; for (;;) kept.push(Buffer.alloc(8_000_000, 1))'
@@ -129,8 +129,21 @@ test('A build that runs out of memory names the limit', async () => {
   const request = { ...(await repo.commit(files)), app: 'hungry', config: {} }
   const { lines } = await tryBuild(small, request)
   expect(lines.slice(-2)).toEqual([
-    ' !     "npm run build" was killed: it used all of its 200 MiB of memory',
+    ' !     The build used 200 of 200 MiB of memory and was killed in "npm run build"',
     ' !     Let the build use less, or raise PAAS_BUILD_MEMORY (MiB) on the server',
+  ])
+}, 120_000)
+
+test('A build that hangs is ended at its deadline, and says so', async () => {
+  const hasty = { ...config, buildTimeoutMs: 3000 }
+  const repo = await makeRepo(config, 'hanging')
+  const packageJson = { scripts: { build: 'sleep 600', start: 'node a.js' } }
+  const files = { 'package.json': JSON.stringify(packageJson), 'a.js': '' }
+  const request = { ...(await repo.commit(files)), app: 'hanging', config: {} }
+  const { lines } = await tryBuild(hasty, request)
+  expect(lines.slice(-2)).toEqual([
+    ' !     The build took longer than 3 s and was stopped in "npm run build"',
+    ' !     Let the build do less, or raise PAAS_BUILD_TIMEOUT (seconds) on the server',
   ])
 }, 120_000)
 
@@ -166,7 +179,7 @@ test.each(refused)('A push with %s is refused in one sentence', async (what, fil
   expect(readdirSync(paths(config).making)).toEqual([])
 })
 
-test('A submodule is named and refused', async () => {
+test('A submodule that is not fetched is named with its address', async () => {
   const inner = await makeRepo(config, 'inner', sample)
   await inner.commit()
   const repo = await makeRepo(config, 'outer', sample)
@@ -180,7 +193,9 @@ test('A submodule is named and refused', async () => {
     'lib',
   )
   const { lines } = await build(repo, 'outer')
-  expect(lines[0]).toBe(' !     lib is a git submodule, and its files are not in this push')
+  expect(lines[0]).toMatch(
+    /lib is a git submodule without its files: its address is "\/.*only https:\/\/ and ssh/,
+  )
 })
 
 test('An app is what was committed, whatever its attributes tell an archive', async () => {
@@ -210,7 +225,7 @@ test('A static site is served: pages, clean addresses, its own 404; hidden files
   const repo = await makeRepo(config, 'site', join(apps, 'static-root'))
   const { image, lines } = await build(repo, 'site')
   expect(lines).toContain('-----> Static site detected (index.html)')
-  await serving(image, async (get) => {
+  await serving(config, image, async (get) => {
     expect(await get('/')).toEqual([200, expect.stringContaining('static root')])
     expect(await get('/about')).toEqual([200, expect.stringContaining('about page')])
     expect(await get('/nothing')).toEqual([404, expect.stringContaining('no such page here')])
@@ -224,7 +239,7 @@ test('A static site is served: pages, clean addresses, its own 404; hidden files
 test('A single-page site answers every address with its page', async () => {
   const repo = await makeRepo(config, 'spa', join(apps, 'static-spa'))
   const { image } = await build(repo, 'spa')
-  await serving(image, async (get) => {
+  await serving(config, image, async (get) => {
     expect(await get('/some/view')).toEqual([200, expect.stringContaining('single page')])
   })
 }, 120_000)
@@ -346,45 +361,7 @@ function pathOf(image: Image | undefined, kind: Image['layers'][number]['kind'])
   return paths(config).layer(layer)
 }
 
-async function answerOf(image: Image | undefined): Promise<string> {
-  let answer = ''
-  await serving(image, async (get) => {
-    const [, text] = await get('/')
-    answer = text
-  })
-  return answer
-}
-
-/** Runs an image's web process as the daemon would, for as long as `use` takes. */
-async function serving(
-  image: Image | undefined,
-  use: (get: (path: string) => Promise<[number, string]>) => Promise<void>,
-): Promise<void> {
-  if (!image) throw new Error('no image')
-  const controller = new AbortController()
-  const { address, ended } = await runWeb(config, image, controller.signal)
-  const get = async (path: string): Promise<[number, string]> => {
-    const response = await fetch(`http://${address}:5000${path}`)
-    return [response.status, await response.text()]
-  }
-  try {
-    await until(() => get('/').then(Boolean, () => false))
-    await use(get)
-  } finally {
-    controller.abort()
-    await ended
-  }
-}
-
 async function sleeping(): Promise<number> {
   const { stdout } = await exec('pgrep', ['--full', '--exact', 'sleep 613'], { accept: [0, 1] })
   return stdout.split('\n').filter(Boolean).length
-}
-
-async function until(check: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 20_000
-  while (!(await check())) {
-    if (Date.now() > deadline) throw new Error('it did not come about within 20 s')
-    await sleep(20)
-  }
 }

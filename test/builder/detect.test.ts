@@ -156,10 +156,13 @@ test('Scripts around an install run in the build step, with the whole tree', () 
   ])
   expect(steps[0]?.inputs).toEqual({
     kind: 'files',
+    why: 'package-lock.json',
     copy: ['package-lock.json'],
-    manifest: {
-      dependencies: packageJson.dependencies,
-      devDependencies: packageJson.devDependencies,
+    write: {
+      'package.json': `${JSON.stringify({
+        dependencies: packageJson.dependencies,
+        devDependencies: packageJson.devDependencies,
+      })}\n`,
     },
   })
 })
@@ -261,10 +264,12 @@ test.each(bad)('The failure says what is wrong with %s', (_what, files, said) =>
 })
 
 test('Another language that comes first is refused, not built as Node', () => {
-  expect(failure(() => detect(openSource(join(apps, 'python')), undefined))).toEqual([
-    ' !     Python detected (requirements.txt): this version of paas cannot build it',
-    ' !     It builds: Node (package.json); Static site (index.html, public/index.html, static.json, Staticfile or .static)',
-    ' !     To choose: config:set <app> BUILDER=node (or static), and push again',
+  expect(
+    failure(() => detect(tree({ 'go.mod': 'module x', 'package.json': '{}' }), undefined)),
+  ).toEqual([
+    ' !     Go detected (go.mod): this version of paas cannot build it',
+    ' !     It builds: Python (requirements.txt, pyproject.toml, Pipfile, setup.py or uv.lock); Node (package.json); Static site (index.html, public/index.html, static.json, Staticfile or .static)',
+    ' !     To choose: builder:set <app> <name>, and push again',
   ])
 })
 
@@ -273,9 +278,9 @@ test('BUILDER chooses a language all the same', () => {
     'requirements.txt': 'mkdocs',
     'package.json': '{"scripts": {"start": "a"}}',
   })
-  expect(detect(source, 'node')).toMatchObject({ because: 'package.json, BUILDER=node' })
+  expect(detect(source, 'node')).toMatchObject({ because: 'package.json, builder node' })
   expect(failure(() => detect(source, 'cobol'))[0]).toBe(
-    ' !     BUILDER is "cobol": expected one of detect, node, static',
+    ' !     The builder is "cobol": expected one of detect, python, node, static',
   )
 })
 
@@ -283,7 +288,7 @@ test('A Dockerfile is a choice that is refused aloud, and can be overruled', () 
   const source = openSource(join(apps, 'dockerfile'))
   expect(failure(() => detect(source, undefined))).toEqual([
     ' !     Dockerfile found: this version of paas cannot build from it',
-    ' !     To build it as Node instead: config:set <app> BUILDER=detect, or remove Dockerfile, and push again',
+    ' !     To build it as Node instead: builder:set <app> detect, or remove Dockerfile, and push again',
   ])
   expect(detect(source, 'detect').language).toBe('Node')
 })
@@ -292,8 +297,9 @@ test('Nothing detected: the files seen, what is looked for, and the folder it ma
   expect(failure(() => detect(openSource(join(apps, 'nested')), undefined))).toEqual([
     ' !     Could not tell how to build this app',
     ' !     web/package.json looks like Node, one folder down',
-    ' !     Push that folder alone: git push paas $(git subtree split --prefix web):refs/heads/main',
+    ' !     Name it in paas.toml at the top of the repository: app_dir = "web"',
     '       Files seen: README.md  web/',
+    '       Python: requirements.txt, pyproject.toml, Pipfile, setup.py or uv.lock',
     '       Node: package.json',
     '       Static site: index.html, public/index.html, static.json, Staticfile or .static',
   ])
@@ -333,7 +339,9 @@ function caddy(style: string): string {
 
 function summary(plan: Plan): Expected {
   const { language, because, processes, warnings } = plan
-  const asked = [plan.tool.constraint, plan.tool.pin].filter((text) => text !== undefined)
+  const asked = plan.tools
+    .flatMap(({ constraint, pin }) => [constraint, pin])
+    .filter((text) => text !== undefined)
   return {
     language,
     because,

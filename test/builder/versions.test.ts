@@ -56,5 +56,6 @@ function request(engines: string | null, pin: string | null): ToolRequest {
     constraint: engines === null ? undefined : versionText(engines, 'engines.node in package.json'),
     pin: pin === null ? undefined : versionText(pin, '.nvmrc'),
     choose: '"engines": {"node": "24.x"} in package.json',
+    inImage: true,
   }
 }

@@ -1,0 +1,123 @@
+import { posix } from 'node:path'
+import semver from 'semver'
+import { Failure } from '../../core/errors.ts'
+import { isProcessType, parseConfigKey, printable } from '../../core/names.ts'
+import type { Source } from '../source.ts'
+import type { VersionText } from './plan.ts'
+import { isTable, readToml } from './toml.ts'
+
+/** What a tree asks of paas itself, in paas.toml at its root. The README has it key by key. */
+export type Wishes = {
+  builder: string | undefined
+  /** Debian packages, in a layer of their own. */
+  apt: string[]
+  /** The folder of the app, without slashes at its ends; empty for the root. */
+  appDir: string
+  /** Takes the place of the language's own build steps. */
+  buildCommand: string | undefined
+  /** Takes the place of a Procfile. */
+  processes: Record<string, string> | undefined
+  env: Record<string, string>
+  /** By tool: `python`, `node`. */
+  versions: Record<string, VersionText>
+}
+
+/** Reads paas.toml. Throws a Failure that names the line of a key that is unknown or wrong. */
+export function readWishes(source: Source): Wishes {
+  const document = readToml(source, file)
+  const at = { content: source.readText(file) ?? '' }
+  const known = ['app_dir', 'apt', 'build', 'builder', 'env', 'processes', 'versions']
+  refuseOthers(at, Object.keys(document), known)
+  const build = section(at, document.build, 'build')
+  refuseOthers(at, Object.keys(build), ['command'], 'build.')
+  const processes = strings(at, document.processes, 'processes')
+  const env = strings(at, document.env, 'env')
+  const type = Object.keys(processes).find((one) => !isProcessType(one))
+  if (type !== undefined) throw wrong(at, type, 'is not a process type: use a-z, 0-9 and "-"')
+  for (const key of Object.keys(env)) parseConfigKey(key)
+  return {
+    builder: word(at, document.builder, 'builder'),
+    apt: packages(at, document.apt),
+    appDir: appDir(at, word(at, document.app_dir, 'app_dir')),
+    buildCommand: word(at, build.command, 'command'),
+    processes: document.processes === undefined ? undefined : processes,
+    env,
+    versions: Object.fromEntries(
+      Object.entries(strings(at, document.versions, 'versions')).map(([tool, text]) => [
+        tool,
+        version(at, tool, text),
+      ]),
+    ),
+  }
+}
+
+const file = 'paas.toml'
+
+type At = { content: string }
+
+function refuseOthers(at: At, keys: string[], known: string[], prefix = ''): void {
+  const other = keys.find((key) => !known.includes(key))
+  if (other === undefined) return
+  const list = known.map((key) => prefix + key).join(', ')
+  throw wrong(at, other, `is not known: expected one of ${list}`)
+}
+
+function section(at: At, value: unknown, key: string): Record<string, unknown> {
+  if (value === undefined) return {}
+  if (isTable(value)) return value
+  throw wrong(at, key, `is no section: write [${key}] above its keys`)
+}
+
+function strings(at: At, value: unknown, key: string): Record<string, string> {
+  const found: Record<string, string> = {}
+  for (const [name, entry] of Object.entries(section(at, value, key))) {
+    const words = word(at, entry, name)
+    if (words !== undefined) found[name] = words
+  }
+  return found
+}
+
+function word(at: At, value: unknown, key: string): string | undefined {
+  if (value === undefined) return undefined
+  if (typeof value === 'string' && value.trim() !== '' && !value.includes('\0')) return value
+  throw wrong(at, key, 'is not text, or is empty')
+}
+
+function packages(at: At, value: unknown): string[] {
+  if (value === undefined) return []
+  const names = Array.isArray(value) ? value.filter((one) => typeof one === 'string') : []
+  const most = 100
+  if (!Array.isArray(value) || names.length !== value.length || names.length > most) {
+    throw wrong(at, 'apt', `is not a list of at most ${most} Debian packages: ["libpq-dev"]`)
+  }
+  const bad = names.find((name) => !/^[a-z0-9][a-z0-9+.-]{1,127}$/.test(name))
+  if (bad === undefined) return names
+  throw wrong(at, 'apt', `has "${printable(bad)}", which is not the name of a Debian package`)
+}
+
+function appDir(at: At, value: string | undefined): string {
+  if (value === undefined) return ''
+  const path = posix.normalize(value).replace(/^\.?\/|\/$/g, '')
+  if (path === '.' || path === '') return ''
+  if (/^[\w.@+-]+(\/[\w.@+-]+)*$/.test(path) && !path.split('/').includes('..')) return path
+  throw wrong(at, 'app_dir', 'is not a folder of the repository, such as "web"')
+}
+
+function version(at: At, tool: string, text: string): VersionText {
+  const range = semver.validRange(text.trim().replace(/^v/, ''))
+  if (range) return { text: printable(text), range, from: `versions.${tool} in ${file}` }
+  throw wrong(at, tool, `is "${printable(text)}": expected a version such as "3.13" or ">=3.12"`)
+}
+
+function wrong({ content }: At, key: string, what: string): Failure {
+  const begins = (line: string) =>
+    line
+      .trim()
+      .replace(/^\[+|"/g, '')
+      .startsWith(key) && /^[\s[]*"?[\w-]/.test(line)
+  const number = content.split('\n').findIndex(begins) + 1
+  const line = number > 0 ? ` line ${number}` : ''
+  return new Failure('failed', `${file}${line}: "${printable(key)}" ${what}`, {
+    hint: `Mend ${file}, commit and push again`,
+  })
+}

@@ -1,0 +1,104 @@
+import semver from 'semver'
+import type { AptPackages, SuiteTool, ToolRequest } from './buildpack-detect/plan.ts'
+import { aptIndex } from './apt-index.ts'
+import { ensureLayer, hasLayer } from './layers.ts'
+import { type Runtime, type RuntimeContext, runtimes } from './runtime.ts'
+import { ensureStack, suite } from './stack.ts'
+import { type Choice, chooseVersion, noVersion } from './versions.ts'
+import type { Layer } from '../core/types.ts'
+
+/** A tool with its version decided: a layer of its own, or Debian packages, or both. */
+export type ChosenTool = {
+  request: ToolRequest
+  choice: Choice
+  /** For people: `Python 3.13.5`. */
+  label: string
+  layer: Layer | undefined
+  packages: AptPackages
+  /** Environment of the build steps that run with it. */
+  buildEnv: Record<string, string>
+}
+
+/** Decides the versions of a plan's tools. Failure: one that cannot be had. */
+export async function chooseTools(
+  requests: ToolRequest[],
+  context: RuntimeContext,
+): Promise<ChosenTool[]> {
+  const chosen: ChosenTool[] = []
+  for (const request of requests) chosen.push(await chooseTool(request, context))
+  return chosen
+}
+
+/** Makes the tools' own layers unless the host has them; `ensureApt` makes those of packages. */
+export async function ensureTools(tools: ChosenTool[], context: RuntimeContext): Promise<void> {
+  const { config, say, signal } = context
+  for (const { request, choice, layer } of tools) {
+    if (!layer || hasLayer(config, layer)) continue
+    const began = performance.now()
+    say(`       ${layer.label}: getting it, once per host`)
+    const make = (dir: string) => runtimeOf(request).make(choice.version, dir, context)
+    await ensureLayer(config, { layer, signal, make })
+    say(`       ${layer.label}: ready (${((performance.now() - began) / 1000).toFixed(1)} s)`)
+  }
+}
+
+async function chooseTool(request: ToolRequest, context: RuntimeContext): Promise<ChosenTool> {
+  if (request.suite) return chooseFromSuite(request, request.suite, context)
+  const runtime = runtimeOf(request)
+  const choice = await runtime.choose(request, context)
+  const layer = runtime.layer(choice.version)
+  return {
+    request,
+    choice,
+    label: layer.label,
+    layer,
+    packages: { run: [], build: [] },
+    buildEnv: runtime.buildEnv(choice.version),
+  }
+}
+
+function runtimeOf({ tool }: ToolRequest): Runtime {
+  const runtime = runtimes[tool]
+  if (!runtime) throw new Error(`no runtime "${tool}" in the table`)
+  return runtime
+}
+
+/** A version among those that the stack's suite has now, by its own package lists. */
+async function chooseFromSuite(
+  request: ToolRequest,
+  { name, candidates }: SuiteTool,
+  context: RuntimeContext,
+): Promise<ChosenTool> {
+  const { config, say, signal } = context
+  await ensureStack(config, say, signal)
+  const index = await aptIndex(config, context)
+  const offered = candidates.flatMap((candidate) => {
+    const version = upstreamVersion(index.version(candidate.package) ?? '')
+    return version ? [{ candidate, version }] : []
+  })
+  const [first] = offered
+  const available = offered.map(({ version }) => version)
+  const choice = chooseVersion(request, {
+    available,
+    isStable: () => true,
+    ...(first && {
+      preferred: { version: first.version, why: `the default of Debian ${suite}` },
+    }),
+  })
+  const found = offered.find(({ version }) => version === choice?.version)
+  if (!choice || !found) throw noVersion(name, request, available)
+  return {
+    request,
+    choice,
+    label: `${name} ${choice.version}`,
+    layer: undefined,
+    packages: { run: found.candidate.run, build: found.candidate.build },
+    buildEnv: {},
+  }
+}
+
+/** `2:1.24~2+deb13u1` is 1.24.0. Undefined for what is no version. */
+export function upstreamVersion(debian: string): string | undefined {
+  const upstream = debian.replace(/^\d+:/, '').replace(/[-+~].*$/, '')
+  return semver.coerce(upstream)?.version
+}

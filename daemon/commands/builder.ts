@@ -1,0 +1,47 @@
+import { detectors } from '../../builder/buildpack-detect/detect.ts'
+import { Failure } from '../../core/errors.ts'
+import type { App } from '../../core/types.ts'
+import { printable } from '../../core/names.ts'
+import type { Daemon } from '../daemon.ts'
+import type { Answer, Command } from './command.ts'
+
+export const builderCommands: Command[] = [
+  {
+    name: 'builder:set',
+    usage: 'APP [NAME]',
+    summary: 'Choose how an app is built from the next push on; without NAME, let the code say',
+    app: true,
+    run: async (call, daemon) => {
+      const [name] = call.args
+      const known = ['detect', ...buildable()]
+      if (name !== undefined && !known.includes(name)) {
+        throw new Failure('usage', `"${printable(name)}" is no builder`, {
+          hint: `Use one of: ${known.join(', ')}`,
+        })
+      }
+      daemon.store.setBuilder(call.app(), name ?? null)
+      return report(daemon, { ...call.app(), builder: name ?? null })
+    },
+  },
+  {
+    name: 'builder:report',
+    usage: 'APP',
+    summary: 'Show how an app is built, and who says so',
+    app: true,
+    run: async (call, daemon) => report(daemon, call.app()),
+  },
+]
+
+function buildable(): string[] {
+  return detectors.filter(([, detector]) => !detector.unavailable).map(([name]) => name)
+}
+
+function report(daemon: Daemon, app: App): Answer {
+  const { BUILDER } = daemon.store.effectiveConfig(app)
+  const builder = app.builder ?? BUILDER ?? null
+  const by = app.builder ? 'builder:set' : BUILDER ? 'the config key BUILDER' : 'the code'
+  return {
+    lines: [`builder: ${builder ?? 'as paas.toml or the files say'} (${by})`],
+    json: { builder, setBy: by },
+  }
+}

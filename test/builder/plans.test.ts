@@ -1,0 +1,21 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { detect } from '../../builder/buildpack-detect/detect.ts'
+import { openSource } from '../../builder/source.ts'
+import { failureLines } from '../../core/errors.ts'
+import { apps } from './support.ts'
+
+/** Every tree of test/apps has its plan in plans/, or the failure that it is. */
+test.each(readdirSync(apps))('The plan of %s is the one that was agreed', async (app) => {
+  const expected = join(import.meta.dirname, 'plans', `${app}.json`)
+  await expect(`${JSON.stringify(planOf(app), null, 2)}\n`).toMatchFileSnapshot(expected)
+})
+
+function planOf(app: string): unknown {
+  try {
+    return detect(openSource(join(apps, app)), undefined)
+  } catch (error) {
+    return { failure: failureLines(error) }
+  }
+}
