@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Figure } from './stats.ts'
 import type { Paas } from '../system/instance.ts'
 
-/** As long as it takes until everything that the daemon looks at now and then has been looked at. */
+/** So long takes a round of all that the daemon looks at now and then. */
 const roundSeconds = 30
 
 /** What a daemon takes that has nothing to do. */
