@@ -26,9 +26,11 @@ export type Commit = {
   commit: string
   /** The layers of the release before: its tree may lend the files that have not changed. */
   before?: Layer[]
+  /** `GIT_SSH_COMMAND` for submodules. */
+  ssh?: () => Promise<string>
 }
 
-export type TreeEntry = { mode: string; bytes: number; path: string }
+export type TreeEntry = { mode: string; sha: string; bytes: number; path: string }
 
 const gitTimeoutMs = 60_000
 const extractTimeoutMs = 10 * 60_000
@@ -36,22 +38,23 @@ const extractTimeoutMs = 10 * 60_000
 /** The id of a commit's tree: equal for equal content, whatever the history. */
 export async function readTreeId(commit: Commit, signal: AbortSignal): Promise<string> {
   const args = ['rev-parse', '--verify', '--end-of-options', `${commit.commit}^{tree}`]
-  return (await git(commit, args, signal)).trim()
+  return (await askGit(commit, args, signal)).trim()
 }
 
 /**
  * Writes a commit's files into the directory `into`, which must exist and be empty, owned by the
  * app user, without `.git`. Failure when the tree is one that paas does not build. With an
  * `earlier` tree its unchanged files are shared by hard links: nobody may write to either then.
+ * Returns the submodules, whose files are still missing.
  */
 export async function extractCommit(
   commit: Commit,
   into: string,
   signal: AbortSignal,
   earlier?: Earlier,
-): Promise<void> {
+): Promise<TreeEntry[]> {
   const entries = parseTree(
-    await git(commit, ['ls-tree', '-rlz', '--full-tree', commit.commit], signal),
+    await askGit(commit, ['ls-tree', '-rlz', '--full-tree', commit.commit], signal),
   )
   checkTree(entries)
   await archiveAsCommitted(commit.repo)
@@ -63,6 +66,8 @@ export async function extractCommit(
   }
   const isWritten = ({ path }: TreeEntry) => written?.has(path) ?? true
   refuseLfsPointers(entries.filter(isWritten), into)
+  // An earlier tree lends its submodules only when none of them has changed.
+  return written ? [] : entries.filter(({ mode }) => mode === '160000')
 }
 
 /**
@@ -77,7 +82,7 @@ async function writeChanges(
 ): Promise<Set<string> | undefined> {
   try {
     const args = ['diff-tree', '-r', '-z', '--raw', '--no-renames', earlier.treeId]
-    const changes = parseChanges(await git(commit, [...args, `${commit.commit}^{tree}`], signal))
+    const changes = parseChanges(await askGit(commit, [...args, `${commit.commit}^{tree}`], signal))
     if (!canLink(changes)) return undefined
     await linkUnchanged(earlier, changes, into, signal)
     const paths = pathsToWrite(changes)
@@ -99,23 +104,16 @@ export function parseTree(text: string): TreeEntry[] {
     .slice(0, -1)
     .map((line) => {
       const tab = line.indexOf('\t')
-      const [mode = '', , , size = ''] = line.slice(0, tab).split(/ +/)
-      return { mode, bytes: Number(size) || 0, path: line.slice(tab + 1) }
+      const [mode = '', , sha = '', size = ''] = line.slice(0, tab).split(/ +/)
+      return { mode, sha, bytes: Number(size) || 0, path: line.slice(tab + 1) }
     })
 }
 
-/** Refuses what cannot become an app: nothing at all, too much, or submodules. */
+/** Refuses what cannot become an app: nothing at all, or too much. */
 export function checkTree(entries: TreeEntry[]): void {
   if (entries.length === 0) {
     throw new Failure('failed', 'The commit has no files', {
       hint: 'Add and commit the files of your app, then push again',
-    })
-  }
-  const submodule = entries.find((entry) => entry.mode === '160000')
-  if (submodule) {
-    const path = printable(submodule.path)
-    throw new Failure('failed', `${path} is a git submodule, and its files are not in this push`, {
-      hint: `Commit the files themselves instead: git rm --cached ${path} && git add ${path}/.`,
     })
   }
   if (entries.length > limits.treeEntries) {
@@ -127,7 +125,8 @@ export function checkTree(entries: TreeEntry[]): void {
   }
 }
 
-async function git(commit: Commit, args: string[], signal: AbortSignal): Promise<string> {
+/** What git prints when it is asked about a commit's repository. */
+export async function askGit(commit: Commit, args: string[], signal: AbortSignal): Promise<string> {
   const options = { env: gitEnvironment(commit), signal, timeoutMs: gitTimeoutMs }
   return (await exec('git', [`--git-dir=${commit.repo}`, ...args], options)).stdout
 }

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { mkdir, rm, rmdir, unlink } from 'node:fs/promises'
+import { mkdir, realpath, rm, rmdir, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { errno, stopIfCancelled } from '../core/errors.ts'
 import { exec } from '../core/exec.ts'
@@ -11,7 +11,7 @@ import { exec } from '../core/exec.ts'
 
 export type Earlier = { treeId: string; dir: string }
 
-export type TreeChange = { status: string; modes: [string, string]; path: string }
+export type TreeChange = { status: string; modes: readonly string[]; path: string }
 
 /** With fewer files and less in them, writing all anew is as quick. */
 const worth = { files: 300, bytes: 4 * 1024 * 1024 }
@@ -47,18 +47,24 @@ export function canLink(changes: TreeChange[]): boolean {
  */
 export async function linkUnchanged(
   earlier: Earlier,
-  changes: TreeChange[],
+  changes: readonly TreeChange[],
   into: string,
   signal: AbortSignal,
 ): Promise<void> {
   const copy = ['--archive', '--link', '--no-target-directory', '--', earlier.dir, into]
   await exec('cp', copy, { signal, timeoutMs: copyTimeoutMs })
-  // A path that the earlier tree has lies below real directories of it, never below a link.
   for (const { path } of changes.filter(({ status }) => status !== 'A')) {
     stopIfCancelled(signal)
+    await requireInside(into, dirname(path))
     await unlink(join(into, path))
     await removeEmpty(into, dirname(path))
   }
+}
+
+/** Throws unless a directory of the tree is one, and not reached through a symbolic link. */
+export async function requireInside(root: string, path: string): Promise<void> {
+  const [real, base] = await Promise.all([realpath(join(root, path)), realpath(root)])
+  if (real !== join(base, path)) throw new Error(`${path} leads out of its tree`)
 }
 
 /** What differs and is there in the new tree. */

@@ -154,6 +154,9 @@ export function kernelNames(config: PaasConfig) {
     /** Path below each cgroup hierarchy's root. */
     cgroup: (id: string) => `/${config.tag}/${id}`,
     cgroupParent: `/${config.tag}`,
+    /** Those of builds lie apart, so that they can weigh less than everything else together. */
+    builds: `/${config.tag}-builds`,
+    buildCgroup: (id: string) => `/${config.tag}-builds/${id}`,
     /** Groups of the monitors, beside those of their containers. */
     monitors: `/${config.tag}/monitors`,
     monitorCgroup: (id: string) => `/${config.tag}/monitors/${id}`,

@@ -4,6 +4,7 @@ import { paths } from '../core/names.ts'
 import type { App, Image, Say } from '../core/types.ts'
 import { gitEnvironment } from '../receiver/git.ts'
 import type { Daemon } from './daemon.ts'
+import { sshCommand } from './deploy-key.ts'
 import { masked } from './mask.ts'
 import { readRef } from './refs.ts'
 import { parseSchedule } from './schedule.ts'
@@ -36,8 +37,9 @@ export async function buildCommit(
       repo: paths(daemon.config).repo(app.name),
       ...source,
       config,
-      ...(app.builder === null ? {} : { builder: app.builder }),
+      ssh: () => sshCommand(daemon.config),
       before: daemon.store.currentRelease(app.name)?.image.layers ?? [],
+      ...(app.builder === null ? {} : { builder: app.builder }),
       ...(heard ? { extracted } : {}),
     },
     { config: daemon.config, sandbox: daemon.sandbox },
@@ -66,6 +68,7 @@ export async function planCommit(
       repo,
       commit,
       gitEnv: gitEnvironment(),
+      ssh: () => sshCommand(daemon.config),
       config: daemon.store.effectiveConfig(app),
       ...(app.builder === null ? {} : { builder: app.builder }),
     },

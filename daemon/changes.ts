@@ -68,7 +68,9 @@ function recordChange(
   const text = why ? `${cause}: ${why}` : cause
   try {
     const app = daemon.store.findApp(name)
-    if (app) daemon.store.addEvent(app, { kind, by, release, text })
+    if (!app) return
+    const version = why ? daemon.store.explainFailure(app, why) : release
+    daemon.store.addEvent(app, { kind, by, release: version, text })
   } catch (error) {
     logError('event-unrecorded', error, { app: name, text })
   }
@@ -263,7 +265,7 @@ function codeDraft(
 }
 
 /** The next release if nothing but what is set already were to change. */
-function next(daemon: Daemon, app: App): Release {
+export function next(daemon: Daemon, app: App): Release {
   const { store } = daemon
   return {
     ...current(daemon, app),
@@ -277,8 +279,16 @@ function next(daemon: Daemon, app: App): Release {
 export function current(daemon: Daemon, app: App): Release {
   const release = daemon.store.currentRelease(app.name)
   if (release) return release
+  if (!daemon.store.findApp(app.name)) throw goneMeanwhile(app)
   throw new Failure('failed', `${app.name} has no release yet`, {
     hint: 'Push code first: git push paas main',
+  })
+}
+
+/** For whoever has waited for the turn of an app that is not there any more. */
+export function goneMeanwhile({ name }: Pick<App, 'name'>): Failure {
+  return new Failure('no-such-app', `${name} was renamed or destroyed meanwhile`, {
+    hint: 'All apps: apps:list',
   })
 }
 

@@ -8,7 +8,7 @@ import { paths } from '../core/names.ts'
 import type { Say } from '../core/types.ts'
 import { ensureRepo, sweepRepo } from '../receiver/repo.ts'
 import { isRunning, openRouter, type Router } from '../router/caddy.ts'
-import { checkSubnet, type Host, openHost, openNetwork } from '../runner/host.ts'
+import { type Host, openHost, openNetwork } from '../runner/host.ts'
 import { sweepEntered } from '../runner/enter.ts'
 import { sweepLogs } from '../runner/log-ring.ts'
 import { releaseMemory } from '../runner/memory.ts'
@@ -17,6 +17,7 @@ import { Cron } from './cron.ts'
 import type { Rooms } from './deploy.ts'
 import { type Disk, openDisk } from './disk.ts'
 import { Drains } from './drains.ts'
+import { type Farewell, openFarewell } from './farewell.ts'
 import { Fleet } from './fleet.ts'
 import { fleetEvents } from './fleet-events.ts'
 import { type Garbage, openGarbage } from './garbage.ts'
@@ -27,6 +28,7 @@ import { type Liveness, openLiveness } from './liveness.ts'
 import { Metrics } from './metrics.ts'
 import { openQueue, type Queue } from './queue.ts'
 import { Reconcile } from './reconcile.ts'
+import { forgetOldNames, settleNames } from './rename-files.ts'
 import { wireRooms } from './rooms.ts'
 import { openRouterLog } from './router-log.ts'
 import { openRoutes, type Routes } from './routes.ts'
@@ -48,6 +50,8 @@ export type Daemon = {
   cron: Cron
   routes: Routes
   queue: Queue
+  /** Names that apps are being given, and those they have until then. */
+  renames: Map<string, string>
   builds: RunningBuilds
   /** Held while a build runs, whatever the app. */
   buildSlots: Slots
@@ -55,6 +59,7 @@ export type Daemon = {
   triggers: Triggers
   metrics: Metrics
   drains: Drains
+  farewell: Farewell
   reconcile: Reconcile
   sandbox: Sandbox
   rooms: (say: Say, signal: AbortSignal) => Rooms
@@ -81,17 +86,17 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   await chmod(home, 0o711) // containers and the router pass through; nobody looks around
   const store = openStore(database, configKey)
   unlessFull(() => store.failUnfinished())
-  await checkSubnet(config)
   const host = await openHost(config)
   let router: Router = await openRouter(config)
   const queue = openQueue((app) => refuseLocked(store, app))
+  const renames = new Map<string, string>()
   const journal = openJournal(config)
   const triggers = openTriggers(config, store)
   const fleet = new Fleet(
     host,
     config,
     fleetEvents(() => [daemon, liveness]),
-    store.checks,
+    (app) => store.checks(renames.get(app) ?? app),
   )
   const runs = new Runs({ config, host, fleet, store, journal })
   const routes = openRoutes(config, store, fleet, () => router)
@@ -105,6 +110,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
     cron: new Cron({ store, runs, journal }),
     routes,
     queue,
+    renames,
     builds: openRunningBuilds(),
     buildSlots: openSlots(config.buildsAtOnce),
     journal,
@@ -112,6 +118,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
     metrics: new Metrics({ config, fleet }),
     drains: new Drains({ config, store }),
     sandbox: openSandbox({ config, host, fleet }),
+    farewell: openFarewell(),
     get reconcile() {
       return reconcile
     },
@@ -124,13 +131,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
       if (!isRunning(router)) router = await openRouter(config)
     },
     watchFleet: () => fleet.check(),
-    async tick() {
-      await openNetwork(config) // somebody may have flushed the firewall
-      daemon.metrics.turn()
-      await reconcile.all()
-      await emptyTrash(config)
-      releaseMemory()
-    },
+    tick: () => look(daemon),
     trimLogs: openLogKeeper({ store, host, fleet, runs, journal }),
     close() {
       const { cron, drains } = daemon
@@ -146,6 +147,15 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   return daemon
 }
 
+async function look(daemon: Daemon): Promise<void> {
+  await openNetwork(daemon.config) // somebody may have flushed the firewall
+  daemon.metrics.turn()
+  await daemon.reconcile.all()
+  await forgetOldNames(daemon)
+  await emptyTrash(daemon.config)
+  releaseMemory()
+}
+
 /** Apps must come back on a full disk too. */
 function unlessFull(work: () => void): void {
   try {
@@ -159,6 +169,7 @@ function unlessFull(work: () => void): void {
 /** Re-admits living containers, removes the remains of the dead and of work that was cut off. */
 async function takeOver(daemon: Daemon): Promise<void> {
   const { config, store, host, fleet, runs, routes } = daemon
+  await settleNames(daemon)
   const known = await listInstances(host)
   const alive = fleet.readmit(known)
   runs.readmit(known)
@@ -177,6 +188,7 @@ async function takeOver(daemon: Daemon): Promise<void> {
   }
   for (const app of store.apps()) await daemon.drains.sync(app)
   routes.sweep()
+  await forgetOldNames(daemon)
   await emptyTrash(config)
   log('took-over', { apps: store.apps().length, containers: alive.length })
 }

@@ -2,9 +2,9 @@ import { Failure } from '../core/errors.ts'
 import { paths } from '../core/names.ts'
 import type { App, Identity, Say } from '../core/types.ts'
 import type { PushRequest } from '../receiver/receive-pack.ts'
-import { createApp } from './apps.ts'
+import { createApp, recordCreated } from './apps.ts'
 import { buildCommit } from './build.ts'
-import { applyInTurn, pushChange } from './changes.ts'
+import { applyInTurn, goneMeanwhile, pushChange } from './changes.ts'
 import type { Daemon } from './daemon.ts'
 import { refuseLocked } from './locks.ts'
 import { decidePush, type PushDecision } from './push.ts'
@@ -42,7 +42,7 @@ export async function acceptPush(
     })
   }
   refuseLocked(daemon.store, name)
-  const app = known ?? (await createFor(daemon, name, say))
+  const app = known ?? (await createFor(daemon, name, accepting))
   const target = decision.deploy
   const { branch, commit } = target
   const about = { app: name, args: [branch, commit], commit }
@@ -53,6 +53,7 @@ export async function acceptPush(
   await recordedBuild(daemon, app, building, async ({ say: record, signal, begin }) => {
     const ask = { kind: 'push', say: record, signal, inside } as const
     held.use(await daemon.queue.turn(name, ask))
+    if (daemon.store.findApp(name)?.id !== app.id) throw goneMeanwhile(app)
     if (!stillDeploys(daemon, name, push, branch)) {
       const why = `Another branch of ${name} is deployed by now`
       say(` !     ${why}; "${branch}" is stored, not deployed`)
@@ -93,9 +94,11 @@ async function deployCommit(
   if (moved) await setRef(repo, target.ref, target.oldSha)
 }
 
-async function createFor(daemon: Daemon, name: string, say: Say): Promise<App> {
+async function createFor(daemon: Daemon, name: string, { say, by }: Accepting): Promise<App> {
   say(`-----> Creating ${name}`)
-  return createApp(daemon, name, say)
+  const app = await createApp(daemon, name, say)
+  recordCreated(daemon, app, by.name, 'A first push created')
+  return app
 }
 
 /**

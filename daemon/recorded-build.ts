@@ -2,8 +2,8 @@ import { diskFull, Failure, isDiskFull } from '../core/errors.ts'
 import { logError } from '../core/log.ts'
 import type { App, Say } from '../core/types.ts'
 import type { Daemon } from './daemon.ts'
-import { appUrls } from './hosts.ts'
 import type { Build, BuildStatus } from './store/nouns.ts'
+import { shownUrls } from './urls.ts'
 
 export type Recording = {
   say: Say
@@ -38,7 +38,7 @@ export async function recordedBuild(
     throw error
   }
   record('=====> Application deployed:')
-  const urls = appUrls(daemon.config, daemon.store, app)
+  const urls = await shownUrls(daemon, app, about.say)
   const isWeb = daemon.store.currentRelease(app.name)?.image.processes.web !== undefined
   for (const url of isWeb ? urls : ['no web process, so no URL']) record(`       ${url}`)
 }

@@ -9,6 +9,7 @@ import { startInstance } from '../runner/start.ts'
 import { storageMounts } from './storage.ts'
 import { removeInstance } from '../runner/stop.ts'
 import type { Daemon } from './daemon.ts'
+import { maskerOf } from './mask.ts'
 import { instanceSpec, lookedUp } from './processes.ts'
 import { awaitEnd } from './run-end.ts'
 import { type Active, facts, layersOf, type Wish } from './run-facts.ts'
@@ -138,6 +139,14 @@ export class Runs {
     await this.#daemon.journal.settled(app)
   }
 
+  /** What runs of one app is of another name from here on. */
+  rename(from: string, to: string): void {
+    for (const run of this.of(from)) run.app = to
+    const last = this.#lastNumbers.get(from)
+    this.#lastNumbers.delete(from)
+    if (last !== undefined) this.#lastNumbers.set(to, last)
+  }
+
   #refuseTooMany(app: string): void {
     const detached = this.all().filter((run) => run.detached)
     const ofApp = detached.filter((run) => run.app === app).length
@@ -199,8 +208,10 @@ export class Runs {
 
   #end(run: Omit<Active, 'stop' | 'ended' | 'detached' | 'jobId'>, end: RunEnd): void {
     const { store, journal } = this.#daemon
-    store.endRun(run.id, end)
     const { app, process, release, id } = run
+    const owner = store.findApp(app)
+    const mask = maskerOf(owner ? store.effectiveConfig(owner) : {})
+    store.endRun(run.id, { ...end, output: end.output.split('\n').map(mask).join('\n') })
     const text = describeEnd({ ...run, ...end })
     log('run-ended', { app, process, text })
     journal.write(app, { process, release, id }, `=====> ${process} ${text}`)

@@ -4,6 +4,7 @@ import { isDiskFull } from '../core/errors.ts'
 import { log, logError } from '../core/log.ts'
 import { paths } from '../core/names.ts'
 import { claimDirectory } from '../core/own-directory.ts'
+import { checkSubnet } from '../runner/host.ts'
 import { openDaemon } from './daemon.ts'
 import { runningDaemon } from './daemon-pid.ts'
 import { openLocalDoor } from './local-door.ts'
@@ -20,6 +21,7 @@ export async function serve(config: PaasConfig): Promise<void> {
   }
   await claimDirectory('PAAS_HOME', home)
   await claimDirectory('PAAS_RUN', run)
+  await checkSubnet(config)
   writeFileSync(daemonPid, String(process.pid))
 
   const daemon = await openDaemon(config)
@@ -33,6 +35,7 @@ export async function serve(config: PaasConfig): Promise<void> {
     if (stopping) return
     stopping = true
     log('stopping', { signal })
+    daemon.farewell.say()
     local.close()
     metrics?.[Symbol.dispose]()
     await ssh.close()

@@ -9,6 +9,9 @@ const cMount = libc.func(
   'int mount(const char *from, const char *to, const char *type, ulong flags, const char *data)',
 )
 const cUnmount = libc.func('int umount2(const char *target, int flags)')
+const cExchange = libc.func(
+  'int renameat2(int fromAt, const char *from, int toAt, const char *to, uint flags)',
+)
 // These three have one number on every architecture, and no wrapper in older C libraries.
 const callOpenTree = libc.func('syscall', 'long', ['long', 'int', 'str', 'uint'])
 const callMoveMount = libc.func('syscall', 'long', ['long', 'int', 'str', 'int', 'str', 'uint'])
@@ -26,6 +29,7 @@ const idmapAttribute = 0x100000n
 const privatePropagation = 1n << 18n
 const attributeBytes = 32
 const detachFlag = 2
+const exchangeFlag = 2
 
 /**
  * Mounts an overlay; `lower` lies lowest first. The upper is `volatile`: nothing in it outlives
@@ -72,6 +76,12 @@ export function mountIdmapped(source: string, target: string, userNamespace: num
   } finally {
     closeSync(tree)
   }
+}
+
+/** Lets two paths of one file system change places, at once. */
+export function exchange(one: string, other: string): void {
+  const result = cExchange(currentDirectory, one, currentDirectory, other, exchangeFlag)
+  check(result, `exchange ${one} and ${other}`)
 }
 
 /** Overlay takes `:` and `,` and `\` for its own. */

@@ -112,11 +112,7 @@ function resourcesOf(spec: InstanceSpec, context: SpecContext) {
     devices: [{ allow: false, access: 'rwm' }],
     // The same number twice: no swap, or a leak would slow the whole host before it is killed.
     memory: context.limitsSwap ? { limit, swap: limit } : { limit },
-    cpu: {
-      period: cpuPeriodUs,
-      quota: Math.round(cpus * cpuPeriodUs),
-      ...(spec.kind === 'build' && { shares: 256 }),
-    },
+    cpu: { period: cpuPeriodUs, quota: Math.round(cpus * cpuPeriodUs) },
     pids: { limit: pids },
   }
 }

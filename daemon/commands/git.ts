@@ -23,6 +23,7 @@ export const gitCommands: Command[] = [
       return {
         lines: [`       Pushes of "${branch}" to ${call.app().name} are deployed`],
         json: { app: call.app().name, deployBranch: branch },
+        event: { kind: 'git', text: `Set the deploy branch to ${branch}` },
       }
     },
   },

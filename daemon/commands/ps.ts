@@ -48,6 +48,9 @@ export const processCommands: Command[] = [
           const formation = daemon.store.formation(app)
           const wish = wishedFormation(formation, wishes)
           daemon.store.setFormation(app, { ...formation, ...wish })
+          const by = call.session.identity.name
+          const text = `Scale ${call.args.join(' ')}, for the first release`
+          daemon.store.addEvent(app, { kind: 'scale', by, release: null, text })
         })
       } else if (wishes.length > 0) {
         const decide = (release: Release) => wishedFormation(release.formation, wishes)
@@ -174,7 +177,8 @@ async function freeze(call: Call, daemon: Daemon, verb: 'pause' | 'resume'): Pro
   for (const member of members) await daemon.fleet[verb](member)
   const names = members.map(({ process }) => process).sort()
   const done = verb === 'pause' ? 'Paused' : 'Resumed'
-  return { lines: [`-----> ${done} ${names.join(', ')}`], json: { [verb]: names } }
+  const text = `${done} ${names.join(', ')}`
+  return { lines: [`-----> ${text}`], json: { [verb]: names }, event: { kind: verb, text } }
 }
 
 function showFormation(call: Call, daemon: Daemon): Answer {

@@ -42,6 +42,7 @@ export function toRelease(row: Row): ReleaseRow {
     app: text(row.app),
     version: number(row.version),
     status: status === 'live' || status === 'starting' ? status : 'failed',
+    error: row.error === null ? null : text(row.error),
     commit: row.git_commit === null ? null : text(row.git_commit),
     image: toImage(json(row.image)),
     config: toStrings(json(row.config)),

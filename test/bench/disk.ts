@@ -5,10 +5,10 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { exec } from '../../core/exec.ts'
 import { paths } from '../../core/names.ts'
 import { commitTree, nodeApp, type Paas, startPaas } from '../system/instance.ts'
-import { asTable, type Figure } from './stats.ts'
+import type { Figure } from './stats.ts'
 
 /**
- * `node test/bench/disk.ts`: what 200 deploys of a 100 MB app cost on the disk when each changes
+ * What 200 deploys of a 100 MB app cost on the disk when each changes
  * one file. Nothing here depends on how fast the machine is.
  */
 const deploys = 200
@@ -16,9 +16,7 @@ const early = 10
 const fileBytes = 1024 * 1024
 const files = 100
 
-if (import.meta.main) process.stdout.write(`${asTable(await diskFigures())}\n`)
-
-export async function diskFigures(): Promise<Figure[]> {
+export async function benchDisk(): Promise<Figure[]> {
   await using paas = await startPaas({ PAAS_DRAIN_TIMEOUT: '1' })
   const dir = await paas.tree('shop', nodeApp('v0'))
   for (let file = 0; file < files; file += 1) {

@@ -179,7 +179,7 @@ test.each(refused)('A push with %s is refused in one sentence', async (what, fil
   expect(readdirSync(paths(config).making)).toEqual([])
 })
 
-test('A submodule is named and refused', async () => {
+test('A submodule that is not fetched is named with its address', async () => {
   const inner = await makeRepo(config, 'inner', sample)
   await inner.commit()
   const repo = await makeRepo(config, 'outer', sample)
@@ -193,7 +193,9 @@ test('A submodule is named and refused', async () => {
     'lib',
   )
   const { lines } = await build(repo, 'outer')
-  expect(lines[0]).toBe(' !     lib is a git submodule, and its files are not in this push')
+  expect(lines[0]).toMatch(
+    /lib is a git submodule without its files: its address is "\/.*only https:\/\/ and ssh/,
+  )
 })
 
 test('An app is what was committed, whatever its attributes tell an archive', async () => {

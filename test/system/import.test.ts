@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -113,6 +113,44 @@ describe('code that does not come by a push', () => {
     expect([none.code, none.stderr]).toEqual([1, expect.stringContaining('no-such-branch')])
     const local = await paas.ssh(['git:sync', 'copy', paths(paas.config).repo('shop')])
     expect([local.code, local.stderr]).toEqual([2, expect.stringContaining('is not fetched')])
-    expect(existsSync(join(paths(paas.config).making, 'import'))).toBe(false)
+    expect(readdirSync(paths(paas.config).making)).toEqual([])
+  })
+
+  test('has its submodules fetched, theirs too, and shares them when they stay', async () => {
+    const server = `ssh://paas@127.0.0.1:${paas.config.sshPort}`
+    /** A tree with one submodule, at this commit of another app. */
+    const withModule = async (name: string, module: string, files: Record<string, string>) => {
+      const dir = await paas.tree(name, {
+        ...files,
+        '.gitmodules': `[submodule "x"]\n\tpath = lib\n\turl = ${server}/${module}\n`,
+      })
+      const [commit = ''] = (await head(module))[0]?.split(' ') ?? []
+      const link = ['update-index', '--add', '--cacheinfo', `160000,${commit},lib`]
+      await exec('git', link, { cwd: dir })
+      await exec('git', ['-c', 'user.name=T', '-c', 'user.email=t@t', 'commit', '-qm', 'lib'], {
+        cwd: dir,
+      })
+      return dir
+    }
+    await paas.push('inner', await paas.tree('inner', { 'index.html': 'innermost' }))
+    await paas.push('middle', await withModule('middle', 'inner', { 'index.html': 'middle' }))
+    const require = `const deep = require('node:fs').readFileSync('lib/lib/index.html', 'utf8')`
+    const files = nodeApp('v1', { before: `${require}\nconsole.log('read ' + deep)` })
+    const outer = await withModule('outer', 'middle', files)
+    const pushed = await paas.push('outer', outer)
+    expect(pushed).toMatchObject({ code: 0 })
+    expect((await paas.ssh(['logs', 'outer'])).stdout).toContain('read innermost')
+
+    const lost = await paas.tree('lost', {
+      ...nodeApp('lost'),
+      '.gitmodules': `[submodule "x"]\n\tpath = lib\n\turl = ${server}/nothing\n`,
+    })
+    const link = ['update-index', '--add', '--cacheinfo', `160000,${'a'.repeat(40)},lib`]
+    await exec('git', link, { cwd: lost })
+    const author = ['-c', 'user.name=T', '-c', 'user.email=t@t']
+    await exec('git', [...author, 'commit', '-qm', 'lib'], { cwd: lost })
+    const refused = await paas.push('lost', lost)
+    expect(refused.out).toMatch(/lib is a git submodule without its files: ssh:.*\/nothing could/)
+    expect(readdirSync(paths(paas.config).making)).toEqual([])
   })
 })
