@@ -2,11 +2,13 @@ import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
 import type { Source } from '../source.ts'
 import { commandIn, inFolder, movedTo } from './app-dir.ts'
+import { go } from './go.ts'
 import { node } from './node.ts'
 import { readWishes, type Wishes } from './paas-toml.ts'
 import type { Detector, LanguagePlan, Plan } from './plan.ts'
 import { parseProcfile } from './procfile.ts'
 import { python } from './python.ts'
+import { procfileOnly, shell } from './shell.ts'
 import { staticSite } from './static.ts'
 import { unavailable } from './unavailable.ts'
 import { withWishes } from './wishes.ts'
@@ -14,7 +16,7 @@ import { withWishes } from './wishes.ts'
 /** Order matters: the first whose file is there is used, and no other is tried after it. */
 export const detectors: [name: string, detector: Detector][] = [
   ['php', unavailable('PHP', ['composer.json', 'index.php'])],
-  ['go', unavailable('Go', ['go.mod', 'go.work'])],
+  ['go', go],
   ['java', unavailable('Java', ['pom.xml', 'build.gradle', 'build.gradle.kts'])],
   ['rust', unavailable('Rust', ['Cargo.toml'])],
   ['ruby', unavailable('Ruby', ['Gemfile'])],
@@ -25,6 +27,8 @@ export const detectors: [name: string, detector: Detector][] = [
   ['bun', unavailable('Bun', ['bun.lock', 'bun.lockb'])],
   ['node', node],
   ['static', staticSite],
+  ['shell', shell],
+  ['procfile', procfileOnly],
 ]
 
 /**
