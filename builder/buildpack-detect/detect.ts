@@ -5,6 +5,7 @@ import { commandIn, inFolder, movedTo } from './app-dir.ts'
 import { go } from './go.ts'
 import { node } from './node.ts'
 import { readWishes, type Wishes } from './paas-toml.ts'
+import { php } from './php.ts'
 import type { Detector, LanguagePlan, Plan } from './plan.ts'
 import { parseProcfile } from './procfile.ts'
 import { python } from './python.ts'
@@ -15,7 +16,7 @@ import { withWishes } from './wishes.ts'
 
 /** Order matters: the first whose file is there is used, and no other is tried after it. */
 export const detectors: [name: string, detector: Detector][] = [
-  ['php', unavailable('PHP', ['composer.json', 'index.php'])],
+  ['php', php],
   ['go', go],
   ['java', unavailable('Java', ['pom.xml', 'build.gradle', 'build.gradle.kts'])],
   ['rust', unavailable('Rust', ['Cargo.toml'])],

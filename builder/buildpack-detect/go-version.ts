@@ -13,7 +13,7 @@ export function goRequest(source: Source): { tool: ToolRequest; warnings: string
   const read = (file: string) => source.readText(file, 1024 * 1024) ?? ''
   const [work, mod] = [read('go.work'), read('go.mod')]
   const least = [leastOf(work, 'go.work'), leastOf(mod, 'go.mod')].filter(Boolean)
-  const file = mod === '' ? 'go.work' : 'go.mod'
+  const file = mod === '' && work !== '' ? 'go.work' : 'go.mod'
   const toolchain = directive(mod || work, /^\s*toolchain\s+(\S+)/m)
   const { pin, warnings } = firstPin([
     pinOf(firstLine(source, '.go-version'), '.go-version'),
