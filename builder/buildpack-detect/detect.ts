@@ -9,6 +9,7 @@ import { php } from './php.ts'
 import type { Detector, LanguagePlan, Plan } from './plan.ts'
 import { parseProcfile } from './procfile.ts'
 import { python } from './python.ts'
+import { ruby } from './ruby.ts'
 import { procfileOnly, shell } from './shell.ts'
 import { staticSite } from './static.ts'
 import { unavailable } from './unavailable.ts'
@@ -20,7 +21,7 @@ export const detectors: [name: string, detector: Detector][] = [
   ['go', go],
   ['java', unavailable('Java', ['pom.xml', 'build.gradle', 'build.gradle.kts'])],
   ['rust', unavailable('Rust', ['Cargo.toml'])],
-  ['ruby', unavailable('Ruby', ['Gemfile'])],
+  ['ruby', ruby],
   ['elixir', unavailable('Elixir', ['mix.exs'])],
   ['python', python],
   ['deno', unavailable('Deno', ['deno.json', 'deno.jsonc'])],
