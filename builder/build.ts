@@ -8,6 +8,8 @@ import type { CronEntry, Image, Layer, Say } from '../core/types.ts'
 import { readAppJson, unknownTypes } from './app-json.ts'
 import { ensureApt } from './apt.ts'
 import { detect } from './buildpack-detect/detect.ts'
+import { buildDockerfile, type ImageTools } from './docker/build.ts'
+import { type DockerPlan, planDockerfile } from './docker/plan.ts'
 import type { Plan, Step } from './buildpack-detect/plan.ts'
 import type { Commit } from './checkout.ts'
 import { readCron } from './cron.ts'
@@ -37,7 +39,7 @@ export type BuildRequest = Commit & {
   extracted?: (dir: string) => Promise<void>
 }
 
-export type BuildTools = { config: PaasConfig; sandbox: Sandbox }
+export type BuildTools = { config: PaasConfig; sandbox: Sandbox; images: ImageTools }
 
 /**
  * Turns a commit into an image: read the tree, detect, plan, make or re-use layers. Progress goes
@@ -45,7 +47,7 @@ export type BuildTools = { config: PaasConfig; sandbox: Sandbox }
  */
 export async function build(
   request: BuildRequest,
-  { config, sandbox }: BuildTools,
+  { config, sandbox, images }: BuildTools,
   say: Say,
   signal: AbortSignal,
 ): Promise<Image> {
@@ -58,9 +60,27 @@ export async function build(
   if ((await ensureTree(request, config, tree, signal)) === 're-used') present.add(tree.key)
   await request.extracted?.(dir)
   const source = openSource(dir)
-  const plan = detect(source, request.builder ?? request.config.BUILDER)
   const cron = readCron(source)
   const appJson = readAppJson(source)
+  const asked = { ...(cron && { cron }), ...(appJson && { appJson }) }
+  const docker = planDockerfile(source, request.builder ?? request.config.BUILDER)
+  if (docker) {
+    const { app, config: appConfig, noCache = false } = request
+    const context = {
+      app,
+      appConfig,
+      noCache,
+      tree,
+      config,
+      sandbox,
+      images,
+      say,
+      signal,
+      deadline,
+    }
+    return { ...(await buildDockerfile(docker, context)), ...asked }
+  }
+  const plan = detect(source, request.builder ?? request.config.BUILDER)
   say(`-----> ${plan.language} detected (${plan.because})`)
   const tools = await chooseTools(plan.tools, { config, say, signal })
   sayPlan(plan, tools, say)
@@ -100,7 +120,6 @@ export async function build(
     say(`       ${type}: ${command} (${processesFrom})`)
   }
   say(`       Layers: ${layerPlan.image.map((layer) => outcome(layer, present)).join(', ')}`)
-  const asked = { ...(cron && { cron }), ...(appJson && { appJson }) }
   return { layers: layerPlan.image, processes, env, language, ...asked }
 }
 
@@ -121,6 +140,9 @@ export type PrintedPlan = {
   processesFrom: string
   env: Record<string, string>
   warnings: string[]
+} & Asked
+
+type Asked = {
   /** What the code's own app.json asks for, where there is one. */
   appJson: AppJson | null
   cron: CronEntry[]
@@ -129,18 +151,20 @@ export type PrintedPlan = {
 /** The plan of a commit, without building anything. Same failures as `build` up to there. */
 export async function planOnly(
   request: BuildRequest,
-  { config }: BuildTools,
+  { config }: Pick<BuildTools, 'config'>,
   say: Say,
   signal: AbortSignal,
-): Promise<PrintedPlan> {
+): Promise<PrintedPlan | (DockerPlan & Asked)> {
   const tree = await treeLayer(request, signal)
   const dir = join(paths(config).making, `plan-${newId()}`)
   try {
     const kept = join(paths(config).layer(tree), 'app')
     const source = openSource(hasLayer(config, tree) ? kept : await extractTo(request, dir, signal))
+    const asked: Asked = { appJson: readAppJson(source) ?? null, cron: readCron(source) ?? [] }
+    const docker = planDockerfile(source, request.builder ?? request.config.BUILDER)
+    if (docker) return { ...docker, ...asked }
     const plan = detect(source, request.builder ?? request.config.BUILDER)
     const tools = await chooseTools(plan.tools, { config, say, signal })
-    const asked = { appJson: readAppJson(source) ?? null, cron: readCron(source) ?? [] }
     const layers = nameLayers(request, { plan, tools, source, tree })
     return { ...printed(config, plan, tools, layers), ...asked }
   } finally {
@@ -182,7 +206,7 @@ function printed(
   plan: Plan,
   tools: ChosenTool[],
   { steps, image, apt }: LayerPlan,
-): Omit<PrintedPlan, 'appJson' | 'cron'> {
+): Omit<PrintedPlan, keyof Asked> {
   const byKey = new Map(steps.map((planned) => [planned.layer.key, decidedBy(planned)]))
   return {
     language: plan.language,

@@ -90,8 +90,7 @@ async function makeInSandbox(
 ): Promise<void> {
   const { app, config, say, signal } = context
   const cache = await ensureCache(config, step.shareable ? newId() : app)
-  const late = tooLate(step, config)
-  using deadline = abortAt(context.deadline, late)
+  using deadline = abortAt(context.deadline, () => tooLate(step, config))
   const result = await context.sandbox({
     app,
     layers: lowers,
@@ -106,8 +105,7 @@ async function makeInSandbox(
   try {
     stopIfCancelled(signal)
     // Looked at before what the command wrote is thrown away, and the disk has room again.
-    if (result.code !== 0 && (await isFull(config))) throw stoppedByDisk(step)
-    if (result.code !== 0) throw stepFailure(step, result, config)
+    if (result.code !== 0) throw await failureOf(step, result, config)
     // Only /app is of the app; whatever else the command wrote goes with the sandbox.
     await rename(join(result.upper, 'app'), join(dir, 'app')).catch(ifMissing)
     for (const path of step.drop) {
@@ -142,7 +140,20 @@ async function boundCache(cache: string): Promise<void> {
   await rm(old, { recursive: true, force: true })
 }
 
-function stepFailure(step: Step, result: SandboxResult, config: PaasConfig): Failure {
+/** What a command that has failed in a build is for people: its own words, and how to mend it. */
+export type Command = Pick<Step, 'title' | 'hint'>
+
+/** Why the sandbox says that the command failed, as far as that is known. */
+export async function failureOf(
+  command: Command,
+  result: SandboxResult,
+  config: PaasConfig,
+): Promise<Failure> {
+  if (await isFull(config)) return stoppedByDisk(command)
+  return stepFailure(command, result, config)
+}
+
+function stepFailure(step: Command, result: SandboxResult, config: PaasConfig): Failure {
   if (result.oom) {
     const limit = result.memory?.limitBytes ?? config.buildMemoryBytes
     const used = result.memory?.peakBytes ?? limit
@@ -163,7 +174,7 @@ function ofBytes(used: number, limit: number): string {
   return `${show(used)} of ${show(limit)} ${small ? 'MiB' : 'GiB'}`
 }
 
-function stoppedByDisk(step: Step): Failure {
+function stoppedByDisk(step: Command): Failure {
   return new Failure('failed', `"${step.title}" filled the disk of the server and was stopped`, {
     hint: 'Who takes the space: disk. To free what nobody needs: images:gc. Then push again',
   })
@@ -177,7 +188,7 @@ async function isFull({ home }: PaasConfig): Promise<boolean> {
   return bavail * bsize < fullBytes
 }
 
-function tooLate(step: Step, { buildTimeoutMs }: PaasConfig): Failure {
+export function tooLate(step: Pick<Command, 'title'>, { buildTimeoutMs }: PaasConfig): Failure {
   const minutes = buildTimeoutMs / 60_000
   const limit = minutes < 1 ? `${buildTimeoutMs / 1000} s` : `${Math.round(minutes * 10) / 10} min`
   const seen = `The build took longer than ${limit} and was stopped in "${step.title}"`
@@ -186,10 +197,13 @@ function tooLate(step: Step, { buildTimeoutMs }: PaasConfig): Failure {
   })
 }
 
-/** Aborts with this reason at a time in milliseconds since the epoch. */
-function abortAt(deadline: number, reason: Failure): { signal: AbortSignal } & Disposable {
+/** Aborts with a reason at a time in milliseconds since the epoch. */
+export function abortAt(
+  deadline: number,
+  reason: () => Failure,
+): { signal: AbortSignal } & Disposable {
   const controller = new AbortController()
-  const timer = setTimeout(() => controller.abort(reason), Math.max(1, deadline - Date.now()))
+  const timer = setTimeout(() => controller.abort(reason()), Math.max(1, deadline - Date.now()))
   return { signal: controller.signal, [Symbol.dispose]: () => clearTimeout(timer) }
 }
 

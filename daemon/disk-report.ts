@@ -59,7 +59,7 @@ export function ledger(facts: Facts): DiskReport {
     const own = layers.filter((layer) => !layer.shared && layer.apps.includes(app))
     const parts = {
       layers: bytesOf(own),
-      buildCache: size(`cache ${app}`),
+      buildCache: size(`cache ${app}`) + size(`docker ${app}`),
       logs: size(`logs ${app}`),
       repository: size(`repo ${app}`),
     }

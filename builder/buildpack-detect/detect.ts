@@ -35,8 +35,8 @@ export const detectors: [name: string, detector: Detector][] = [
 
 /**
  * Decides how a tree is built. `builder` is the user's own choice: `detect` or the name of a
- * detector, which wins over `builder` in paas.toml; without either a Dockerfile or .buildpacks in
- * the tree is one. Throws a Failure when nothing fits, and when what fits cannot be built.
+ * detector, which wins over `builder` in paas.toml; without either .buildpacks in the tree is one, and
+ * so is a Dockerfile, which is not built here. Throws a Failure when nothing fits, and when what fits cannot be built.
  */
 export function detect(source: Source, builder: string | undefined): Plan {
   const wishes = readWishes(source)
@@ -83,7 +83,7 @@ function cannotBuild({ language }: Detector, because: string): Failure {
 function chosen(source: Source, builder: string): { detector: Detector; because: string } {
   const detector = detectors.find(([name]) => name === builder)?.[1]
   if (!detector) {
-    const names = ['detect', ...available().map(([name]) => name)].join(', ')
+    const names = builderNames().join(', ')
     throw new Failure('failed', `The builder is "${printable(builder)}": expected one of ${names}`)
   }
   const because = detector.detect(source)
@@ -112,10 +112,10 @@ function decideProcesses(
 
 const override = 'To choose: builder:set <app> <name>, and push again'
 
-/** Whoever writes one of these means it; building another thing instead would be a surprise. */
+/** Whoever writes this means it; building another thing instead would be a surprise. */
 function refuseOtherBuilders(source: Source): void {
-  const file = ['Dockerfile', '.buildpacks'].find((name) => source.isFile(name))
-  if (!file) return
+  const file = '.buildpacks'
+  if (!source.isFile(file)) return
   const fits = detectors.find(([, detector]) => detector.detect(source))?.[1]
   const instead = fits ? `To build it as ${fits.language} instead` : 'To detect a language instead'
   throw new Failure('failed', `${file} found: this version of paas cannot build from it`, {
@@ -161,6 +161,13 @@ function supported(): string {
     .map(([, { language, looksFor }]) => `${language} (${looksFor})`)
     .join('; ')
 }
+
+/** What may be chosen; a Dockerfile is nothing to detect in, but a choice like the others. */
+export function builderNames(): string[] {
+  return ['detect', dockerfileBuilder, ...available().map(([name]) => name)]
+}
+
+export const dockerfileBuilder = 'dockerfile'
 
 function available(): typeof detectors {
   return detectors.filter(([, detector]) => !detector.unavailable)

@@ -81,7 +81,7 @@ const bad: [toml: string, said: string][] = [
   ['apt = ["-o"]', 'paas.toml line 1: "apt" has "-o", which is not the name of a Debian package'],
   [
     'app_dir = "../up"',
-    'paas.toml line 1: "app_dir" is not a folder of the repository, such as "web"',
+    'paas.toml line 1: "app_dir" is not a path within the repository, such as "web"',
   ],
   ['[processes]\nWeb = "a"', 'paas.toml line 2: "Web" is not a process type: use a-z, 0-9 and "-"'],
   ['[env]\nPORT = "1"', 'PORT is set by paas itself and cannot be changed'],

@@ -7,6 +7,7 @@ import { type PaasConfig, readConfig } from '../../core/config.ts'
 import { failureLines } from '../../core/errors.ts'
 import { exec } from '../../core/exec.ts'
 import type { Image } from '../../core/types.ts'
+import { openLayerWork } from '../../daemon/layer-work.ts'
 import { closeHost } from '../../runner/host.ts'
 import { openedHost, sandboxOf } from './sandbox.ts'
 
@@ -78,7 +79,8 @@ export async function tryBuild(
   signal: AbortSignal = new AbortController().signal,
 ): Promise<Built> {
   const lines: string[] = []
-  const tools = { config, sandbox: sandboxOf(config) }
+  const images = { access: () => ({ allowed: false }), openWork: openLayerWork }
+  const tools = { config, sandbox: sandboxOf(config), images }
   try {
     const image = await build(request, tools, (line) => lines.push(line), signal)
     return { image, lines, error: undefined }
