@@ -68,7 +68,8 @@ export async function fetchBases(
   }
   await mkdir(dir, { recursive: true })
   try {
-    for (const [at, image] of images.entries()) {
+    const once = new Map(images.map((image) => [image.name, image]))
+    for (const [at, image] of [...once.values()].entries()) {
       const known = await cache.base(image.name)
       const place = { into: join(dir, String(at)), inside: `${basesTarget}/${at}` }
       const found = await fetchBase(image, known, place, context)

@@ -8,7 +8,6 @@ import { appUser } from '../../core/config.ts'
 import { paths } from '../../core/names.ts'
 import type { Image } from '../../core/types.ts'
 import { exec } from '../../core/exec.ts'
-import { sandboxOf } from './sandbox.ts'
 import { answerOf, serving, until } from './serving.ts'
 import { apps, makeRepo, type Repo, sample, temporaryConfig, tryBuild } from './support.ts'
 

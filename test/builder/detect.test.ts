@@ -280,7 +280,7 @@ test('BUILDER chooses a language all the same', () => {
   })
   expect(detect(source, 'node')).toMatchObject({ because: 'package.json, builder node' })
   expect(failure(() => detect(source, 'cobol'))[0]).toBe(
-    ' !     The builder is "cobol": expected one of detect, python, node, static',
+    ' !     The builder is "cobol": expected one of detect, dockerfile, python, node, static',
   )
 })
 

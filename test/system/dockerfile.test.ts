@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { exec } from '../../core/exec.ts'
@@ -63,20 +63,137 @@ GREETING = "bonjour"
   'server.pl': server.replace('VERSION', 'v1'),
 }
 
-let dir: string
+const minutes = 60_000
+const dockerfile = (...lines: string[]) => ['FROM paas/stack', ...lines, ''].join('\n')
+const pushShop = (changes: Record<string, string> = {}) =>
+  paas
+    .tree('shop', changes)
+    .then((dir) => paas.push('shop', dir, ['HEAD:refs/heads/main'], 10 * minutes))
 
 describe('A Dockerfile', () => {
-  test('is built and runs as it says, by its user, on its first port, in its directory', async () => {
-    await paas.ssh(['apps:create', 'shop'])
-    await paas.ssh(['config:set', 'shop', 'TOKEN=a-top-secret'])
-    dir = await paas.tree('shop', files)
-    const pushed = await paas.push('shop', dir)
-    expect(pushed.out).toContain('-----> Dockerfile found, which buildah builds (Dockerfile)')
-    expect(pushed.out).toContain('To build it as Node instead: builder:set <app> detect')
-    expect(pushed.out).toContain('only-once')
-    expect(pushed.code).toBe(0)
-    expect((await paas.get('shop')).body).toBe(
-      'ids 1234:1234 cwd /srv/site args one two words colour blue port 8081 bonjour there unseen v1',
-    )
-  }, 600_000)
+  test(
+    'is built, and runs as it says: its user, port, directory and words',
+    async () => {
+      await paas.ssh(['apps:create', 'shop'])
+      await paas.ssh(['config:set', 'shop', 'TOKEN=a-top-secret'])
+      const pushed = await pushShop(files)
+      expect(pushed.out).toContain('-----> Dockerfile found, which buildah builds (Dockerfile)')
+      expect(pushed.out).toContain('To build it as Node instead: builder:set <app> detect')
+      expect(pushed.out).toMatch(/^remote:\s+only-once\s*$/m)
+      expect(pushed.code, pushed.out).toBe(0)
+      expect((await paas.get('shop')).body).toBe(
+        'ids 1234:1234 cwd /srv/site args one two words colour blue port 8081 bonjour there unseen v1',
+      )
+    },
+    15 * minutes,
+  )
+
+  test(
+    'is built from the changed line on; all before it is there already',
+    async () => {
+      const pushed = await pushShop({ 'server.pl': server.replace('VERSION', 'v2') })
+      expect(pushed.code, pushed.out).toBe(0)
+      expect(pushed.out).not.toMatch(/^remote:\s+only-once\s*$/m)
+      expect(pushed.out).toContain('Layers: 1 new, 3 re-used')
+      expect((await paas.get('shop')).body).toMatch(/ v2$/)
+    },
+    15 * minutes,
+  )
+
+  test(
+    'leaves its secrets in no layer, and nothing of its host in its steps',
+    async () => {
+      const { layers, dockerCache } = paths(paas.config)
+      const grep = ['-r', '-l', '--binary-files=text', '-e', 'a-top-secret', '--', layers]
+      const found = await exec('grep', [...grep, dockerCache('shop')], { accept: [0, 1] })
+      expect(found.stdout).toBe('')
+    },
+    15 * minutes,
+  )
+
+  test(
+    'that fails refuses the push in words of its own, and what ran before runs on',
+    async () => {
+      const failed = await pushShop({ Dockerfile: dockerfile('RUN echo broken-here; exit 7') })
+      expect(failed.out).toMatch(/^remote:\s+broken-here\s*$/m)
+      expect(failed.out).toContain(
+        '"RUN echo broken-here; exit 7" exited with 7; its output is above',
+      )
+      const bad = await pushShop({ Dockerfile: dockerfile('FORM x') })
+      expect(bad.out).toContain('Dockerfile line 2: "FORM" is no instruction')
+      const gone = await pushShop({ Dockerfile: dockerfile('COPY nothing-here /x') })
+      expect(gone.out).toContain('Dockerfile could not be built: ')
+      expect(gone.out).toContain('It failed at: COPY nothing-here /x')
+      const base = await pushShop({ Dockerfile: 'FROM registry.invalid/team/base:1\n' })
+      expect(base.out).toContain('Could not get the base image registry.invalid/team/base:1')
+      const silent = await pushShop({ Dockerfile: 'FROM paas/stack\nCMD []\n' })
+      expect(silent.out).toContain('The image does not say what it runs')
+      const hungry = `RUN perl -e '$x = "a" x 900000000; print length $x'`
+      const large = await pushShop({ Dockerfile: dockerfile(hungry) })
+      expect(large.out).toContain('of 500 MiB of memory and was killed in "RUN perl')
+      expect([failed, bad, gone, base, silent, large].map(({ code }) => code)).toEqual(
+        Array.from({ length: 6 }, () => 1),
+      )
+      expect((await paas.get('shop')).body).toMatch(/ v2$/)
+    },
+    30 * minutes,
+  )
+
+  test(
+    'has another target, arguments of the config, and processes of a Procfile',
+    async () => {
+      await paas.ssh(['config:set', 'shop', 'GREETING=ahoy'])
+      const toml = '[docker]\ntarget = "other"\nsecrets = ["TOKEN"]\nconfig_args = ["GREETING"]\n'
+      const { Dockerfile } = files
+      const other = await pushShop({ Dockerfile, 'paas.toml': toml })
+      expect(other.code, other.out).toBe(0)
+      expect((await paas.get('shop')).body).toContain('args other colour blue port 7001 ahoy there')
+      const shell = dockerfile('WORKDIR /srv', 'COPY server.pl .', 'EXPOSE 7002', 'USER 99')
+      const procfile = 'web: COLOUR=red perl server.pl from the Procfile\nworker: sleep 1000\n'
+      const last = await pushShop({ Dockerfile: shell, 'paas.toml': '', Procfile: procfile })
+      expect(last.code, last.out).toBe(0)
+      expect((await paas.get('shop')).body).toContain(
+        'ids 99:0 cwd /srv args from the Procfile colour red port 7002',
+      )
+      expect((await paas.ssh(['ps', 'shop'])).out).toContain('worker')
+    },
+    30 * minutes,
+  )
 })
+
+const hasTools = isInstalled && ['skopeo', 'umoci'].every((name) => existsSync(`/usr/bin/${name}`))
+
+test.skipIf(!hasTools)(
+  'Images of a registry are bases, by tag and by digest, once root has allowed it',
+  async () => {
+    await using registry = await startRegistry(join(paas.base, 'registry'))
+    const { host } = registry
+    const layout = join(paas.base, 'data')
+    const umoci = (...args: string[]) => exec('umoci', args)
+    await umoci('init', '--layout', layout)
+    await umoci('new', '--image', `${layout}:v1`)
+    writeFileSync(join(paas.base, 'hello'), 'from the registry\n')
+    await umoci('insert', '--image', `${layout}:v1`, join(paas.base, 'hello'), '/hello')
+    const copy = ['copy', '--quiet', '--dest-tls-verify=false', `oci:${layout}:v1`]
+    await exec('skopeo', [...copy, `docker://${host}/team/data:v1`])
+    const inspect = ['inspect', '--tls-verify=false', '--format', '{{.Digest}}']
+    const { stdout } = await exec('skopeo', [...inspect, `docker://${host}/team/data:v1`])
+
+    const Dockerfile = dockerfile(
+      `COPY --from=${host}/team/data:v1 /hello /tagged`,
+      `COPY --from=${host}/team/data@${stdout.trim()} /hello /greeting`,
+      'COPY server.pl /',
+      'EXPOSE 7003',
+      'CMD ["perl", "/server.pl"]',
+    )
+    const changes = { Dockerfile, Procfile: 'web: cmp /tagged /greeting && exec perl /server.pl\n' }
+    const refused = await pushShop(changes)
+    expect(refused.out).toContain(`${host} is this server itself`)
+    expect(refused.code).toBe(1)
+    await paas.paas(['registry:allow', host])
+    const pushed = await pushShop()
+    expect(pushed.code, pushed.out).toBe(0)
+    expect((await paas.get('shop')).body).toContain('port 7003 from the registry')
+  },
+  30 * minutes,
+)

@@ -77,9 +77,10 @@ export async function startPaas(settings: Record<string, string> = {}) {
     run('ssh', [...sshCommand.slice(1), 'paas@127.0.0.1', ...args], input ? { input } : {})
 
   /** Pushes what is committed in `dir` with the stock git and ssh clients. */
-  const push = (app: string, dir: string, refs = ['HEAD:refs/heads/main']) =>
+  const push = (app: string, dir: string, refs = ['HEAD:refs/heads/main'], timeoutMs?: number) =>
     timed('git', ['push', '--force', `paas@127.0.0.1:${app}`, ...refs], {
       cwd: dir,
+      ...(timeoutMs !== undefined && { timeoutMs }),
       env: { ...env, GIT_SSH_COMMAND: sshCommand.join(' ') },
     })
 
@@ -206,14 +207,14 @@ export function isRunning(pid: number): boolean {
 async function timed(
   file: string,
   args: string[],
-  options: { cwd?: string; input?: string; env: Record<string, string> },
+  options: { cwd?: string; input?: string; env: Record<string, string>; timeoutMs?: number },
 ): Promise<Result> {
   const began = performance.now()
   const every = Array.from({ length: 256 }, (_, code) => code)
   const { code, stdout, stderr } = await exec(file, args, {
+    timeoutMs: 180_000,
     ...options,
     accept: every,
-    timeoutMs: 180_000,
   })
   return { code, stdout, stderr, out: stdout + stderr, ms: performance.now() - began }
 }
