@@ -2,11 +2,17 @@ import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
 import type { Source } from '../source.ts'
 import { commandIn, inFolder, movedTo } from './app-dir.ts'
+import { clojure } from './clojure.ts'
+import { dotnet } from './dotnet.ts'
+import { elixir } from './elixir.ts'
+import { java } from './java.ts'
 import { node } from './node.ts'
 import { readWishes, type Wishes } from './paas-toml.ts'
 import type { Detector, LanguagePlan, Plan } from './plan.ts'
 import { parseProcfile } from './procfile.ts'
 import { python } from './python.ts'
+import { rust } from './rust.ts'
+import { scala } from './scala.ts'
 import { staticSite } from './static.ts'
 import { unavailable } from './unavailable.ts'
 import { withWishes } from './wishes.ts'
@@ -15,13 +21,15 @@ import { withWishes } from './wishes.ts'
 export const detectors: [name: string, detector: Detector][] = [
   ['php', unavailable('PHP', ['composer.json', 'index.php'])],
   ['go', unavailable('Go', ['go.mod', 'go.work'])],
-  ['java', unavailable('Java', ['pom.xml', 'build.gradle', 'build.gradle.kts'])],
-  ['rust', unavailable('Rust', ['Cargo.toml'])],
+  ['java', java],
+  ['scala', scala],
+  ['clojure', clojure],
+  ['rust', rust],
   ['ruby', unavailable('Ruby', ['Gemfile'])],
-  ['elixir', unavailable('Elixir', ['mix.exs'])],
+  ['elixir', elixir],
   ['python', python],
   ['deno', unavailable('Deno', ['deno.json', 'deno.jsonc'])],
-  ['dotnet', unavailable('.NET', ['global.json'])],
+  ['dotnet', dotnet],
   ['bun', unavailable('Bun', ['bun.lock', 'bun.lockb'])],
   ['node', node],
   ['static', staticSite],
