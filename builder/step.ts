@@ -1,14 +1,14 @@
-import { chown, mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { chown, mkdir, rename, rm, statfs, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { appUser, limits, type PaasConfig } from '../core/config.ts'
 import { errno, Failure, stopIfCancelled } from '../core/errors.ts'
 import { newId, paths } from '../core/names.ts'
 import type { Layer, Say } from '../core/types.ts'
 import { exec } from '../core/exec.ts'
-import { cacheTarget } from './buildpack-detect/plan.ts'
+import { cacheTarget, type Step } from './buildpack-detect/plan.ts'
 import { type Manifest, type PlannedStep, visibleConfig } from './layer-plan.ts'
 import { ensureLayer, hasLayer } from './layers.ts'
-import type { Sandbox } from './sandbox.ts'
+import type { Sandbox, SandboxResult } from './sandbox.ts'
 import type { Source } from './source.ts'
 
 export type StepContext = {
@@ -90,6 +90,8 @@ async function makeInSandbox(
 ): Promise<void> {
   const { app, config, say, signal } = context
   const cache = await ensureCache(config, step.shareable ? newId() : app)
+  const late = tooLate(step, config)
+  using deadline = abortAt(context.deadline, late)
   const result = await context.sandbox({
     app,
     layers: lowers,
@@ -98,11 +100,13 @@ async function makeInSandbox(
     user: 'app',
     mounts: [{ source: cache, target: cacheTarget, readOnly: false }],
     onLine: (line) => say(`       ${line}`.trimEnd()),
-    signal,
-    timeoutMs: Math.max(1, context.deadline - Date.now()),
+    signal: AbortSignal.any([signal, deadline.signal]),
+    timeoutMs: config.buildTimeoutMs + 60_000,
   })
   try {
     stopIfCancelled(signal)
+    // Looked at before what the command wrote is thrown away, and the disk has room again.
+    if (result.code !== 0 && (await isFull(config))) throw stoppedByDisk(step)
     if (result.code !== 0) throw stepFailure(step, result, config)
     // Only /app is of the app; whatever else the command wrote goes with the sandbox.
     await rename(join(result.upper, 'app'), join(dir, 'app')).catch(ifMissing)
@@ -138,24 +142,55 @@ async function boundCache(cache: string): Promise<void> {
   await rm(old, { recursive: true, force: true })
 }
 
-function stepFailure(
-  step: PlannedStep['step'],
-  result: { code: number; oom: boolean },
-  config: PaasConfig,
-): Failure {
+function stepFailure(step: Step, result: SandboxResult, config: PaasConfig): Failure {
   if (result.oom) {
-    const limit = `${Math.round(config.buildMemoryBytes / 1024 / 1024)} MiB`
-    return new Failure(
-      'failed',
-      `"${step.title}" was killed: it used all of its ${limit} of memory`,
-      {
-        hint: 'Let the build use less, or raise PAAS_BUILD_MEMORY (MiB) on the server',
-      },
-    )
+    const limit = result.memory?.limitBytes ?? config.buildMemoryBytes
+    const used = result.memory?.peakBytes ?? limit
+    const seen = `The build used ${ofBytes(used, limit)} of memory`
+    return new Failure('failed', `${seen} and was killed in "${step.title}"`, {
+      hint: 'Let the build use less, or raise PAAS_BUILD_MEMORY (MiB) on the server',
+    })
   }
   return new Failure('failed', `"${step.title}" exited with ${result.code}; its output is above`, {
     hint: step.hint,
   })
+}
+
+/** `1.9 of 2.0 GiB`, `200 of 200 MiB` */
+function ofBytes(used: number, limit: number): string {
+  const small = limit < 1024 ** 3
+  const show = (bytes: number) => (bytes / 1024 ** (small ? 2 : 3)).toFixed(small ? 0 : 1)
+  return `${show(used)} of ${show(limit)} ${small ? 'MiB' : 'GiB'}`
+}
+
+function stoppedByDisk(step: Step): Failure {
+  return new Failure('failed', `"${step.title}" filled the disk of the server and was stopped`, {
+    hint: 'Who takes the space: disk. To free what nobody needs: images:gc. Then push again',
+  })
+}
+
+/** A command that has no room for one page more has failed for want of it. */
+const fullBytes = 1024 * 1024
+
+async function isFull({ home }: PaasConfig): Promise<boolean> {
+  const { bavail, bsize } = await statfs(home)
+  return bavail * bsize < fullBytes
+}
+
+function tooLate(step: Step, { buildTimeoutMs }: PaasConfig): Failure {
+  const minutes = buildTimeoutMs / 60_000
+  const limit = minutes < 1 ? `${buildTimeoutMs / 1000} s` : `${Math.round(minutes * 10) / 10} min`
+  const seen = `The build took longer than ${limit} and was stopped in "${step.title}"`
+  return new Failure('failed', seen, {
+    hint: 'Let the build do less, or raise PAAS_BUILD_TIMEOUT (seconds) on the server',
+  })
+}
+
+/** Aborts with this reason at a time in milliseconds since the epoch. */
+function abortAt(deadline: number, reason: Failure): { signal: AbortSignal } & Disposable {
+  const controller = new AbortController()
+  const timer = setTimeout(() => controller.abort(reason), Math.max(1, deadline - Date.now()))
+  return { signal: controller.signal, [Symbol.dispose]: () => clearTimeout(timer) }
 }
 
 function ifMissing(error: unknown): void {

@@ -36,6 +36,8 @@ export type PaasConfig = {
   buildMemoryBytes: number
   /** Over all apps; a further build waits in line. */
   buildsAtOnce: number
+  /** With less free space than this no build is begun. */
+  minFreeBytes: number
 }
 
 const mebibyte = 1024 * 1024
@@ -55,6 +57,7 @@ export function readConfig(env: NodeJS.ProcessEnv): PaasConfig {
     scriptTimeoutMs: seconds(env, 'PAAS_SCRIPT_TIMEOUT', 10 * 60),
     buildMemoryBytes: positive(env, 'PAAS_BUILD_MEMORY', 2048, 'a size in MiB') * mebibyte,
     buildsAtOnce: Math.ceil(positive(env, 'PAAS_BUILDS', buildsByCores(), 'a number of builds')),
+    minFreeBytes: positive(env, 'PAAS_MIN_FREE', 2048, 'a size in MiB') * mebibyte,
   }
 }
 
@@ -66,6 +69,9 @@ export const appPort = 5000
 
 /** The unprivileged user of apps and builds, the same number in every stack. */
 export const appUser = 32767
+
+/** Where commands are looked for unless the image says otherwise. */
+export const searchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /** Limits with no reason to be settable. */
 export const limits = {
@@ -98,11 +104,19 @@ export const limits = {
   /** What a command reads of its standard input; base64 and quotes take their part. */
   configTextBytes: 2048 * 1024,
   maintenancePageBytes: 256 * 1024,
+  /** Of an image that comes from elsewhere: unpacked, and as an archive. */
+  imageBytes: 16 * 1024 * mebibyte,
+  imageEntries: 1_000_000,
+  imageLayers: 127,
   treeEntries: 50_000,
   treeBytes: 2048 * mebibyte,
   /** A file of the user's that paas itself reads: a manifest, a Procfile, a lockfile. */
   userFileBytes: 16 * mebibyte,
   buildCacheBytes: 1024 * mebibyte,
+  /** A shared layer that no instance on the host needs goes after so long. */
+  sharedUnusedMs: 7 * 24 * 60 * 60 * 1000,
+  /** An instance whose state has gone is believed to be gone after so long. */
+  instanceGoneMs: 30 * 24 * 60 * 60 * 1000,
   sshConnections: 256,
   sshConnectionsPerAddress: 32,
   sshLoginGraceMs: 30_000,

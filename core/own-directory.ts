@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { mkdir, readdir, rm, rmdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errno, Failure } from './errors.ts'
@@ -13,6 +14,8 @@ const signs = new Set([note, 'paas.db', 'paas.pid', 'router-log.json'])
 export async function claimDirectory(name: string, path: string): Promise<void> {
   await mkdir(path, { recursive: true })
   await refuseForeign(name, path)
+  // Not again at every start: there may be no room for it by then.
+  if (existsSync(join(path, note))) return
   await writeFile(join(path, note), 'All in this directory belongs to paas.\n')
 }
 

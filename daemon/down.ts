@@ -1,4 +1,6 @@
+import { existsSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
+import { forgetUses } from '../builder/shared-layers.ts'
 import { readConfig } from '../core/config.ts'
 import { Failure, failureLines, statusOf } from '../core/errors.ts'
 import { paths } from '../core/names.ts'
@@ -25,6 +27,7 @@ try {
 async function down(purge: boolean): Promise<void> {
   const config = readConfig(process.env)
   const { home, run, daemonPid } = paths(config)
+  const nothing = !existsSync(home)
   await claimDirectory('PAAS_RUN', run)
   await claimDirectory('PAAS_HOME', home)
   await stopDaemon(daemonPid)
@@ -33,7 +36,9 @@ async function down(purge: boolean): Promise<void> {
   await closeRouter(config)
   await closeHost(host)
   await removeDirectory('PAAS_RUN', run)
-  if (purge) await removeDirectory('PAAS_HOME', home)
+  if (!purge && !nothing) return
+  await forgetUses(config)
+  await removeDirectory('PAAS_HOME', home)
 }
 
 async function stopDaemon(pidFile: string): Promise<void> {

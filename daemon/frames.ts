@@ -12,6 +12,8 @@ export const frame = {
   resize: 5,
   /** To the client: from now on what is typed belongs to the program, ^C included. */
   raw: 6,
+  /** To the client: what to ask, as JSON, to go on from here should the connection be lost. */
+  resume: 7,
 } as const
 
 export type WindowSize = { columns: number; rows: number }
@@ -61,6 +63,12 @@ export function parseRequest(data: Buffer): Request {
     tty: 'tty' in value ? parseTerminal(value.tty) : null,
     turn,
   }
+}
+
+export function parseResume(data: Buffer): string[] {
+  const value: unknown = JSON.parse(data.toString('utf8'))
+  if (!Array.isArray(value)) throw new TypeError('no list of words')
+  return value.map(String)
 }
 
 /** The window's size; one that is none counts as 80 by 24. */

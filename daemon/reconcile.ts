@@ -7,6 +7,7 @@ import { recordDeath } from './deaths.ts'
 import type { Member } from './fleet.ts'
 import { modeOf, stopsFirst } from './checks.ts'
 import { processType, wantedProcesses } from './processes.ts'
+import { forgetOldNames } from './rename-files.ts'
 
 const tickMs = 30_000
 const trimMs = 5000
@@ -47,7 +48,10 @@ export class Reconcile {
   }
 
   async all(): Promise<void> {
-    const names = this.#daemon.store.apps().map(({ name }) => name)
+    const { store, fleet } = this.#daemon
+    const names = [...store.apps().map(({ name }) => name), ...fleet.all().map(({ app }) => app)]
+      .sort()
+      .filter((name, index, all) => name !== all[index - 1])
     const worker = async (): Promise<void> => {
       for (let name = names.shift(); name !== undefined; name = names.shift()) {
         if (this.#closing.signal.aborted) return
@@ -91,6 +95,9 @@ export class Reconcile {
     const stopped = fleet.stop([member], fleet.timing(app).graceMs)
     stopped.catch((error) => logError('stop-failed', error, { app, process }))
     this.#stumble(app, process, reason)
+    void recordDeath(this.#daemon, member, {
+      failed: reason.replace(/^liveness check failed/, 'liveness,'),
+    })
     void this.app(app)
   }
 
@@ -126,7 +133,7 @@ export class Reconcile {
   async #converge(name: string): Promise<void> {
     const { store, fleet, routes } = this.#daemon
     const app = store.findApp(name)
-    if (!app) return
+    if (!app) return this.#retireAll(name)
     const release = store.currentRelease(name)
     const wanted = release ? wantedProcesses(release) : []
     await routes.pointAtCurrent(app)
@@ -141,6 +148,18 @@ export class Reconcile {
     for (const member of surplus) member.state = 'retiring'
     await routes.pointAtCurrent(app) // no new request reaches them from here on
     fleet.retire(surplus).catch((error) => logError('retire-failed', error, { app: name }))
+  }
+
+  /** Of an app that was destroyed, or has another name, and whose daemon was killed over it. */
+  #retireAll(name: string): void {
+    const { fleet, renames } = this.#daemon
+    if (renames.has(name)) return
+    const serving = fleet.of(name).filter(({ state }) => state === 'live' || state === 'unwatched')
+    if (serving.length === 0) return
+    fleet
+      .retire(serving)
+      .then(() => forgetOldNames(this.#daemon))
+      .catch((error) => logError('retire-failed', error, { app: name }))
   }
 
   /** Starts one process that should run and does not, unless it died too often just now. */

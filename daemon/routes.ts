@@ -2,7 +2,14 @@ import { appPort, type PaasConfig } from '../core/config.ts'
 import type { App, Instance } from '../core/types.ts'
 import type { Router } from '../router/caddy.ts'
 import { hidePage, showPage } from '../router/maintenance.ts'
-import { isPublished, listRoutes, publish, removeApp, setHosts } from '../router/switch.ts'
+import {
+  isPublished,
+  listRoutes,
+  publish,
+  removeApp,
+  renameApp,
+  setHosts,
+} from '../router/switch.ts'
 import type { Fleet } from './fleet.ts'
 import { appHosts } from './hosts.ts'
 import { processType } from './processes.ts'
@@ -52,11 +59,15 @@ export function openRoutes(config: PaasConfig, store: Store, fleet: Fleet, route
       if (!isPointed(app, serving)) await point(app, serving)
     },
     remove: (app: string) => removeApp(router(), app),
-    /** Removes the routes of apps that do not exist. */
+    rename: (from: string, to: string) => renameApp(router(), from, to),
+    /** Removes the routes of apps that do not exist; those of one with a new name move there. */
     sweep(): void {
       const known = new Set(store.apps().map(({ name }) => name))
-      for (const app of listRoutes(router()).keys()) {
-        if (!known.has(app)) removeApp(router(), app)
+      for (const [app, { hosts }] of listRoutes(router())) {
+        if (known.has(app)) continue
+        const heir = hosts.map((host) => store.domainOwner(host)).find((owner) => owner)
+        if (heir) renameApp(router(), app, heir)
+        else removeApp(router(), app)
       }
     },
   }
@@ -64,5 +75,5 @@ export function openRoutes(config: PaasConfig, store: Store, fleet: Fleet, route
 
 function upstreamsOf(instances: Instance[]): string[] {
   const web = instances.filter(({ process }) => processType(process) === 'web')
-  return web.map(({ address }) => `${address}:${appPort}`)
+  return web.map(({ address, port = appPort }) => `${address}:${port}`)
 }

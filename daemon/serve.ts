@@ -1,8 +1,10 @@
 import { rmSync, writeFileSync } from 'node:fs'
 import type { PaasConfig } from '../core/config.ts'
+import { isDiskFull } from '../core/errors.ts'
 import { log, logError } from '../core/log.ts'
 import { paths } from '../core/names.ts'
 import { claimDirectory } from '../core/own-directory.ts'
+import { checkSubnet } from '../runner/host.ts'
 import { openDaemon } from './daemon.ts'
 import { runningDaemon } from './daemon-pid.ts'
 import { openLocalDoor } from './local-door.ts'
@@ -19,6 +21,7 @@ export async function serve(config: PaasConfig): Promise<void> {
   }
   await claimDirectory('PAAS_HOME', home)
   await claimDirectory('PAAS_RUN', run)
+  await checkSubnet(config)
   writeFileSync(daemonPid, String(process.pid))
 
   const daemon = await openDaemon(config)
@@ -32,6 +35,7 @@ export async function serve(config: PaasConfig): Promise<void> {
     if (stopping) return
     stopping = true
     log('stopping', { signal })
+    daemon.farewell.say()
     local.close()
     metrics?.[Symbol.dispose]()
     await ssh.close()
@@ -43,6 +47,10 @@ export async function serve(config: PaasConfig): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => void stop(signal))
   }
+  process.on('uncaughtException', (error) => {
+    logError('uncaught-exception', error)
+    if (!isDiskFull(error)) process.exit(1) // a disk can be made free again; apps serve meanwhile
+  })
   process.on('unhandledRejection', (error) => logError('unhandled-rejection', error))
   daemon.cron.look()
   await daemon.reconcile.all()

@@ -57,15 +57,16 @@ export function openAccessLog(path: string, position?: AccessPosition) {
     for (;;) {
       if (fd === undefined && !begin()) return
       const moved = isOther(path, inode) // asked first: the last lines are then read below
-      await readToEnd(onEntry)
+      await readTo(Infinity, onEntry)
       if (!moved) return
       end()
     }
   }
 
-  async function readToEnd(onEntry: (entry: AccessEntry) => void): Promise<void> {
+  async function readTo(stop: number, onEntry: (entry: AccessEntry) => void): Promise<void> {
     for (;;) {
-      const count = fd === undefined ? 0 : readSync(fd, data, held, data.length - held, offset)
+      const size = Math.min(data.length - held, stop - offset)
+      const count = fd === undefined ? 0 : readSync(fd, data, held, size, offset)
       if (count === 0) return
       offset += count
       held += count
@@ -85,6 +86,10 @@ export function openAccessLog(path: string, position?: AccessPosition) {
   return {
     /** Hands on what was written since; one call at a time. */
     readOn,
+    /** The same for what lies before a position in the file that is being read. */
+    async readUntil(stop: AccessPosition, onEntry: (entry: AccessEntry) => void): Promise<void> {
+      if (stop.inode === inode && stop.offset > offset) await readTo(stop.offset, onEntry)
+    },
     position: (): AccessPosition => ({ inode, offset: offset - held }),
     close: end,
   }

@@ -4,6 +4,7 @@ import {
   openSync,
   readdirSync,
   readlinkSync,
+  renameSync,
   rmSync,
   symlinkSync,
   unlinkSync,
@@ -81,6 +82,24 @@ export function removeApp(router: Router, app: string): void {
   for (const host of router.appOf.of(app)) unlink(router, host)
   // The last part alone: whatever lies there may go, whatever it is called.
   rmSync(join(router.at.apps, basename(app)), { recursive: true, force: true })
+}
+
+/**
+ * Makes the routes and hosts of `from` those of `to`; no host is without its route at any moment.
+ * Safe to repeat after a kill.
+ */
+export function renameApp(router: Router, from: string, to: string): void {
+  const dir = join(router.at.apps, parseAppName(to))
+  mkdirSync(dir, { recursive: true })
+  for (const name of namesOf(router, from)) appear(dir, name)
+  for (const host of [...router.appOf.of(from)]) {
+    const beside = join(router.at.routes, 'moving')
+    rmSync(beside, { force: true })
+    symlinkSync(join('..', 'a', to), beside)
+    renameSync(beside, join(router.at.hosts, host))
+    router.appOf.set(host, to)
+  }
+  removeApp(router, from)
 }
 
 /** The whole table by app, as it is on disk. */

@@ -52,12 +52,12 @@ export async function openHost(config: PaasConfig): Promise<Host> {
 /** Removes what `openHost` made in the kernel; sweepOrphans first, for no container may be left. */
 export async function closeHost(host: Host): Promise<void> {
   const { config } = host
-  const { bridge, cgroupParent } = kernelNames(config)
+  const { bridge, builds, cgroupParent } = kernelNames(config)
   host.idmaps.clear()
   for (const app of await idmappedApps(config)) await closeIdmap(config, app)
   await exec('nft', ['-f', '-'], { input: noFirewall(config) })
   if (await isReadable(`/sys/class/net/${bridge}`)) await exec('ip', ['link', 'delete', bridge])
-  await removeCgroup(cgroupParent)
+  for (const group of [cgroupParent, builds]) await removeCgroup(group)
   const { bundles, exits, idmaps, runcRoot } = paths(config)
   for (const directory of [bundles, exits, idmaps, runcRoot]) await removeIfEmpty(directory)
 }

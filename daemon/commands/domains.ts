@@ -1,8 +1,9 @@
 import { Failure } from '../../core/errors.ts'
 import { parseDomain } from '../../core/names.ts'
 import type { Daemon } from '../daemon.ts'
-import { appUrls, defaultHost, refuseTakenHost } from '../hosts.ts'
+import { defaultHost, refuseTakenHost } from '../hosts.ts'
 import { refuseLocked } from '../locks.ts'
+import { shownUrls } from '../urls.ts'
 import type { Call, Command } from './command.ts'
 import { usageFailure } from './parse.ts'
 
@@ -24,6 +25,7 @@ export const domainCommands: Command[] = [
       return {
         lines: hosts.map((host) => `-----> ${host} leads to ${app.name}`),
         json: { added: hosts },
+        event: { kind: 'domains', text: `Added ${hosts.join(', ')}` },
       }
     },
   },
@@ -47,6 +49,7 @@ export const domainCommands: Command[] = [
       return {
         lines: hosts.map((host) => `-----> ${host} no longer leads to ${app.name}`),
         json: { removed: hosts },
+        event: { kind: 'domains', text: `Removed ${hosts.join(', ')}` },
       }
     },
   },
@@ -60,7 +63,7 @@ export const domainCommands: Command[] = [
       const facts = {
         default: defaultHost(daemon.config, app.name),
         domains: daemon.store.domains(app),
-        urls: appUrls(daemon.config, daemon.store, app),
+        urls: await shownUrls(daemon, app, call.say),
       }
       return { lines: facts.urls.map((url) => `       ${url}`), json: facts }
     },

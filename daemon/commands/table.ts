@@ -5,18 +5,22 @@ import { checkCommands } from './checks.ts'
 import type { Command } from './command.ts'
 import { configCommands } from './config.ts'
 import { cronCommands } from './cron.ts'
+import { diskCommands } from './disk.ts'
+import { diffCommands } from './releases-diff.ts'
 import { domainCommands } from './domains.ts'
 import { drainCommands } from './drains.ts'
 import { eventCommands } from './events.ts'
 import { gitCommands } from './git.ts'
 import { help } from './help.ts'
 import { hostCommands } from './host.ts'
+import { imageCommands } from './images.ts'
 import { keyCommands } from './keys.ts'
 import { logCommands } from './logs.ts'
 import { metricCommands } from './metrics.ts'
 import { maintenanceCommands } from './maintenance.ts'
 import { pluginCommands } from './plugins.ts'
 import { processCommands } from './ps.ts'
+import { registryCommands } from './registry.ts'
 import { releaseCommands } from './releases.ts'
 import { resourceCommands } from './resource.ts'
 import { runCommands } from './run.ts'
@@ -31,16 +35,20 @@ export const table: Command[] = [
   ...checkCommands,
   ...configCommands,
   ...cronCommands,
+  ...diskCommands,
   ...domainCommands,
   ...drainCommands,
   ...eventCommands,
   ...gitCommands,
+  ...imageCommands,
+  ...diffCommands,
   ...keyCommands,
   ...logCommands,
   ...metricCommands,
   ...maintenanceCommands,
   ...pluginCommands,
   ...processCommands,
+  ...registryCommands,
   ...releaseCommands,
   ...resourceCommands,
   ...runCommands,

@@ -14,6 +14,10 @@ export function appStore({ all, get, run, transaction }: Database) {
       return toApp(must(get(sql, name, JSON.stringify(limits), now())))
     },
 
+    /** For an app without a release: another gets its new name with one, by commitRelease. */
+    renameApp: (app: App, name: string) =>
+      run('update apps set name = ? where id = ?', name, app.id),
+
     destroyApp: (app: App): void =>
       transaction(() => {
         run('update apps set current_release = null where id = ?', app.id)

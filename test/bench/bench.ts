@@ -13,6 +13,8 @@ const groups: Record<string, () => Promise<Figure[]>> = {
   load: async () => (await import('./load.ts')).benchLoad(),
   flood: async () => (await import('./flood.ts')).benchFlood(),
   metrics: async () => (await import('./metrics.ts')).benchMetrics(),
+  disk: async () => (await import('./disk.ts')).benchDisk(),
+  neighbour: async () => (await import('./neighbour.ts')).benchNeighbour(),
   soak: async () => (await import('./soak.ts')).benchSoak(),
 }
 

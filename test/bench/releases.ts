@@ -11,6 +11,7 @@ const appsSeeded = 1000
 export async function benchReleases(): Promise<Figure[]> {
   await using paas = await startPaas({ PAAS_DRAIN_TIMEOUT: '10' })
   await deploy(paas, 'first')
+  await deploy(paas, 'first', 'site')
   return [...(await changes(paas)), ...(await scaling(paas)), ...(await thousandApps(paas))]
 }
 
@@ -25,23 +26,36 @@ async function takeTurns(times: number, steps: Steps): Promise<Record<string, nu
   return samples
 }
 
+/**
+ * Of an app that is one plain file, and of one that is compiled by a build script of its own. The
+ * first has nothing to build: a redeploy of it is hardly more than a start, which a rollback needs
+ * as well, so it is the second of which a rollback is to cost half.
+ */
 async function changes(paas: Paas): Promise<Figure[]> {
   let count = 0
+  const next = () => `round ${(count += 1)}`
   const {
     redeploy = [],
     rollback = [],
     config = [],
+    rebuild = [],
+    unbuild = [],
   } = await takeTurns(rounds, {
-    redeploy: () => deploy(paas, `round ${count++}`),
-    rollback: () => answered(paas, () => paas.ssh(['releases:rollback', 'shop'])),
-    config: () => answered(paas, () => paas.ssh(['config:set', 'shop', `ROUND=${count++}`])),
+    redeploy: () => deploy(paas, next()),
+    rollback: () => answered(paas, 'shop', () => paas.ssh(['releases:rollback', 'shop'])),
+    config: () => answered(paas, 'shop', () => paas.ssh(['config:set', 'shop', `A=${next()}`])),
+    rebuild: () => deploy(paas, next(), 'site'),
+    unbuild: () => answered(paas, 'site', () => paas.ssh(['releases:rollback', 'site'])),
   })
   return [
     milliseconds('redeploy of one line, push → first answer of the new release', redeploy),
     milliseconds('releases:rollback → first answer of the new release', rollback),
     milliseconds('config:set → first answer of the new release', config),
-    ratio('releases:rollback ÷ redeploy', rollback, redeploy, 0.5),
-    ratio('config:set ÷ redeploy', config, redeploy, 0.8),
+    milliseconds('the redeploy with a build script', rebuild),
+    milliseconds('the rollback of that', unbuild),
+    ratio('releases:rollback ÷ redeploy without a build script', rollback, redeploy),
+    ratio('releases:rollback ÷ redeploy with a build script', unbuild, rebuild, 0.5),
+    ratio('config:set ÷ redeploy without a build script', config, redeploy, 0.8),
   ]
 }
 
@@ -50,13 +64,13 @@ async function scaling(paas: Paas): Promise<Figure[]> {
   const { one = [], three = [] } = await takeTurns(rounds, {
     one: async () => {
       await scale(0)
-      await settled(paas, 0)
+      await settled(paas, 'shop', 0)
       return scale(1)
     },
     three: async () => {
       const took = await scale(4)
       await scale(1)
-      await settled(paas, 1)
+      await settled(paas, 'shop', 1)
       return took
     },
   })
@@ -103,9 +117,10 @@ async function thousandApps(small: Paas): Promise<Figure[]> {
 }
 
 /** Pushes a changed line; milliseconds until the new release answers. */
-async function deploy(paas: Paas, body: string): Promise<number> {
-  const dir = await paas.tree('shop', releaseApp(body))
-  return answered(paas, () => paas.push('shop', dir))
+async function deploy(paas: Paas, body: string, app: 'shop' | 'site' = 'shop'): Promise<number> {
+  const files = app === 'shop' ? releaseApp(body) : builtApp(body)
+  const dir = await paas.tree(app, files)
+  return answered(paas, app, () => paas.push(app, dir))
 }
 
 /** An app that says which release of it answers. */
@@ -115,18 +130,32 @@ function releaseApp(body: string) {
   return { ...files, 'server.js': files['server.js'].replaceAll('"release"', 'release') }
 }
 
+/** The same in TypeScript, compiled when it is built. */
+function builtApp(body: string) {
+  const { 'server.js': source } = releaseApp(body)
+  const build = `const fs = require('node:fs')
+const { stripTypeScriptTypes } = require('node:module')
+fs.mkdirSync('dist', { recursive: true })
+fs.writeFileSync('dist/server.js', stripTypeScriptTypes(fs.readFileSync('server.ts', 'utf8')))
+`
+  const scripts = { build: 'node build.js', start: 'node dist/server.js' }
+  const manifest = JSON.stringify({ name: 'site', scripts })
+  return { 'package.json': manifest, 'build.js': build, 'server.ts': source }
+}
+
 type Command = Promise<{ code: number; out: string }>
 
 /** Milliseconds from the command to the first answer of another release than before. */
-async function answered(paas: Paas, change: () => Command): Promise<number> {
-  const before = await paas.get('shop').catch(() => undefined)
+async function answered(paas: Paas, app: string, change: () => Command): Promise<number> {
+  const before = await paas.get(app).catch(() => undefined)
   const over = new AbortController()
   const began = performance.now()
   const command = must(change()).finally(() => over.abort())
   command.catch(() => {}) // told below
-  while (!over.signal.aborted && (await paas.get('shop')).body === before?.body) await pause(2)
+  while (!over.signal.aborted && (await paas.get(app)).body === before?.body) await pause(2)
   const took = performance.now() - began
   await command
+  await settled(paas, app, 1)
   return took
 }
 
@@ -135,9 +164,10 @@ async function must(command: Command): Promise<void> {
   if (code !== 0) throw new Error(out)
 }
 
-async function settled(paas: Paas, web: number): Promise<void> {
+/** Waits until the old processes are gone: the end of one change is not the next one's matter. */
+async function settled(paas: Paas, app: string, web: number): Promise<void> {
   await until(`${web} processes are left`, async () => {
-    const { stdout } = await paas.ssh(['ps', 'shop', '--json'])
+    const { stdout } = await paas.ssh(['ps', app, '--json'])
     return JSON.parse(stdout).length === web
   })
 }

@@ -19,9 +19,9 @@ export function milliseconds(name: string, samples: number[]): Figure {
 }
 
 /** Of samples that took turns: the median of each round's own ratio, which the noise hits least. */
-export function ratio(name: string, over: number[], under: number[], bar: number): Figure {
+export function ratio(name: string, over: number[], under: number[], bar?: number): Figure {
   const samples = over.map((value, index) => value / (under[index] ?? NaN))
-  return { name, value: median(samples), unit: 'x', bar, samples }
+  return { name, value: median(samples), unit: 'x', ...(bar && { bar }), samples }
 }
 
 /** Runs `work` so often and returns what each run returned. */

@@ -53,6 +53,16 @@ test('events are kept in number, the newest first', () => {
   expect(store.events(app, 1)[0]?.text).toBe(`number ${limits.eventsKept + 4}`)
 })
 
+test('events of the host stand apart from those of apps, and outlive them', () => {
+  const app = store.createApp('passing', defaultLimits)
+  store.addEvent(app, { kind: 'domains', by: 'me', release: null, text: 'Added a.example' })
+  store.addEvent(null, { kind: 'keys', by: 'me', release: null, text: 'Added you' })
+  expect(store.events(app, 9).map(({ text }) => text)).toEqual(['Added a.example'])
+  store.destroyApp(app)
+  store.addEvent(app, { kind: 'domains', by: 'me', release: null, text: 'Too late' })
+  expect(store.events(null, 9).map(({ text }) => text)).toEqual(['Added you'])
+})
+
 test('a cause is told from what was seen', () => {
   const exit = { id: 'x', oom: false, at: '' }
   const memory = { limitBytes: 64 * 1024 ** 2, peakBytes: 63 * 1024 ** 2 }

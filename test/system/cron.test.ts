@@ -76,6 +76,14 @@ describe('a job', () => {
     expect((await paas.ssh(['ps', 'shop'])).stdout).not.toContain(job)
   })
 
+  test('prints config values as stars into its history, which paas keeps', async () => {
+    await paas.ssh(['config:set', 'shop', 'CRON_SECRET=plain-to-see', '--no-restart'])
+    await paas.ssh(['ps:restart', 'shop'])
+    const { output } = await runOnce(await add('shop', ...never, `'echo $CRON_SECRET'`))
+    expect(output).toEqual(['****'])
+    expect((await paas.ssh(['logs', 'shop', '-p', 'cron'])).stdout).toContain('plain-to-see')
+  })
+
   test('has the code, the config and the user of the app', async () => {
     await paas.ssh(['config:set', '--no-restart', 'shop', 'WHO=me'])
     await paas.ssh(['ps:restart', 'shop'])

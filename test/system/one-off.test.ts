@@ -144,6 +144,17 @@ describe('run', () => {
     expect(bad.code).toBe(2)
   })
 
+  test('one that runs out of memory says so, with its limit', async () => {
+    await paas.ssh(['resource:limit', 'shop', '--memory', '64m', '--process-type', 'run'])
+    const eat = 'const all = []; for (;;) all.push(Buffer.alloc(1e6, 1))'
+    const { code, stderr } = await paas.ssh(['run', 'shop', 'node', '-e', `'${eat}'`])
+    expect([code, stderr]).toEqual([
+      137,
+      expect.stringContaining(' !     killed: used all of its 64 MiB\n'),
+    ])
+    await paas.ssh(['resource:limit', 'shop', '--memory', '512m', '--process-type', 'run'])
+  })
+
   test('run:list shows one that is attached, and run:stop ends it', async () => {
     const running = paas.ssh(['run', 'shop', 'sleep', '1000'])
     await until('it is listed', async () => (await attachedSleep()) !== undefined)
