@@ -11,7 +11,14 @@ export const elixir: Detector = {
   plan: planElixir,
 }
 
-type Mix = { name: string; text: string; isPhoenix: boolean; hasDependencies: boolean }
+type Mix = {
+  name: string
+  /** The release that mix.exs names; without one mix makes one of the app's name. */
+  released: string | undefined
+  text: string
+  isPhoenix: boolean
+  hasDependencies: boolean
+}
 
 function planElixir(source: Source): LanguagePlan {
   const mix = readMix(source)
@@ -58,13 +65,14 @@ function readMix(source: Source): Mix {
   }
   return {
     name,
+    released,
     text,
     isPhoenix: dependencies.includes('phoenix') || /\bphoenix\b/.test(text),
     hasDependencies: dependencies.length > 0,
   }
 }
 
-function buildStep(source: Source, { name, text, hasDependencies }: Mix): Step {
+function buildStep(source: Source, { name, released, text, hasDependencies }: Mix): Step {
   const assets = /"assets\.deploy"/.test(text)
   return {
     name: 'build',
@@ -78,9 +86,10 @@ function buildStep(source: Source, { name, text, hasDependencies }: Mix): Step {
         ...(hasDependencies ? fetching : []),
         'mix compile',
         ...(assets ? ['mix assets.deploy'] : []),
-        'mix release "$0" --overwrite --quiet --path "$PWD/_build/prod/rel/$0"',
+        'mix release "$@" --overwrite --quiet --path "$PWD/_build/prod/rel/$0"',
       ].join('\n'),
       name,
+      ...(released === undefined ? [] : [released]),
     ],
     env: {
       ELIXIR_ERL_OPTIONS: '+fnu',
