@@ -1,4 +1,4 @@
-import { cp } from 'node:fs/promises'
+import { cp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Paas, startPaas } from './instance.ts'
@@ -57,27 +57,44 @@ test('Buildpacks run in order, with cache and config; what they say is run', asy
   expect(again.out).toContain('Greeting: cache 1')
 }, 600_000)
 
-test('buildpacks:set wins over the code, and a buildpack that does not fit is an error', async () => {
+test('A buildpack is fetched over ssh; one that does not fit is an error', async () => {
+  const pack = await paas.tree('pack', {})
+  await cp(join(import.meta.dirname, '../apps/buildpacks-own/packs/greet'), pack, {
+    recursive: true,
+  })
+  await paas.tree('pack', { 'README.md': 'A buildpack' })
+  await paas.ssh(['apps:create', 'pack'])
+  await paas.ssh(['git:set', 'pack', 'deploy-branch', 'none'])
+  await paas.push('pack', pack)
+  const { stdout: key } = await paas.ssh(['git:public-key'])
+  await paas.ssh(['keys:add', 'itself'], key)
+
+  const address = `ssh://paas@127.0.0.1:${paas.config.sshPort}/pack#main`
   const set = await paas.ssh(['buildpacks:set', 'packs', './packs/serve'])
   expect(set.stdout).toContain('1. ./packs/serve')
-  const added = await paas.ssh(['buildpacks:add', 'packs', './packs/greet', '--index', '1'])
-  expect(added.stdout).toContain('1. ./packs/greet\n')
-  const removed = await paas.ssh(['buildpacks:remove', 'packs', './packs/serve'])
-  expect(removed.stdout).not.toContain('serve')
-  expect((await paas.ssh(['buildpacks:add', 'packs', 'http://x.example'])).stderr).toContain(
-    'is no address of a buildpack',
-  )
-  const empty = { 'greeting.txt': '', 'notes.txt': 'x' }
-  const other = await paas.tree('buildpacks-own', empty)
-  const push = await paas.push('packs', other)
-  expect(push.code).not.toBe(0)
+  const added = await paas.ssh(['buildpacks:add', 'packs', address, '--index', '1'])
+  expect(added.stdout).toContain(`1. ${address}\n2. ./packs/serve\n`)
+  const dir = await paas.tree('buildpacks-own', { 'greeting.txt': 'changed' })
+  const push = await paas.push('packs', dir)
+  expect(push.code, push.out).toBe(0)
   expect(push.out).toContain('Buildpacks detected (buildpacks:set)')
-  expect(push.out).toContain('no Procfile, no bin/release')
-  expect((await paas.get('packs')).body).toContain('hello from a buildpack')
-  expect((await paas.ssh(['buildpacks:clear', 'packs'])).stdout).toContain('No buildpacks are set')
+  expect(push.out).toMatch(/buildpack-1 [0-9a-f]{7} \(ssh:/)
+  expect((await paas.get('packs')).body).toBe('changed, tone warm, blue\n')
+
+  await rm(join(dir, 'greeting.txt'))
+  const other = await paas.push('packs', await paas.tree('buildpacks-own', {}))
+  expect(other.code).not.toBe(0)
+  expect(other.out).toContain('bin/detect says that it does not fit this app')
+  expect((await paas.get('packs')).body).toBe('changed, tone warm, blue\n')
+
+  const removed = await paas.ssh(['buildpacks:remove', 'packs', address])
+  expect(removed.stdout).toContain('1. ./packs/serve')
+  const wrong = await paas.ssh(['buildpacks:add', 'packs', 'http://x.example'])
+  expect(wrong.stderr).toContain('is no address of a buildpack')
+  await paas.ssh(['buildpacks:clear', 'packs'])
   const list = await paas.ssh(['buildpacks:list', 'packs', '--json'])
   expect(JSON.parse(list.stdout)).toEqual([])
-}, 300_000)
+}, 600_000)
 
 async function treeOf(name: string): Promise<string> {
   const dir = await paas.tree(name, {})
