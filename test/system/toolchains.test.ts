@@ -50,7 +50,7 @@ test('Buildpacks run in order, with cache and config; what they say is run', asy
   expect(push.out).toContain('web: perl server.pl (bin/release of the buildpacks)')
   expect((await paas.get('packs')).body).toBe('hello from a buildpack, tone warm, blue\n')
   // .profile.d is read for one-off processes too.
-  const run = await paas.ssh(['run', 'packs', 'sh', '-c', 'echo "$GREETING"'])
+  const run = await paas.ssh(['run', 'packs', 'printenv', 'GREETING'])
   expect(run.stdout).toBe('hello from a buildpack\n')
 
   const again = await paas.push('packs', await paas.tree('buildpacks-own', { 'a.txt': 'a' }))
