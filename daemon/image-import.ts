@@ -51,7 +51,7 @@ export async function pushRelease(
   const late = AbortSignal.any([signal, AbortSignal.timeout(daemon.config.buildTimeoutMs)])
   await using work = openLayerWork(late)
   const push = { described: describeRelease(release), reference, access }
-  return pushImage(daemon.config, push, { work, say, signal: late })
+  return await pushImage(daemon.config, push, { work, say, signal: late })
 }
 
 type Wanted = {
