@@ -1,10 +1,11 @@
-import { chown, mkdir, rename, rm, statfs, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdir, rename, rm, statfs, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { appUser, limits, type PaasConfig } from '../core/config.ts'
 import { errno, Failure, stopIfCancelled } from '../core/errors.ts'
 import { newId, paths } from '../core/names.ts'
 import type { Layer, Say } from '../core/types.ts'
 import { exec } from '../core/exec.ts'
+import { configTarget } from './buildpack-detect/buildpack-driver.ts'
 import { cacheTarget, type Step } from './buildpack-detect/plan.ts'
 import { type Manifest, type PlannedStep, visibleConfig } from './layer-plan.ts'
 import { ensureLayer, hasLayer } from './layers.ts'
@@ -90,19 +91,25 @@ async function makeInSandbox(
 ): Promise<void> {
   const { app, config, say, signal } = context
   const cache = await ensureCache(config, step.shareable ? newId() : app)
+  const visible = visibleConfig(step, context.appConfig)
+  const files = step.configFiles ? await writeConfig(config, visible) : undefined
   const late = tooLate(step, config)
   using deadline = abortAt(context.deadline, late)
-  const result = await context.sandbox({
+  const run = context.sandbox({
     app,
     layers: lowers,
     argv: step.argv,
-    env: { ...(await context.buildEnv()), ...step.env, ...visibleConfig(step, context.appConfig) },
+    env: { ...(await context.buildEnv()), ...step.env, ...(files ? {} : visible) },
     user: 'app',
-    mounts: [{ source: cache, target: cacheTarget, readOnly: false }],
+    mounts: [
+      { source: cache, target: cacheTarget, readOnly: false },
+      ...(files === undefined ? [] : [{ source: files, target: configTarget, readOnly: true }]),
+    ],
     onLine: (line) => say(`       ${line}`.trimEnd()),
     signal: AbortSignal.any([signal, deadline.signal]),
     timeoutMs: config.buildTimeoutMs + 60_000,
   })
+  const result = await run.finally(() => files && rm(files, { recursive: true, force: true }))
   try {
     stopIfCancelled(signal)
     // Looked at before what the command wrote is thrown away, and the disk has room again.
@@ -117,6 +124,19 @@ async function makeInSandbox(
     await result.discard()
     await (step.shareable ? rm(cache, { recursive: true, force: true }) : boundCache(cache))
   }
+}
+
+/** One file a key, for the app user alone. */
+async function writeConfig(config: PaasConfig, values: Record<string, string>): Promise<string> {
+  const dir = join(paths(config).making, `config-${newId()}`)
+  await mkdir(dir, { recursive: true })
+  await chmod(dir, 0o700)
+  for (const [key, value] of Object.entries(values)) {
+    await writeFile(join(dir, key), value, { mode: 0o400 })
+    await chown(join(dir, key), appUser, appUser)
+  }
+  await chown(dir, appUser, appUser)
+  return dir
 }
 
 /**
