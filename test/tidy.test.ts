@@ -168,7 +168,7 @@ function withoutInnerFunctions(block: string[]): string[] {
       if (line.startsWith(`${inside}}`)) inside = undefined
       return false
     }
-    if (/=> \{$/.test(line)) inside = indent
+    if (line.endsWith('=> {')) inside = indent
     return true
   })
 }
