@@ -30,8 +30,8 @@ export async function measure(books: Books, apps: string[]): Promise<void> {
   await measurePlaces(store, places(once))
   // The trees of an app share their unchanged files, so their sizes make sense together only:
   // what several have counts for the oldest.
-  for (const app of new Set(trees.map((use) => use.app))) {
-    const keys = new Set(trees.filter((use) => use.app === app).map(({ key }) => key))
+  for (const [app, own] of Map.groupBy(trees, (use) => use.app)) {
+    const keys = new Set(own.map(({ key }) => key))
     const wanted = apps.includes(app) || [...keys].some(isNew)
     if (wanted) await measurePlaces(store, places(keys))
   }
