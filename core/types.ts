@@ -28,6 +28,8 @@ export type Image = {
   cron?: CronEntry[]
   /** What the code's own app.json asks for, where there is one. */
   appJson?: AppJson
+  /** Whether scripts in .profile.d are read before a process starts. */
+  profile?: true
   /** Argument lists of the types that run without a shell; `processes` shows them to people. */
   commands?: Record<string, string[]>
   /** Where processes start; `/app` unless given. */
@@ -117,7 +119,10 @@ export type InstanceSpec = {
   kind?: 'app' | 'run' | 'build'
   /** Whether the program sits at a terminal of its own. */
   terminal?: boolean
-  /** `root` is root inside the container only, without any capability; `app` by default. */
+  /**
+   * `root` is root inside the container only, without any capability; `app` by default. A root
+   * given by its number, as an image says it, has those over its own files and users.
+   */
   user?: 'app' | 'root' | ContainerUser
   /** Where the program starts; `/app` by default. */
   workdir?: string

@@ -39,8 +39,12 @@ export async function measure(books: Books, apps: string[]): Promise<void> {
     store,
     apps.flatMap((app) => appPlaces(config, app)),
   )
-  const known = [...sizes.keys()].filter((name) => name.startsWith('layer '))
-  store.forgetSizes(known.filter((name) => !layers.has(name.slice('layer '.length))))
+  const here = new Set([
+    ...[...layers.keys()].map((key) => `layer ${key}`),
+    ...store.apps().flatMap(({ name }) => appPlaces(config, name).map((place) => place.name)),
+    ...store.storages().map((name) => storagePlace(config, name).name),
+  ])
+  store.forgetSizes([...sizes.keys()].filter((name) => !here.has(name)))
 }
 
 /** Measures what grows by itself too, wherever the last measure is old. */

@@ -43,7 +43,7 @@ export async function importFromRegistry(
       diffId: own.diffIds[at] ?? '',
       fetch: () => {
         say(`       Fetching layer ${at + 1} of ${layers.length} (${mebibytes(layer.size)})`)
-        return fetchBlob(config, registry, layer, signal)
+        return await fetchBlob(config, registry, layer, signal)
       },
     })),
   }
