@@ -2,22 +2,26 @@ import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
 import type { Source } from '../source.ts'
 import { commandIn, inFolder, movedTo } from './app-dir.ts'
+import { go } from './go.ts'
 import { node } from './node.ts'
 import { readWishes, type Wishes } from './paas-toml.ts'
+import { php } from './php.ts'
 import type { Detector, LanguagePlan, Plan } from './plan.ts'
 import { parseProcfile } from './procfile.ts'
 import { python } from './python.ts'
+import { ruby } from './ruby.ts'
+import { procfileOnly, shell } from './shell.ts'
 import { staticSite } from './static.ts'
 import { unavailable } from './unavailable.ts'
 import { withWishes } from './wishes.ts'
 
 /** Order matters: the first whose file is there is used, and no other is tried after it. */
 export const detectors: [name: string, detector: Detector][] = [
-  ['php', unavailable('PHP', ['composer.json', 'index.php'])],
-  ['go', unavailable('Go', ['go.mod', 'go.work'])],
+  ['php', php],
+  ['go', go],
   ['java', unavailable('Java', ['pom.xml', 'build.gradle', 'build.gradle.kts'])],
   ['rust', unavailable('Rust', ['Cargo.toml'])],
-  ['ruby', unavailable('Ruby', ['Gemfile'])],
+  ['ruby', ruby],
   ['elixir', unavailable('Elixir', ['mix.exs'])],
   ['python', python],
   ['deno', unavailable('Deno', ['deno.json', 'deno.jsonc'])],
@@ -25,6 +29,8 @@ export const detectors: [name: string, detector: Detector][] = [
   ['bun', unavailable('Bun', ['bun.lock', 'bun.lockb'])],
   ['node', node],
   ['static', staticSite],
+  ['shell', shell],
+  ['procfile', procfileOnly],
 ]
 
 /**

@@ -126,6 +126,19 @@ describe.skipIf(!hasTools)('an image from elsewhere, where skopeo and umoci are,
     expect(run.stdout).toMatch(/^33\n\/srv\/it\n[^]*CapEff:\t0+\n/)
   })
 
+  test('that says root may do to its own files and users what images do first', async () => {
+    const settings = ['user=root', 'workingdir=/', 'cmd=perl', 'cmd=/srv/it/serve.pl']
+    const flags = settings.map((setting) => `--config.${setting}`)
+    await umoci('config', '--image', `${at('layout')}:shop`, ...flags)
+    await exec('tar', ['-cf', at('root.tar'), '-C', at('layout'), '.'])
+    expect((await load('copy', 'root.tar')).stdout).toContain('as root of its own container')
+    expect((await paas.get('copy')).body).toMatch(/^\n\/\n0\n80\n/)
+    const script = `touch /tmp/x && chown 33 /tmp/x && setpriv --reuid 33 --clear-groups stat -c %u /tmp/x
+      mount -t tmpfs x /mnt || echo refused; grep CapEff /proc/self/status`
+    const run = await paas.ssh(['run', 'copy', 'sh', '-c', `'${script}'`])
+    expect(run.stdout).toMatch(/^33\nrefused\nCapEff:\t00000000000000fb\n$/)
+  })
+
   test('that is none, or that cannot start, changes nothing', async () => {
     writeFileSync(at('none.tar'), Buffer.alloc(4096, 'x'))
     const none = await load('copy', 'none.tar')
