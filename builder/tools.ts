@@ -16,6 +16,8 @@ export type ChosenTool = {
   label: string
   layer: Layer | undefined
   packages: AptPackages
+  /** A directory of programs that steps search first. */
+  path?: string
   /** Environment of the build steps that run with it. */
   buildEnv: Record<string, string>
 }
@@ -112,6 +114,7 @@ async function chooseFromSuite(
     label: `${name} ${choice.version}`,
     layer: undefined,
     packages: { run: found.candidate.run, build: found.candidate.build },
+    ...(found.candidate.path !== undefined && { path: found.candidate.path }),
     buildEnv: {},
   }
 }

@@ -93,6 +93,7 @@ export function paths(config: PaasConfig) {
     configKey: join(home, 'config.key'),
     hostKeys: join(home, 'host_keys'),
     plugins: join(home, 'plugins'),
+    repos: join(home, 'repos'),
     repo: (app: string) => join(home, 'repos', `${app}.git`),
     logs: (app: string) => join(home, 'logs', app),
     /** Parent of this instance's layers and scratch directories, which share one file system. */

@@ -119,7 +119,10 @@ export type InstanceSpec = {
   kind?: 'app' | 'run' | 'build'
   /** Whether the program sits at a terminal of its own. */
   terminal?: boolean
-  /** `root` is root inside the container only, without any capability; `app` by default. */
+  /**
+   * `root` is root inside the container only, without any capability; `app` by default. A root
+   * given by its number, as an image says it, has those over its own files and users.
+   */
   user?: 'app' | 'root' | ContainerUser
   /** Where the program starts; `/app` by default. */
   workdir?: string

@@ -27,7 +27,7 @@ import type { Draft } from './store/nouns.ts'
 export async function applyChange(daemon: Daemon, change: Change, ask: Ask): Promise<Release> {
   using turn = await daemon.queue.turn(change.app.name, ask)
   void turn
-  return applyInTurn(daemon, change, ask)
+  return await applyInTurn(daemon, change, ask) // the turn would end with a mere `return`
 }
 
 /** Walks the line for whoever has the app's turn, and tells the plugins when it fails. */

@@ -12,6 +12,7 @@ import { decode, encode, frame, parseResume, type Request, type WindowSize } fro
 process.title = 'paas' // its arguments may hold config, and any user may read a command line
 const resumeTimeoutMs = 10 * 60 * 1000
 const resumeLookMs = 200
+const sigpipeStatus = 141
 const away = new Failure('temporary', 'The daemon went away before it answered')
 try {
   const [name, ...args] = process.argv.slice(2)
@@ -130,10 +131,17 @@ function leaveRaw(): void {
   if (process.stdin.isTTY && !process.stdin.destroyed) process.stdin.setRawMode(false)
 }
 
+/** A reader that has seen enough, such as `head`, ends us as it would end any program. */
 async function write(stream: NodeJS.WriteStream, data: Buffer): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
+  stream.once('error', endQuietly)
   stream.write(data, () => resolve())
   await promise
+  stream.off('error', endQuietly)
+}
+
+function endQuietly(): void {
+  process.exit(sigpipeStatus)
 }
 
 function explain(path: string, cause: Error): Failure {

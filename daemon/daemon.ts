@@ -5,8 +5,9 @@ import type { PaasConfig } from '../core/config.ts'
 import { isDiskFull } from '../core/errors.ts'
 import { log, logError } from '../core/log.ts'
 import { paths } from '../core/names.ts'
+import { forEachAtOnce } from '../core/parallel.ts'
 import type { Say } from '../core/types.ts'
-import { ensureRepo, sweepRepo } from '../receiver/repo.ts'
+import { ensureRepo, sweepHalfMade, sweepRepo } from '../receiver/repo.ts'
 import { isRunning, openRouter, type Router } from '../router/caddy.ts'
 import { type Host, openHost, openNetwork } from '../runner/host.ts'
 import { sweepEntered } from '../runner/enter.ts'
@@ -166,6 +167,8 @@ function unlessFull(work: () => void): void {
   }
 }
 
+const appsAtOnce = 8
+
 /** Re-admits living containers, removes the remains of the dead and of work that was cut off. */
 async function takeOver(daemon: Daemon): Promise<void> {
   const { config, store, host, fleet, runs, routes } = daemon
@@ -179,13 +182,14 @@ async function takeOver(daemon: Daemon): Promise<void> {
     alive.map(({ id }) => id),
   )
   await sweepLayers(config)
-  for (const { name } of store.apps()) {
+  await sweepHalfMade(paths(config).repos)
+  await forEachAtOnce(store.apps(), appsAtOnce, async ({ name }) => {
     await ensureRepo(paths(config).repo(name))
     await sweepLogs(host, name)
     await sweepRepo(paths(config).repo(name)).catch((error) =>
       logError('sweep-failed', error, { app: name }),
     )
-  }
+  })
   for (const app of store.apps()) await daemon.drains.sync(app)
   routes.sweep()
   await forgetOldNames(daemon)

@@ -1,10 +1,10 @@
 import type { Readable } from 'node:stream'
-import { importArchive, short, type Taken } from '../builder/image/import.ts'
+import { openArchive, short, type Source } from '../builder/image/import.ts'
 import { importFromRegistry } from '../builder/image/pull.ts'
 import { type Pushed, pushImage } from '../builder/image/push.ts'
 import { type Reference, referenceText } from '../builder/image/reference.ts'
 import type { TakeContext } from '../builder/image/take.ts'
-import { Failure } from '../core/errors.ts'
+import { cancelled, Failure } from '../core/errors.ts'
 import type { App, Image, Release, Say } from '../core/types.ts'
 import { applyChange, imageChange } from './changes.ts'
 import type { Daemon } from './daemon.ts'
@@ -21,8 +21,12 @@ export function deployArchive(
   input: Readable,
   { by, ask }: { by: string; ask: Ask },
 ): Promise<Release> {
-  const take = (context: TakeContext) => importArchive(daemon.config, input, context)
-  return deployTaken(daemon, app, { by, ask, name: 'image', take })
+  const open = (signal: AbortSignal) => {
+    // A client that sends nothing more would otherwise be waited for.
+    signal.addEventListener('abort', () => input.destroy(cancelled(signal)), { once: true })
+    return openArchive(daemon.config, input, signal)
+  }
+  return deployTaken(daemon, app, { by, ask, name: 'image', open })
 }
 
 /** Deploys an image of a registry, by its name and best by its digest. */
@@ -35,9 +39,10 @@ export function deployReference(
   const access = daemon.store.registry(reference.host)
   const wanted = { reference, access }
   const take = (context: TakeContext) => importFromRegistry(daemon.config, wanted, context)
+  const open = async () => ({ take, [Symbol.asyncDispose]: async () => {} })
   const { host, repository, tag } = reference
   const name = referenceText({ host, repository, ...(tag && { tag }) })
-  return deployTaken(daemon, app, { by, ask, name, take })
+  return deployTaken(daemon, app, { by, ask, name, open })
 }
 
 /** Brings a release to a registry. */
@@ -48,10 +53,19 @@ export async function pushRelease(
   { say, signal }: { say: Say; signal: AbortSignal },
 ): Promise<Pushed> {
   const access = daemon.store.registry(reference.host)
-  const late = AbortSignal.any([signal, AbortSignal.timeout(daemon.config.buildTimeoutMs)])
+  const late = withDeadline(daemon, signal)
   await using work = openLayerWork(late)
   const push = { described: describeRelease(release), reference, access }
-  return pushImage(daemon.config, push, { work, say, signal: late })
+  return await pushImage(daemon.config, push, { work, say, signal: late })
+}
+
+/** Ends with the client, or when it takes as long as no build may. */
+function withDeadline({ config }: Daemon, signal: AbortSignal): AbortSignal {
+  const late = new AbortController()
+  const seconds = config.buildTimeoutMs / 1000
+  const stop = () => late.abort(new Failure('failed', `The image took longer than ${seconds} s`))
+  setTimeout(stop, config.buildTimeoutMs).unref()
+  return AbortSignal.any([signal, late.signal])
 }
 
 type Wanted = {
@@ -59,22 +73,24 @@ type Wanted = {
   ask: Ask
   /** What it is called in the list of releases, before its digest. */
   name: string
-  take: (context: TakeContext) => Promise<Taken>
+  /** Brings what comes from a client here, which takes as long as the client does. */
+  open: (signal: AbortSignal) => Promise<Source>
 }
 
 async function deployTaken(
   daemon: Daemon,
   app: App,
-  { by, ask, name, take }: Wanted,
+  { by, ask, name, open }: Wanted,
 ): Promise<Release> {
   const build = async (say: Say, signal: AbortSignal) => {
     say(`-----> Taking ${name} for ${app.name}`)
-    using slot = await daemon.buildSlots.take(say, signal)
-    void slot
     await daemon.disk.requireRoom(app)
-    const late = AbortSignal.any([signal, AbortSignal.timeout(daemon.config.buildTimeoutMs)])
+    const late = withDeadline(daemon, signal)
+    await using source = await open(late)
+    using slot = await daemon.buildSlots.take(say, late)
+    void slot
     await using work = openLayerWork(late)
-    const { image, digest } = await take({ work, say, signal: late })
+    const { image, digest } = await source.take({ work, say, signal: late })
     refuseRoot(daemon, image)
     return { image, cause: `Deploy ${name} ${short(digest)}` }
   }

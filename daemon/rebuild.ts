@@ -37,6 +37,11 @@ async function commitToBuild(daemon: Daemon, app: App): Promise<string> {
   const { commit, version } = current(daemon, app)
   const repo = paths(daemon.config).repo(app.name)
   if (commit && (await readRef(repo, `${commit}^{commit}`))) return commit
+  if (commit === null) {
+    throw new Failure('failed', `${app.name} v${version} came as an image, not as code`, {
+      hint: 'Bring the image again: git:from-image, or git:load-image',
+    })
+  }
   throw new Failure('failed', `The code of ${app.name} v${version} is not in its repository`, {
     hint: 'Push it again: git push paas main',
   })

@@ -1,5 +1,6 @@
 import { Failure } from '../core/errors.ts'
 import { log, logError } from '../core/log.ts'
+import { forEachAtOnce } from '../core/parallel.ts'
 import type { App, Exit, Release } from '../core/types.ts'
 import { BackOff } from './back-off.ts'
 import type { Daemon } from './daemon.ts'
@@ -50,15 +51,9 @@ export class Reconcile {
   async all(): Promise<void> {
     const { store, fleet } = this.#daemon
     const names = [...store.apps().map(({ name }) => name), ...fleet.all().map(({ app }) => app)]
-      .sort()
-      .filter((name, index, all) => name !== all[index - 1])
-    const worker = async (): Promise<void> => {
-      for (let name = names.shift(); name !== undefined; name = names.shift()) {
-        if (this.#closing.signal.aborted) return
-        await this.app(name)
-      }
-    }
-    await Promise.all(Array.from({ length: appsAtOnce }, worker))
+    await forEachAtOnce([...new Set(names)].sort(), appsAtOnce, async (name) => {
+      if (!this.#closing.signal.aborted) await this.app(name)
+    })
   }
 
   /** Converges one app; calls that come while it works are answered by one more round. */

@@ -13,6 +13,7 @@ import { maskerOf } from './mask.ts'
 import { instanceSpec, lookedUp } from './processes.ts'
 import { awaitEnd } from './run-end.ts'
 import { type Active, facts, layersOf, type Wish } from './run-facts.ts'
+import { recordJobFailure } from './run-events.ts'
 import { describeEnd } from './run-words.ts'
 import type { CronJob } from './store/cron.ts'
 import type { Run, RunEnd, RunStatus } from './store/runs.ts'
@@ -107,7 +108,9 @@ export class Runs {
     } catch (error) {
       const detail = error instanceof Failure ? error.message : 'internal error'
       const finishedAt = new Date().toISOString()
-      store.endRun(run.id, { status: 'failed', code: null, detail, output: '', finishedAt })
+      const end = { status: 'failed', code: null, detail, output: '', finishedAt } as const
+      recordJobFailure(store, app, { ...run, ...end })
+      store.endRun(run.id, end)
       throw error
     }
     undo.move()
@@ -127,6 +130,7 @@ export class Runs {
   ): Promise<void> {
     const { store, config } = this.#daemon
     const row = { code: null, detail: null, output: '', ...run }
+    recordJobFailure(store, app, row)
     const forgotten = store.createRun(app, job?.id ?? null, row)
     for (const id of forgotten) await forgetLog(paths(config).logs(app.name), id)
   }
@@ -211,6 +215,7 @@ export class Runs {
     const { app, process, release, id } = run
     const owner = store.findApp(app)
     const mask = maskerOf(owner ? store.effectiveConfig(owner) : {})
+    if (owner) recordJobFailure(store, owner, { ...run, ...end })
     store.endRun(run.id, { ...end, output: end.output.split('\n').map(mask).join('\n') })
     const text = describeEnd({ ...run, ...end })
     log('run-ended', { app, process, text })

@@ -68,7 +68,7 @@ function processOf(spec: InstanceSpec, context: SpecContext) {
     args: [initTarget, '-g', '--', ...spec.argv],
     env: Object.entries(env).map(([key, value]) => `${key}=${value}`),
     cwd: spec.workdir ?? '/app',
-    capabilities: { bounding: [], effective: [], inheritable: [], permitted: [], ambient: [] },
+    capabilities: capabilitiesOf(spec, context),
     rlimits: [
       { type: 'RLIMIT_NOFILE', soft: files, hard: files },
       { type: 'RLIMIT_CORE', soft: 0, hard: 0 },
@@ -83,6 +83,19 @@ function userOf({ user = 'app' }: InstanceSpec) {
   const known = typeof user === 'string' ? { uid: ids[user], gid: ids[user] } : user
   const { uid, gid, groups = [] } = known
   return { uid, gid, umask: 0o022, ...(groups.length > 0 && { additionalGids: groups }) }
+}
+
+/** What official images of servers do as root before they become somebody else. */
+const rootCapabilities = ['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'KILL', 'SETGID', 'SETUID']
+
+/**
+ * None, but for an image from elsewhere that says it runs as root: then those over its own files,
+ * users and processes, which hold within its user namespace and nowhere else.
+ */
+function capabilitiesOf({ user }: InstanceSpec, { idBase }: SpecContext) {
+  const isRoot = typeof user === 'object' && user.uid === 0 && idBase !== undefined
+  const held = isRoot ? rootCapabilities.map((name) => `CAP_${name}`) : []
+  return { bounding: held, effective: held, inheritable: [], permitted: held, ambient: [] }
 }
 
 function namespacesOf({ idBase }: SpecContext) {

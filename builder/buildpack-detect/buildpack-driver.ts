@@ -36,7 +36,8 @@ while [ $# -gt 0 ]; do
   for program in detect compile; do
     [ -x "$place/bin/$program" ] || stop "$shown: bin/$program is not there, or not executable"
   done
-  name=$("$place/bin/detect" "$build") || stop "$shown: bin/detect says that it does not fit this app"
+  name=$("$place/bin/detect" "$build") ||
+  stop "$shown: bin/detect says that it does not fit this app"
   printf '=====> %s (%s)\\n' "$name" "$shown"
   "$place/bin/compile" "$build" "$cache" "$config" || {
     code=$?

@@ -2,6 +2,7 @@ import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
 import type { Source } from '../source.ts'
 import { commandIn, inFolder, movedTo } from './app-dir.ts'
+import { go } from './go.ts'
 import { readBuildpacks } from '../app-json.ts'
 import type { BuildpackList } from './buildpack-address.ts'
 import { buildpacks, givenBuildpacks } from './buildpacks.ts'
@@ -11,9 +12,12 @@ import { elixir } from './elixir.ts'
 import { java } from './java.ts'
 import { node } from './node.ts'
 import { readWishes, type Wishes } from './paas-toml.ts'
+import { php } from './php.ts'
 import type { Detector, LanguagePlan, Plan } from './plan.ts'
 import { parseProcfile } from './procfile.ts'
 import { python } from './python.ts'
+import { ruby } from './ruby.ts'
+import { procfileOnly, shell } from './shell.ts'
 import { rust } from './rust.ts'
 import { scala } from './scala.ts'
 import { staticSite } from './static.ts'
@@ -23,13 +27,13 @@ import { withWishes } from './wishes.ts'
 /** Order matters: the first whose file is there is used, and no other is tried after it. */
 export const detectors: [name: string, detector: Detector][] = [
   ['buildpacks', buildpacks],
-  ['php', unavailable('PHP', ['composer.json', 'index.php'])],
-  ['go', unavailable('Go', ['go.mod', 'go.work'])],
+  ['php', php],
+  ['go', go],
   ['java', java],
   ['scala', scala],
   ['clojure', clojure],
   ['rust', rust],
-  ['ruby', unavailable('Ruby', ['Gemfile'])],
+  ['ruby', ruby],
   ['elixir', elixir],
   ['python', python],
   ['deno', unavailable('Deno', ['deno.json', 'deno.jsonc'])],
@@ -37,6 +41,8 @@ export const detectors: [name: string, detector: Detector][] = [
   ['bun', unavailable('Bun', ['bun.lock', 'bun.lockb'])],
   ['node', node],
   ['static', staticSite],
+  ['shell', shell],
+  ['procfile', procfileOnly],
 ]
 
 /**

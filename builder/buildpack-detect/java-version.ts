@@ -52,7 +52,7 @@ function candidate(major: string) {
 }
 
 /**
- * A version as any of the distributors write it: `21`, `1.8`, `openjdk-21.0.2`, `21.0.2-tem`,
+ * A version as distributors write it, each in its way: `21`, `1.8`, `openjdk-21.0.2`, `21.0.2-tem`,
  * `temurin-21.0.2+13.0.LTS`. Throws a Failure that names the file.
  */
 export function javaVersion(text: string, from: string): VersionText {

@@ -5,7 +5,9 @@ import { mavenPlan } from './java-maven.ts'
 import { javaEnv, javaRequest } from './java-version.ts'
 import type { Detector, LanguagePlan } from './plan.ts'
 
-/** Java and Kotlin: Maven, Gradle by its wrapper, or a lone Main.java. The image has no compiler. */
+/**
+ * Java and Kotlin: Maven, Gradle by its wrapper, or a lone Main.java. The image has no compiler.
+ */
 export const java: Detector = {
   language: 'Java',
   looksFor: 'pom.xml, build.gradle, build.gradle.kts or Main.java',

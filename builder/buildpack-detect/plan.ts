@@ -57,8 +57,11 @@ export type GitTool = { url: string; ref: string; shown: string; into: string }
 /** A tool in Debian packages. The first candidate that the suite has is the default. */
 export type SuiteTool = { name: string; candidates: SuiteCandidate[] }
 
-/** `package` is the one whose version is the tool's version: `3.13.5-1` is Python 3.13.5. */
-export type SuiteCandidate = AptPackages & { package: string }
+/**
+ * `package` is the one whose version is the tool's version: `3.13.5-1` is Python 3.13.5. `path` is
+ * where its programs are, if not where all are; steps search it first.
+ */
+export type SuiteCandidate = AptPackages & { package: string; path?: string }
 
 export type Step = {
   /** Unique within the plan; what people see: `dependencies`, `npm dependencies`, `build`. */

@@ -4,7 +4,9 @@ import type { Source } from '../source.ts'
 import { javaEnv, javaRequest } from './java-version.ts'
 import { cacheTarget, type Detector, type LanguagePlan } from './plan.ts'
 
-/** Scala by sbt, in the version that project/build.properties says; sbt-native-packager starts it. */
+/**
+ * Scala by sbt, in the version that project/build.properties says; sbt-native-packager starts it.
+ */
 export const scala: Detector = {
   language: 'Scala',
   looksFor: 'build.sbt',
@@ -61,7 +63,9 @@ function sbtVersion(source: Source): string {
   })
 }
 
-/** A program of the tree's own in `sbt` wins; else the launcher comes from where sbt is published. */
+/**
+ * A program of the tree's own in `sbt` wins; else the launcher comes from where sbt is published.
+ */
 const script = `set -e
 if [ -f ./sbt ]; then exec sh ./sbt \${SBT_TASKS:-"$1"}; fi
 launcher=${cacheTarget}/sbt-launch-$0.jar

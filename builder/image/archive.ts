@@ -6,7 +6,7 @@ import { PassThrough, Readable, type Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
 import { limits } from '../../core/config.ts'
-import { errno, Failure } from '../../core/errors.ts'
+import { errno, Failure, stopIfCancelled } from '../../core/errors.ts'
 import { notOci } from './documents.ts'
 import { diskFull } from './unpack.ts'
 import { openTarReader, type ReadEntry, type TarSink } from './tar-reader.ts'
@@ -47,6 +47,7 @@ export async function readArchive(
     )
     reader.end()
   } catch (error) {
+    stopIfCancelled(signal)
     if (errno(error) === 'ENOSPC') throw diskFull(error)
     if (!/^(Z|ZSTD)_/.test(errno(error) ?? '')) throw error
     throw new Failure('failed', 'The archive cannot be decompressed', { cause: error })

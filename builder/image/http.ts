@@ -2,7 +2,7 @@ import { Agent as HttpAgent, type IncomingMessage, request as httpRequest } from
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { pipeline } from 'node:stream/promises'
 import { Readable } from 'node:stream'
-import { errno, Failure } from '../../core/errors.ts'
+import { errno, Failure, stopIfCancelled } from '../../core/errors.ts'
 
 /** Requests to registries: connections that are kept, and a word for each way it can go wrong. */
 
@@ -26,6 +26,9 @@ export type Answer = {
   /** Reads past what nobody wants, so that the connection serves again. */
   discard(): void
 }
+
+/** Who was asked, and whoever waits for the answer. */
+type Asked = { host: string; signal: AbortSignal }
 
 const idleTimeoutMs = 60_000
 const connectionsMost = 4
@@ -57,7 +60,7 @@ export function openHttp() {
         : pipeline(Readable.from(upload.pieces(), { objectMode: false }), request)
     // A registry that refuses answers before it has read all: that answer is what counts.
     sending.catch(reject)
-    return answerOf(await promise)
+    return answerOf(await promise, { host: url.host, signal })
   }
 
   return {
@@ -71,7 +74,7 @@ export function openHttp() {
   }
 }
 
-function answerOf(response: IncomingMessage): Answer {
+function answerOf(response: IncomingMessage, asked: Asked): Answer {
   return {
     status: response.statusCode ?? 0,
     header(name) {
@@ -81,11 +84,16 @@ function answerOf(response: IncomingMessage): Answer {
     async bytes(most) {
       const pieces: Buffer[] = []
       let length = 0
-      for await (const piece of response) {
-        length += piece.length
-        if (length > most)
-          throw new Failure('failed', `The registry answered with over ${most} bytes`)
-        pieces.push(piece)
+      try {
+        for await (const piece of response) {
+          length += piece.length
+          if (length > most) {
+            throw new Failure('failed', `The registry answered with over ${most} bytes`)
+          }
+          pieces.push(piece)
+        }
+      } catch (error) {
+        fail(asked, error)
       }
       return Buffer.concat(pieces)
     },
@@ -95,11 +103,9 @@ function answerOf(response: IncomingMessage): Answer {
 }
 
 /** Says that nothing came, in a way that may pass: asking again may help. */
-export function fail(
-  { host, signal }: { host: string; signal: AbortSignal },
-  error: unknown,
-): never {
-  if (signal.aborted || error instanceof Failure) throw error
+export function fail({ host, signal }: Asked, error: unknown): never {
+  stopIfCancelled(signal)
+  if (error instanceof Failure) throw error
   const code = errno(error)
   const seen = error instanceof Error ? error.message || code : String(error)
   throw new Failure('temporary', `${host} could not be reached: ${seen ?? 'no reason given'}`, {

@@ -11,21 +11,27 @@ import { type ForeignImage, type TakeContext, takeImage } from './take.ts'
 /** An image of ours, and the digest of the foreign one that it was made of. */
 export type Taken = { image: Image; digest: string }
 
+/** An image that can be taken until this is disposed of. */
+export type Source = { take(context: TakeContext): Promise<Taken> } & AsyncDisposable
+
 /**
- * Takes an image out of an archive: an OCI image layout, or what `docker save` writes; plain, with
- * gzip or with zstd. Reads `input` to its end. Failures as of `takeImage`.
+ * Reads an archive to its end: an OCI image layout, or what `docker save` writes; plain, with gzip
+ * or with zstd. The image in it is then there to be taken, with failures as of `takeImage`.
  */
-export async function importArchive(
+export async function openArchive(
   config: PaasConfig,
   input: AsyncIterable<Uint8Array>,
-  context: TakeContext,
-): Promise<Taken> {
+  signal: AbortSignal,
+): Promise<Source> {
   const dir = join(paths(config).making, `import-${newId()}`)
+  const remove = () => rm(dir, { recursive: true, force: true })
   await mkdir(dir, { recursive: true })
   try {
-    return await take(config, await readArchive(input, dir, context.signal), context)
-  } finally {
-    await rm(dir, { recursive: true, force: true })
+    const files = await readArchive(input, dir, signal)
+    return { take: (context) => take(config, files, context), [Symbol.asyncDispose]: remove }
+  } catch (error) {
+    await remove()
+    throw error
   }
 }
 

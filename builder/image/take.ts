@@ -106,7 +106,7 @@ function readAccounts(config: PaasConfig, layers: Layer[], work: LayerWork) {
 function sayImage(image: Image, { config: { volumes } }: ForeignImage, say: Say): void {
   const { user, port, workdir = '/' } = image
   for (const [type, command] of Object.entries(image.processes)) say(`       ${type}: ${command}`)
-  const who = user?.uid === 0 ? 'root, within its container and without capabilities' : user?.uid
+  const who = user?.uid === 0 ? 'root of its own container' : user?.uid
   say(`       In ${workdir} as ${who ?? 'app'}, ${port ? `on port ${port}` : 'on $PORT'}`)
   for (const path of volumes) {
     say(` !     The image calls ${path} a volume: without a storage there it begins anew each time`)

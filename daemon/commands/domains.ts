@@ -18,6 +18,10 @@ export const domainCommands: Command[] = [
       refuseLocked(daemon.store, app.name)
       const hosts = parseHosts(call, daemon)
       for (const host of hosts) refuseTakenHost(daemon.config, daemon.store, host, app.name)
+      if (hosts.length === 0) {
+        const line = `       ${call.args.join(', ')} leads to ${app.name} already`
+        return { lines: [line], json: { added: [] } }
+      }
       const known = new Set(daemon.store.domains(app))
       for (const host of hosts.filter((one) => !known.has(one))) daemon.store.addDomain(app, host)
       daemon.routes.syncHosts(app)

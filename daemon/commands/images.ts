@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import type { Writable } from 'node:stream'
 import { parseReference, referenceText } from '../../builder/image/reference.ts'
-import { Failure } from '../../core/errors.ts'
+import { Failure, stopIfCancelled } from '../../core/errors.ts'
 import type { Release } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
 import { appUrls } from '../hosts.ts'
@@ -117,5 +117,9 @@ function deployed(daemon: Daemon, release: Release): Answer {
 /** Resolves when the stream has place for more; throws when nobody reads it any more. */
 async function writeAll(stream: Writable, piece: Uint8Array, signal: AbortSignal): Promise<void> {
   if (stream.destroyed || !stream.writable) throw new Failure('failed', 'Nobody reads the image')
-  if (!stream.write(piece)) await once(stream, 'drain', { signal })
+  if (stream.write(piece)) return
+  await once(stream, 'drain', { signal }).catch((error: unknown) => {
+    stopIfCancelled(signal)
+    throw error
+  })
 }

@@ -191,7 +191,7 @@ function showFormation(call: Call, daemon: Daemon): Answer {
 }
 
 function parseWish(call: Call, arg: string): CountWish {
-  const [, type, sign = '=', count] = /^([a-z][a-z0-9-]*?)([=+-])(\d{1,4})$/.exec(arg) ?? []
+  const [, type, sign = '=', count] = /^([a-z][a-z0-9-]*?)([=+-])(\d{1,9})$/.exec(arg) ?? []
   if (type === undefined || !isProcessType(type)) {
     throw usageFailure(call.command, `"${printable(arg)}" is not TYPE=COUNT`)
   }

@@ -16,6 +16,13 @@ const forgetOldest = `delete from releases where app_id = ?1 and version < (sele
   from (select version from releases where app_id = ?1 and status = 'live'
     order by version desc limit ?2))`
 
+/** What is rolled back to is a release as it last ran, scaled and limited since it was made. */
+const keepAsItRan = `update releases set (formation, limits) =
+  (select apps.formation, apps.limits from apps where apps.id = app_id)
+  where id = (select current_release from apps where id = ?)`
+
+const scaleAndName = 'update apps set formation = ?, name = coalesce(?, name) where id = ?'
+
 const forgetFailed = `delete from releases where status = 'failed' and id not in
   (select id from releases where status = 'failed' order by id desc limit ?)`
 
@@ -64,9 +71,9 @@ export function releaseStore({ all, get, run, transaction }: Database, secrets: 
     commitRelease: ({ id, config, formation, limits: caps, mounts }: Release, name?: string) =>
       transaction(() => {
         const app = number(must(get('select app_id from releases where id = ?', id)).app_id)
+        run(keepAsItRan, app)
         const counts = JSON.stringify(formation)
-        const sql = 'update apps set formation = ?, name = coalesce(?, name) where id = ?'
-        run(sql, counts, name ?? null, app)
+        run(scaleAndName, counts, name ?? null, app)
         if (get('select 1 from apps where id = ? and current_release = ?', app, id)) return
         run(`update releases set status = 'live' where id = ?`, id)
         run(

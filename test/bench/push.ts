@@ -1,8 +1,9 @@
-import { mkdir, readFile } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { exec } from '../../core/exec.ts'
 import { containerStart } from './container.ts'
+import { idleDaemon } from './idle.ts'
 import { layerPaths, layersOf } from './layers.ts'
 import { bareRunc, type OpenSsh, startOpenSsh } from './raw.ts'
 import { type Figure, median, sample, timed } from './stats.ts'
@@ -21,7 +22,7 @@ export async function benchPush(): Promise<Figure[]> {
     ...(await shortCommands(paas, openssh)),
     ...(await lostRequests(paas, true)),
     ...(await lostRequests(paas, false)),
-    ...(await idle(paas)),
+    ...(await idleDaemon(paas)),
   ]
 }
 
@@ -133,26 +134,4 @@ async function lostRequests(instance: Paas, keepAlive: boolean): Promise<Figure[
   const name = `requests lost in 20 redeploys at 200/s, keep-alive ${keepAlive ? 'on' : 'off'}`
   if (lost.length > 0) process.stderr.write(`${[...new Set(lost)].join('\n')}\n`)
   return [{ name: `${name} (of ${sent})`, value: lost.length, unit: 'requests', bar: 0 }]
-}
-
-async function idle(instance: Paas): Promise<Figure[]> {
-  const pid = instance.daemonPid()
-  // Until the last old container has drained and the slow tick has passed: idle is measured.
-  await pause(35_000)
-  const before = await cpuTicks(pid)
-  await pause(10_000)
-  const ticks = (await cpuTicks(pid)) - before
-  const status = await readFile(`/proc/${pid}/status`, 'utf8')
-  const rss = Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024
-  return [
-    { name: 'daemon: resident memory, idle', value: rss, unit: 'MB', bar: 100 },
-    { name: 'daemon: CPU, idle', value: ticks / 10, unit: '%', bar: 1 },
-  ]
-}
-
-/** User and system time in clock ticks of 10 ms. */
-async function cpuTicks(pid: number): Promise<number> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return Number(fields[11]) + Number(fields[12])
 }

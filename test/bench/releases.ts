@@ -1,10 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import { idleDaemon } from './idle.ts'
 import { startOpenSsh } from './raw.ts'
 import { seedApps } from './seed.ts'
 import { type Figure, milliseconds, ratio, timed } from './stats.ts'
 import { nodeApp, type Paas, startPaas, until } from '../system/instance.ts'
 
-const rounds = 15
+const rounds = 10
 const appsSeeded = 1000
 
 /** What changes an app, beside a redeploy; and what a thousand apps in the store cost. */
@@ -43,7 +44,8 @@ async function changes(paas: Paas): Promise<Figure[]> {
   } = await takeTurns(rounds, {
     redeploy: () => deploy(paas, next()),
     rollback: () => answered(paas, 'shop', () => paas.ssh(['releases:rollback', 'shop'])),
-    config: () => answered(paas, 'shop', () => paas.ssh(['config:set', 'shop', `A=${next()}`])),
+    config: () =>
+      answered(paas, 'shop', () => paas.ssh(['config:set', 'shop', `COUNT=${(count += 1)}`])),
     rebuild: () => deploy(paas, next(), 'site'),
     unbuild: () => answered(paas, 'site', () => paas.ssh(['releases:rollback', 'site'])),
   })
@@ -113,6 +115,10 @@ async function thousandApps(small: Paas): Promise<Figure[]> {
       ratio(`${name} with ${appsSeeded} apps ÷ ssh host true`, took, bare, 1.1),
     ),
     ratio(`redeploy with ${appsSeeded} apps ÷ with one`, many, one, 1.1),
+    ...(await idleDaemon(big)).map((figure) => ({
+      ...figure,
+      name: `${figure.name}, with ${appsSeeded} apps`,
+    })),
   ]
 }
 

@@ -72,6 +72,10 @@ describe('a job', () => {
     expect((await paas.ssh(['logs', 'shop'])).stdout).toContain(`=====> ${job} ${failed}`)
     const told = (await paas.ssh(['cron:history', 'shop', job, '-o'])).stdout
     expect(told).toMatch(/exited with code 3[^]*\n {7}one\n {7}broken\n/)
+    await runOnce(job)
+    const events = (await paas.ssh(['events', 'shop'])).stdout.split('\n')
+    const ofJob = events.filter((line) => line.includes('cron-failed') && line.includes(failed))
+    expect(ofJob).toHaveLength(1) // the second failure in a row says nothing new
     await paas.ssh(['cron:remove', 'shop', job])
     expect((await paas.ssh(['ps', 'shop'])).stdout).not.toContain(job)
   })
@@ -209,6 +213,9 @@ describe('after downtime', () => {
       new RegExp(`${old} +failed: was missed`),
     )
     expect((await paas.ssh(['logs', 'shop'])).stdout).toContain(`=====> ${old} was missed: due at`)
+    expect((await paas.ssh(['events', 'shop'])).stdout).toMatch(
+      new RegExp(`cron-failed +cron .*${old} was missed`),
+    )
 
     expect((await paas.ssh(['cron:resume', 'shop', resting])).stdout).toContain('Resumed')
     await paas.killDaemon()

@@ -5,7 +5,9 @@ import { exec, killGroup, spawnGroup } from '../../core/exec.ts'
 import { newId } from '../../core/names.ts'
 import { until } from './instance.ts'
 
-/** A real Docker engine in a network and mount namespace of its own: the host's stay as they are. */
+/**
+ * A real Docker engine in a network and mount namespace of its own: the host's stay as they are.
+ */
 
 const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin']
 const has = (name: string) => folders.some((folder) => existsSync(join(folder, name)))

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { exec } from '../../core/exec.ts'
 import { paths } from '../../core/names.ts'
 import { canRunDocker, startDocker } from './docker-engine.ts'
-import { type Paas, startPaas, until } from './instance.ts'
+import { nodeApp, type Paas, startPaas, until } from './instance.ts'
 import { runBundle } from './plain-runc.ts'
 
 let paas: Paas
@@ -23,7 +23,7 @@ const exportTo = (file: string, ...args: string[]) =>
   exec('sh', ['-c', 'out=$1; shift; exec "$@" > "$out"', 'sh', at(file), ...args], {
     timeoutMs: 120_000,
   })
-const overSsh = () => [...paas.sshCommand, 'paas@127.0.0.1', 'images:export', 'shop']
+const overSsh = (app = 'shop') => [...paas.sshCommand, 'paas@127.0.0.1', 'images:export', app]
 const load = (app: string, file: string, name = 'git:load-image') => {
   const [ssh = '', ...flags] = [...paas.sshCommand, 'paas@127.0.0.1', name, app]
   const script = 'in=$1; shift; exec "$@" < "$in"'
@@ -83,6 +83,17 @@ describe.skipIf(!hasTools)('an exported image, where skopeo and umoci are,', () 
   })
 })
 
+test('two builds of the same commit, each from the beginning, are one image', async () => {
+  const scripts = { start: 'node server.js', build: 'mkdir -p dist && echo built > dist/it' }
+  const files = { ...nodeApp('twice'), 'package.json': JSON.stringify({ name: 'app', scripts }) }
+  await paas.push('twice', await paas.tree('twice', files))
+  const first = await digestOf('twice', 'first.tar')
+  expect((await paas.ssh(['ps:rebuild', 'twice', '--no-cache'])).out).toContain('build new')
+  expect(await digestOf('twice', 'second.tar')).toBe(first)
+  const { stdout } = await paas.ssh(['releases:diff', 'twice', 'v1', 'v2'])
+  expect(stdout).toContain('made anew, with the same files')
+}, 180_000)
+
 describe.skipIf(!hasTools)('an image from elsewhere, where skopeo and umoci are,', () => {
   test('that paas made itself answers as the app it was, with its process types', async () => {
     await paas.ssh(['apps:create', 'copy'])
@@ -124,6 +135,19 @@ describe.skipIf(!hasTools)('an image from elsewhere, where skopeo and umoci are,
     expect(said).toEqual(['two words|$HOME;x', '/srv/it', '33', '80', 'a b', '/app', 'removed'])
     const run = await paas.ssh(['run', 'copy', 'sh', '-c', "'id -u; pwd; cat /proc/self/status'"])
     expect(run.stdout).toMatch(/^33\n\/srv\/it\n[^]*CapEff:\t0+\n/)
+  })
+
+  test('that says root may do to its own files and users what images do first', async () => {
+    const settings = ['user=root', 'workingdir=/', 'cmd=perl', 'cmd=/srv/it/serve.pl']
+    const flags = settings.map((setting) => `--config.${setting}`)
+    await umoci('config', '--image', `${at('layout')}:shop`, ...flags)
+    await exec('tar', ['-cf', at('root.tar'), '-C', at('layout'), '.'])
+    expect((await load('copy', 'root.tar')).stdout).toContain('as root of its own container')
+    expect((await paas.get('copy')).body).toMatch(/^\n\/\n0\n80\n/)
+    const script = `touch /tmp/x && chown 33 /tmp/x && setpriv --reuid 33 --clear-groups stat -c %u /tmp/x
+      mount -t tmpfs x /mnt || echo refused; grep CapEff /proc/self/status`
+    const run = await paas.ssh(['run', 'copy', 'sh', '-c', `'${script}'`])
+    expect(run.stdout).toMatch(/^33\nrefused\nCapEff:\t00000000000000fb\n$/)
   })
 
   test('that is none, or that cannot start, changes nothing', async () => {
@@ -203,3 +227,11 @@ while (my $client = $server->accept) {
   close $client;
 }
 `
+
+/** What an export of the app is called by its content. */
+async function digestOf(app: string, file: string): Promise<string> {
+  await exportTo(file, ...overSsh(app))
+  const { stdout } = await exec('tar', ['-xOf', at(file), 'index.json'])
+  rmSync(at(file))
+  return JSON.parse(stdout).manifests[0].digest
+}

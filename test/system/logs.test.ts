@@ -132,6 +132,23 @@ describe('logs', () => {
     await paas.ssh(['apps:destroy', 'counter', '--force'])
   })
 
+  test('-t on the host ends without a word when its reader has seen enough', async () => {
+    const cli = join(import.meta.dirname, '../../daemon/cli.ts')
+    const child = spawn(process.execPath, [cli, 'logs', 'shop', '-t'], {
+      env: paas.env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let said = ''
+    child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
+    child.stdout.once('data', () => child.stdout.destroy())
+    const ended = new Promise((resolve) => child.once('close', resolve))
+    await until('it has ended', async () => {
+      await paas.get('shop')
+      return child.exitCode !== null
+    })
+    expect([await ended, said]).toEqual([141, ''])
+  })
+
   test('-t over ssh ends with 75 and a last line when the daemon is restarted', async () => {
     const words = ['logs', 'shop', '-t', '-n', '1']
     const child = spawn('ssh', [...paas.sshCommand.slice(1), 'paas@127.0.0.1', ...words], {

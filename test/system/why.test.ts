@@ -103,7 +103,9 @@ describe('a process that dies', () => {
     expect(told).toContain('changed tester Scale web=2')
     expect(told).toContain('death paas web.2 exited with code 3')
     const failed = await paas.ssh(['events', 'deaf'])
-    expect(failed.stdout).toMatch(/change-failed +tester +v\d+ +Deploy [0-9a-f]{7}: web did not answer/)
+    expect(failed.stdout).toMatch(
+      /change-failed +tester +v\d+ +Deploy [0-9a-f]{7}: web did not answer/,
+    )
     expect(failed.stdout).not.toContain('undefined')
   })
 })
