@@ -11,7 +11,6 @@ afterAll(() => paas[Symbol.asyncDispose]())
 
 /** Trees with what each answers, and what its image has for it: never a compiler. */
 const served: [tree: string, answer: RegExp, packages: RegExp][] = [
-  ['java-plain', /^hello from Java 21, heap [23]\d\d MB\n$/, /^openjdk-21-jre-headless$/],
   ['java-maven', /^hello from Java 21, heap [23]\d\d MB\n$/, /^openjdk-21-jre-headless$/],
   ['rust-plain', /^hello from Rust\n$/, /^$/],
   ['elixir-plain', /^hello from Elixir 1\.\d+/, /^libncurses6 libsctp1 libssl3t64 [^ ]+ zlib1g$/],
