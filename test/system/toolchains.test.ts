@@ -1,4 +1,4 @@
-import { cp, rm } from 'node:fs/promises'
+import { cp, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Paas, startPaas } from './instance.ts'
@@ -33,6 +33,31 @@ test.each(served)(
     expect(inImage?.packages.join(' ') ?? '').toMatch(packages)
   },
   900_000,
+)
+
+const restored: [tree: string, file: string][] = [
+  ['rust-plain', 'src/main.rs'],
+  ['elixir-plain', 'lib/shop.ex'],
+]
+
+test.each(restored)(
+  '%s put back as it was is compiled as it was',
+  async (tree, file) => {
+    const dir = join(paas.base, tree)
+    const text = await readFile(join(dir, file), 'utf8')
+    const other = await paas.push(
+      tree,
+      await paas.tree(tree, { [file]: text.replace('hello', 'HELLO') }),
+    )
+    expect(other.code, other.out).toBe(0)
+    expect((await paas.get(tree)).body).toContain('HELLO')
+    // The tree of the first push again, whose files are older than what was compiled since.
+    expect((await paas.push(tree, await paas.tree(tree, { [file]: text }))).code).toBe(0)
+    const rebuilt = await paas.ssh(['ps:rebuild', tree, '--no-cache'])
+    expect(rebuilt.code, rebuilt.out).toBe(0)
+    expect((await paas.get(tree)).body).toContain('hello')
+  },
+  300_000,
 )
 
 test('Buildpacks run in order, with cache and config; what they say is run', async () => {
