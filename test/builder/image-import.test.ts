@@ -10,6 +10,8 @@ import { temporaryConfig } from './support.ts'
 
 const head = { mode: 0o644, uid: 0, gid: 0 }
 
+const json = (value: unknown) => Buffer.from(JSON.stringify(value))
+
 /** An image layout on disk of one layer, as a builder of images leaves it. */
 function writeLayout(dir: string, run: object): void {
   mkdirSync(join(dir, 'blobs/sha256'), { recursive: true })
@@ -18,7 +20,6 @@ function writeLayout(dir: string, run: object): void {
     writeFileSync(join(dir, 'blobs', digest.replace(':', '/')), content)
     return { mediaType, digest, size: content.length }
   }
-  const json = (value: unknown) => Buffer.from(JSON.stringify(value))
   const text = 'node:x:1000:1000::/home/node:/bin/sh\n'.padEnd(512, '\n')
   const file = tarHeader({ path: 'etc/passwd', kind: 'file', size: 512, ...head })
   const layer = Buffer.concat([file, Buffer.from(text), tarEnd])
