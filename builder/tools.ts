@@ -17,6 +17,8 @@ export type ChosenTool = {
   packages: AptPackages
   /** A directory of programs that steps search first. */
   path?: string
+  /** A script that completes the layer of the packages for builds. */
+  finish?: string
   /** Environment of the build steps that run with it. */
   buildEnv: Record<string, string>
 }
@@ -96,6 +98,7 @@ async function chooseFromSuite(
     layer: undefined,
     packages: { run: found.candidate.run, build: found.candidate.build },
     ...(found.candidate.path !== undefined && { path: found.candidate.path }),
+    ...(found.candidate.finish !== undefined && { finish: found.candidate.finish }),
     buildEnv: {},
   }
 }

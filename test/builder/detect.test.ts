@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
-import { detect } from '../../builder/buildpack-detect/detect.ts'
+import { detect, detectors } from '../../builder/buildpack-detect/detect.ts'
 import type { Plan } from '../../builder/buildpack-detect/plan.ts'
 import { openSource } from '../../builder/source.ts'
 import { failureLines } from '../../core/errors.ts'
@@ -263,15 +263,15 @@ test.each(bad)('The failure says what is wrong with %s', (_what, files, said) =>
   )
 })
 
-test('Another language that comes first is refused, not built as Node', () => {
-  expect(
-    failure(() => detect(tree({ 'go.mod': 'module x', 'package.json': '{}' }), undefined)),
-  ).toEqual([
-    ' !     Go detected (go.mod): this version of paas cannot build it',
-    ' !     It builds: Python (requirements.txt, pyproject.toml, Pipfile, setup.py or uv.lock); Node (package.json); Static site (index.html, public/index.html, static.json, Staticfile or .static)',
-    ' !     To choose: builder:set <app> <name>, and push again',
-  ])
+test('Another language that comes first and cannot be built is an error, not Node', () => {
+  const source = tree({ 'go.mod': 'module x', 'package.json': '{}' })
+  expect(failure(() => detect(source, undefined))[0]).toBe(
+    ' !     Go detected, but there is no program in the module',
+  )
 })
+
+const available = detectors.filter(([, { unavailable }]) => !unavailable)
+const builders = available.map(([name]) => name)
 
 test('BUILDER chooses a language all the same', () => {
   const source = tree({
@@ -280,7 +280,7 @@ test('BUILDER chooses a language all the same', () => {
   })
   expect(detect(source, 'node')).toMatchObject({ because: 'package.json, builder node' })
   expect(failure(() => detect(source, 'cobol'))[0]).toBe(
-    ' !     The builder is "cobol": expected one of detect, python, node, static',
+    ` !     The builder is "cobol": expected one of detect, ${builders.join(', ')}`,
   )
 })
 
@@ -299,9 +299,7 @@ test('Nothing detected: the files seen, what is looked for, and the folder it ma
     ' !     web/package.json looks like Node, one folder down',
     ' !     Name it in paas.toml at the top of the repository: app_dir = "web"',
     '       Files seen: README.md  web/',
-    '       Python: requirements.txt, pyproject.toml, Pipfile, setup.py or uv.lock',
-    '       Node: package.json',
-    '       Static site: index.html, public/index.html, static.json, Staticfile or .static',
+    ...available.map(([, { language, looksFor }]) => `       ${language}: ${looksFor}`),
   ])
 })
 
