@@ -18,8 +18,11 @@ const forward = '#!/bin/sh\nexec php-web "$@"\n'
 /** FPM first: as soon as the port is open, requests come. Ends when either of the two does. */
 const script = `#!/bin/bash
 set -u
-case \${1:-} in -*) echo "php-web: \\$1 is not supported: php-web [document root]" >&2; exit 64 ;; esac
-PHP_ROOT=$(realpath -- "\${1:-\${PHP_ROOT:-.}}") || exit 66
+if [[ \${1:-} == -* ]]; then
+  echo "php-web: $1 is not supported: php-web [document root]" >&2
+  exit 64
+fi
+PHP_ROOT=$(realpath --canonicalize-existing -- "\${1:-\${PHP_ROOT:-.}}") || exit 66
 memory=$(cat /sys/fs/cgroup/memory.max 2>/dev/null)
 [[ \${memory:-max} == max ]] && memory=536870912
 workers=$((memory / 67108864))

@@ -6,7 +6,7 @@ import { phpServerFiles } from './php-server.ts'
 import type { Runtime } from './runtime.ts'
 import { debianKeyring, suite } from './stack.ts'
 
-/** The web server of static sites and PHP: the suite's own Caddy, so that it fits the stack's libc. */
+/** The web server of static sites and PHP: the suite's own, so that it fits the stack's libc. */
 export const caddyRuntime: Runtime = {
   choose: async () => ({ version: suite, why: `Debian ${suite}`, warnings: [] }),
   layer: (version) => ({

@@ -2,8 +2,9 @@ import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
 import { type Json, member, members, within, words, wrong } from '../json-document.ts'
 
-/** What static.json asks of the web server beyond a directory, as lines of Caddy's configuration. */
+/** What static.json asks of the web server beyond a directory. */
 export type Rules = {
+  /** In the words of Caddy's configuration. */
   lines: string[]
   /** The page of what is not there, below the root. */
   errorPage: string | undefined

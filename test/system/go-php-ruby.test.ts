@@ -26,8 +26,8 @@ test(
     expect([first.code, first.out]).toEqual([0, expect.stringContaining('-----> Go detected')])
     expect(first.out).toMatch(/Go 1\.\d+\.\d+ \(go "1\.22" in go\.mod\)/)
     expect((await paas.get('go-module')).body).toBe('hello from linux\n')
-    const tools = await paas.ssh(['run', 'go-module', 'ls /usr/lib | grep -c ^go- || true'])
-    expect(tools.stdout.trim()).toBe('0')
+    const tools = await paas.ssh(['run', 'go-module', 'ls', '/usr/lib'])
+    expect(tools.stdout).not.toMatch(/^go-/m)
 
     const second = await paas.push('go-module', await app('go-module', { 'greeting.txt': 'bye' }))
     expect(second.out).not.toContain('apt: installing')
@@ -51,7 +51,9 @@ test(
   async () => {
     const push = await paas.push('go-impossible-version', await app('go-impossible-version'))
     expect(push.code).not.toBe(0)
-    expect(push.out).toMatch(/No Go version satisfies go "1\.99" in go\.mod\n.*Available: 1\.\d+/)
+    expect(push.out).toMatch(
+      /No Go version satisfies go "1\.99" in go\.mod\s+remote:.*Available: 1\.\d+/,
+    )
   },
   timeout,
 )
