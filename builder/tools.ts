@@ -1,6 +1,7 @@
 import semver from 'semver'
-import type { AptPackages, SuiteTool, ToolRequest } from './buildpack-detect/plan.ts'
+import type { AptPackages, GitTool, SuiteTool, ToolRequest } from './buildpack-detect/plan.ts'
 import { aptIndex } from './apt-index.ts'
+import { fetchTool } from './buildpack-source.ts'
 import { ensureLayer, hasLayer } from './layers.ts'
 import { type Runtime, type RuntimeContext, runtimes } from './runtime.ts'
 import { ensureStack, suite } from './stack.ts'
@@ -47,6 +48,7 @@ export async function ensureTools(tools: ChosenTool[], context: RuntimeContext):
 }
 
 async function chooseTool(request: ToolRequest, context: RuntimeContext): Promise<ChosenTool> {
+  if (request.git) return chooseFromGit(request, request.git, context)
   if (request.suite) return chooseFromSuite(request, request.suite, context)
   const runtime = runtimeOf(request)
   const choice = await runtime.choose(request, context)
@@ -58,6 +60,23 @@ async function chooseTool(request: ToolRequest, context: RuntimeContext): Promis
     layer,
     packages: { run: [], build: [] },
     buildEnv: runtime.buildEnv(choice.version),
+  }
+}
+
+/** The commit that a branch, a tag or an address has now. */
+async function chooseFromGit(
+  request: ToolRequest,
+  tool: GitTool,
+  context: RuntimeContext,
+): Promise<ChosenTool> {
+  const { commit, layer } = await fetchTool(context.config, tool, context)
+  return {
+    request,
+    choice: { version: commit, why: tool.shown, warnings: [] },
+    label: `${request.tool} ${layer.label}`,
+    layer,
+    packages: { run: [], build: [] },
+    buildEnv: {},
   }
 }
 

@@ -136,6 +136,28 @@ describe('banned', () => {
   )
 })
 
+/** `return work()` ends the block, and what it holds by `using`, before the work is done. */
+test('who holds something by `using` awaits the work that it returns', () => {
+  const names = sources.flatMap(({ text }) => [
+    ...text.matchAll(/^ *(?:export )?async (?:function )?([\w#]+)\(/gm),
+  ])
+  const slow = new Set(names.map(([, name]) => name))
+  const bad = sources.flatMap(({ path, text }) => {
+    const all = text.split('\n')
+    return all.flatMap((line, index) => {
+      const [, indent] = /^( +)(?:await )?using \w+ =/.exec(line) ?? []
+      if (indent === undefined) return []
+      const rest = all.slice(index)
+      const end = rest.findIndex((one) => one !== '' && !one.startsWith(indent))
+      const returned = rest.slice(0, end).map((one) => /^ *return ([\w.#]+)\(/.exec(one)?.[1])
+      return returned
+        .filter((callee) => slow.has(callee?.split('.').at(-1)))
+        .map((callee) => `${path}: return await ${callee}`)
+    })
+  })
+  expect(bad).toEqual([])
+})
+
 /** Where the environment comes in: the entry points, and what passes it on to a child. */
 function envReaders(): RegExp {
   return /^(scripts|plugins|core\/exec\.ts|daemon\/(main|cli|down)\.ts)/
