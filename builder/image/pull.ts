@@ -41,7 +41,7 @@ export async function importFromRegistry(
     layers: layers.map((layer, at) => ({
       digest: layer.digest,
       diffId: own.diffIds[at] ?? '',
-      fetch: () => {
+      fetch: async () => {
         say(`       Fetching layer ${at + 1} of ${layers.length} (${mebibytes(layer.size)})`)
         return await fetchBlob(config, registry, layer, signal)
       },

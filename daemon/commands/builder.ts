@@ -20,7 +20,9 @@ export const builderCommands: Command[] = [
         })
       }
       daemon.store.setBuilder(call.app(), name ?? null)
-      return report(daemon, { ...call.app(), builder: name ?? null })
+      const text = name === undefined ? 'Let the code choose the builder' : `Chose builder ${name}`
+      const answer = report(daemon, { ...call.app(), builder: name ?? null })
+      return { ...answer, event: { kind: 'builder', text } }
     },
   },
   {
