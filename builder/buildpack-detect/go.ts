@@ -110,7 +110,9 @@ const build = `set -e
 begun=$GOCACHE/begun-$(go env GOVERSION)
 if [ ! -e "$begun" ]; then
   rm -rf "$GOCACHE"
-  cp -r "$(go env GOROOT)/library" "$GOCACHE"
+  library=$(go env GOROOT)/library
+  if [ -d "$library" ]; then cp -r "$library" "$GOCACHE"; fi
+  mkdir -p "$GOCACHE"
   touch "$begun"
 fi
 exec go build "$@"`
