@@ -84,6 +84,7 @@ test(
       'hello, packaged at /some/page, compiled\n',
     )
     expect((await paas.get('php-composer', '/file.txt')).body).toBe('public, as it is\n')
+    expect((await paas.get('php-composer', '/made.txt')).body).toBe('made by Node\n')
     const again = await paas.push('php-composer', await app('php-composer', { 'a.txt': 'a' }))
     expect(again.out).toContain('dependencies: re-used (composer.lock unchanged)')
   },
@@ -98,6 +99,21 @@ test(
     expect((await paas.get('ruby-bundler')).body).toBe('hello from Ruby with gems\n')
     const again = await paas.push('ruby-bundler', await app('ruby-bundler', { 'a.txt': 'a' }))
     expect(again.out).toContain('dependencies: re-used (Gemfile.lock unchanged)')
+  },
+  timeout,
+)
+
+test(
+  'Rails makes its assets with Node beneath, and keeps what it compiled between builds',
+  async () => {
+    const push = await paas.push('ruby-rails-assets', await app('ruby-rails-assets'))
+    expect([push.code, push.out]).toEqual([0, expect.stringContaining('rake assets:precompile')])
+    const body = async () => (await paas.get('ruby-rails-assets')).body
+    expect(await body()).toBe('assets:precompile 1\nbundled by Node')
+    await paas.push('ruby-rails-assets', await app('ruby-rails-assets', { 'a.txt': 'a' }))
+    expect(await body()).toBe('assets:precompile 2\nbundled by Node')
+    const left = await paas.ssh(['run', 'ruby-rails-assets', 'ls', '-a', '.', 'tmp'])
+    expect(left.stdout).not.toMatch(/node_modules|cache/)
   },
   timeout,
 )
