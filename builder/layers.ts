@@ -91,7 +91,9 @@ export async function removeLayers(
     if (keep.has(key) || isPinned(key, settledAt) || inProgress.has(join(layers, key))) continue
     if (existsSync(join(layers, key))) removed.push(key)
     await rename(join(layers, key), join(bin, key)).catch(ifMissing(undefined))
-    await rm(join(layers, `${key}${noteEnding}`), { force: true }) // last: it is what we go by
+    const note = join(layers, `${key}${noteEnding}`)
+    await rm(note, { force: true }) // last: it is what we go by
+    notesRead.delete(note)
   }
   await rm(bin, { recursive: true, force: true })
   return removed
@@ -103,9 +105,8 @@ export async function listLayers(config: PaasConfig): Promise<Map<string, string
   const found = new Map<string, string[]>()
   for (const name of await readdir(layers).catch(ifMissing([]))) {
     if (!name.endsWith(noteEnding)) continue
-    const text = await readFile(join(layers, name), 'utf8').catch(ifMissing(''))
     if (existsSync(join(layers, keyOfNote(name)))) {
-      found.set(keyOfNote(name), text.split('\n').filter(Boolean))
+      found.set(keyOfNote(name), await originsIn(join(layers, name)))
     }
   }
   return found
@@ -114,9 +115,10 @@ export async function listLayers(config: PaasConfig): Promise<Map<string, string
 /** Takes layers into the ledger that an older paas made without a note. */
 export async function adoptLayers(config: PaasConfig, keys: Iterable<string>): Promise<void> {
   const { layers } = paths(config)
+  const names = new Set(await readdir(layers).catch(ifMissing([])))
   for (const key of keys) {
-    const note = join(layers, `${key}${noteEnding}`)
-    if (existsSync(join(layers, key)) && !existsSync(note)) await writeFile(note, '')
+    const note = `${key}${noteEnding}`
+    if (names.has(key) && !names.has(note)) await writeFile(join(layers, note), '')
   }
 }
 
@@ -175,6 +177,7 @@ async function makeOwn(config: PaasConfig, request: LayerRequest, target: string
   await mkdir(layers, { recursive: true })
   const note = join(layers, `${request.layer.key}${noteEnding}`)
   await writeFile(note, request.madeFrom?.join('\n') ?? '')
+  notesRead.delete(note)
   await makeBeside(request, dir, target)
   return 'made'
 }
@@ -222,15 +225,25 @@ async function withOrigins(
   const waiting = [...keep]
   for (let key = waiting.pop(); key !== undefined; key = waiting.pop()) {
     if (!notes.has(`${key}${noteEnding}`)) continue
-    const note = join(layers, `${key}${noteEnding}`)
-    const text = await readFile(note, 'utf8').catch(ifMissing(''))
-    for (const origin of text.split('\n')) {
-      if (!origin || keep.has(origin)) continue
+    for (const origin of await originsIn(join(layers, `${key}${noteEnding}`))) {
+      if (keep.has(origin)) continue
       keep.add(origin)
       waiting.push(origin)
     }
   }
   return keep
+}
+
+/** Notes as they were read: one stays what it is as long as its layer stays, and there are many. */
+const notesRead = new Map<string, string[]>()
+
+async function originsIn(note: string): Promise<string[]> {
+  const known = notesRead.get(note)
+  if (known) return known
+  const text = await readFile(note, 'utf8').catch(ifMissing(''))
+  const origins = text.split('\n').filter(Boolean)
+  notesRead.set(note, origins)
+  return origins
 }
 
 function ifMissing<T>(value: T): (error: unknown) => T {

@@ -2,10 +2,17 @@ import type { PaasConfig } from '../core/config.ts'
 import type { Layer, Say } from '../core/types.ts'
 import type { ToolRequest } from './buildpack-detect/plan.ts'
 import { caddyRuntime } from './runtime-caddy.ts'
+import { goRuntime } from './runtime-go.ts'
 import { nodeRuntime } from './runtime-node.ts'
 import type { Choice } from './versions.ts'
 
-export type RuntimeContext = { config: PaasConfig; say: Say; signal: AbortSignal }
+export type RuntimeContext = {
+  config: PaasConfig
+  say: Say
+  signal: AbortSignal
+  /** `GIT_SSH_COMMAND` for tools that are repositories. */
+  ssh?: () => Promise<string>
+}
 
 /** How a tool comes onto the host: choose a version, name its layer, fill it. */
 export type Runtime = {
@@ -21,4 +28,5 @@ export type Runtime = {
 export const runtimes: Record<string, Runtime> = {
   node: nodeRuntime,
   caddy: caddyRuntime,
+  go: goRuntime,
 }

@@ -28,6 +28,8 @@ export type Image = {
   cron?: CronEntry[]
   /** What the code's own app.json asks for, where there is one. */
   appJson?: AppJson
+  /** Whether scripts in .profile.d are read before a process starts. */
+  profile?: true
   /** Argument lists of the types that run without a shell; `processes` shows them to people. */
   commands?: Record<string, string[]>
   /** Where processes start; `/app` unless given. */

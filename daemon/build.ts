@@ -41,6 +41,7 @@ export async function buildCommit(
       ssh: () => sshCommand(daemon.config),
       before: daemon.store.currentRelease(app.name)?.image.layers ?? [],
       ...(app.builder === null ? {} : { builder: app.builder }),
+      buildpacks: daemon.store.buildpacks(app),
       ...(heard ? { extracted } : {}),
     },
     {
@@ -76,6 +77,7 @@ export async function planCommit(
       ssh: () => sshCommand(daemon.config),
       config: daemon.store.effectiveConfig(app),
       ...(app.builder === null ? {} : { builder: app.builder }),
+      buildpacks: daemon.store.buildpacks(app),
     },
     { config: daemon.config },
     say,

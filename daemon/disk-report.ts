@@ -55,10 +55,10 @@ export function ledger(facts: Facts): DiskReport {
   const { free, total, sizes } = facts
   const size = (name: string) => sizes.get(name)?.bytes ?? 0
   const layers = ledgerLayers(facts)
+  const own = ownBytes(layers)
   const apps = facts.apps.map((app) => {
-    const own = layers.filter((layer) => !layer.shared && layer.apps.includes(app))
     const parts = {
-      layers: bytesOf(own),
+      layers: own.get(app) ?? 0,
       buildCache: size(`cache ${app}`) + size(`docker ${app}`),
       logs: size(`logs ${app}`),
       repository: size(`repo ${app}`),
@@ -123,6 +123,16 @@ function withOrigins(key: string, layers: Facts['layers'], seen = new Set<string
   seen.add(key)
   for (const origin of layers.get(key)?.madeFrom ?? []) withOrigins(origin, layers, seen)
   return seen
+}
+
+/** By app, what lies on this instance alone. */
+function ownBytes(layers: LedgerLayer[]): Map<string, number> {
+  const bytes = new Map<string, number>()
+  for (const layer of layers) {
+    if (layer.shared) continue
+    for (const app of layer.apps) bytes.set(app, (bytes.get(app) ?? 0) + (layer.bytes ?? 0))
+  }
+  return bytes
 }
 
 function bytesOf(layers: LedgerLayer[]): number {

@@ -56,7 +56,7 @@ export async function pushRelease(
   const late = withDeadline(daemon, signal)
   await using work = openLayerWork(late)
   const push = { described: describeRelease(release), reference, access }
-  return pushImage(daemon.config, push, { work, say, signal: late })
+  return await pushImage(daemon.config, push, { work, say, signal: late })
 }
 
 /** Ends with the client, or when it takes as long as no build may. */

@@ -1,4 +1,5 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { type ArchiveType, commitArchive } from '../builder/import/archive.ts'
@@ -137,6 +138,9 @@ async function withRepoBeside<T>(
     const objects = join(paths(config).repo(app.name), 'objects')
     await mkdir(join(repo, 'objects', 'info'), { recursive: true })
     await writeFile(join(repo, 'objects', 'info', 'alternates'), `${objects}\n`)
+    // After a push of a shallow clone the objects end where that does.
+    const shallow = join(paths(config).repo(app.name), 'shallow')
+    if (existsSync(shallow)) await copyFile(shallow, join(repo, 'shallow'))
     return await work(repo, dir)
   } finally {
     await rm(dir, { recursive: true, force: true })

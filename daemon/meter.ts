@@ -30,8 +30,8 @@ export async function measure(books: Books, apps: string[]): Promise<void> {
   await measurePlaces(store, places(once))
   // The trees of an app share their unchanged files, so their sizes make sense together only:
   // what several have counts for the oldest.
-  for (const app of new Set(trees.map((use) => use.app))) {
-    const keys = new Set(trees.filter((use) => use.app === app).map(({ key }) => key))
+  for (const [app, own] of Map.groupBy(trees, (use) => use.app)) {
+    const keys = new Set(own.map(({ key }) => key))
     const wanted = apps.includes(app) || [...keys].some(isNew)
     if (wanted) await measurePlaces(store, places(keys))
   }
@@ -39,8 +39,12 @@ export async function measure(books: Books, apps: string[]): Promise<void> {
     store,
     apps.flatMap((app) => appPlaces(config, app)),
   )
-  const known = [...sizes.keys()].filter((name) => name.startsWith('layer '))
-  store.forgetSizes(known.filter((name) => !layers.has(name.slice('layer '.length))))
+  const here = new Set([
+    ...[...layers.keys()].map((key) => `layer ${key}`),
+    ...store.apps().flatMap(({ name }) => appPlaces(config, name).map((place) => place.name)),
+    ...store.storages().map((name) => storagePlace(config, name).name),
+  ])
+  store.forgetSizes([...sizes.keys()].filter((name) => !here.has(name)))
 }
 
 /** Measures what grows by itself too, wherever the last measure is old. */

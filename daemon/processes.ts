@@ -47,7 +47,7 @@ export function instanceSpec(
     process,
     release: release.version,
     layers: image.layers,
-    argv: argv ?? argvOf(image, type),
+    argv: argv ? withProfile(image, argv) : argvOf(image, type),
     env: processEnv(release, process),
     limits: limitsOf(release.limits, type),
     ...(image.workdir !== undefined && { workdir: image.workdir }),
@@ -57,9 +57,22 @@ export function instanceSpec(
 }
 
 /** What a process type runs: the image's own words exactly, or a line for a shell. */
-export function argvOf({ commands, processes }: Image, type: string): string[] {
-  return commands?.[type] ?? shellArgv(processes[type] ?? '')
+export function argvOf(image: Image, type: string): string[] {
+  const { commands, processes } = image
+  return withProfile(image, commands?.[type] ?? shellArgv(processes[type] ?? ''))
 }
+
+/** Buildpacks leave scripts that set the environment of whatever runs, in their order. */
+function withProfile({ profile }: Image, argv: string[]): string[] {
+  return profile ? ['bash', '-c', readProfile, 'bash', ...argv] : argv
+}
+
+const readProfile = `
+for script in "$HOME"/.profile.d/*.sh "$HOME/.profile"; do
+  if [ -r "$script" ]; then . "$script"; fi
+done
+unset script
+exec "$@"`
 
 /**
  * A user's command as a shell starts it, without a shell's reading of it: one that is not there

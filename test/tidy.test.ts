@@ -149,14 +149,29 @@ test('who holds something by `using` awaits the work that it returns', () => {
       if (indent === undefined) return []
       const rest = all.slice(index)
       const end = rest.findIndex((one) => one !== '' && !one.startsWith(indent))
-      const returned = rest.slice(0, end).map((one) => /^ *return ([\w.#]+)\(/.exec(one)?.[1])
-      return returned
+      const own = withoutInnerFunctions(rest.slice(0, end))
+      return own
+        .map((one) => /^ *return ([\w.#]+)\(/.exec(one)?.[1])
         .filter((callee) => slow.has(callee?.split('.').at(-1)))
         .map((callee) => `${path}: return await ${callee}`)
     })
   })
   expect(bad).toEqual([])
 })
+
+/** What they return is another matter. */
+function withoutInnerFunctions(block: string[]): string[] {
+  let inside: string | undefined
+  return block.filter((line) => {
+    const indent = /^ */.exec(line)?.[0] ?? ''
+    if (inside !== undefined) {
+      if (line.startsWith(`${inside}}`)) inside = undefined
+      return false
+    }
+    if (line.endsWith('=> {')) inside = indent
+    return true
+  })
+}
 
 /** Where the environment comes in: the entry points, and what passes it on to a child. */
 function envReaders(): RegExp {

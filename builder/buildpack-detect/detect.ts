@@ -3,6 +3,13 @@ import { printable } from '../../core/names.ts'
 import type { Source } from '../source.ts'
 import { commandIn, inFolder, movedTo } from './app-dir.ts'
 import { go } from './go.ts'
+import { readBuildpacks } from '../app-json.ts'
+import type { BuildpackList } from './buildpack-address.ts'
+import { buildpacks, givenBuildpacks } from './buildpacks.ts'
+import { clojure } from './clojure.ts'
+import { dotnet } from './dotnet.ts'
+import { elixir } from './elixir.ts'
+import { java } from './java.ts'
 import { node } from './node.ts'
 import { readWishes, type Wishes } from './paas-toml.ts'
 import { php } from './php.ts'
@@ -11,21 +18,26 @@ import { parseProcfile } from './procfile.ts'
 import { python } from './python.ts'
 import { ruby } from './ruby.ts'
 import { procfileOnly, shell } from './shell.ts'
+import { rust } from './rust.ts'
+import { scala } from './scala.ts'
 import { staticSite } from './static.ts'
 import { unavailable } from './unavailable.ts'
 import { withWishes } from './wishes.ts'
 
 /** Order matters: the first whose file is there is used, and no other is tried after it. */
 export const detectors: [name: string, detector: Detector][] = [
+  ['buildpacks', buildpacks],
   ['php', php],
   ['go', go],
-  ['java', unavailable('Java', ['pom.xml', 'build.gradle', 'build.gradle.kts'])],
-  ['rust', unavailable('Rust', ['Cargo.toml'])],
+  ['java', java],
+  ['scala', scala],
+  ['clojure', clojure],
+  ['rust', rust],
   ['ruby', ruby],
-  ['elixir', unavailable('Elixir', ['mix.exs'])],
+  ['elixir', elixir],
   ['python', python],
   ['deno', unavailable('Deno', ['deno.json', 'deno.jsonc'])],
-  ['dotnet', unavailable('.NET', ['global.json'])],
+  ['dotnet', dotnet],
   ['bun', unavailable('Bun', ['bun.lock', 'bun.lockb'])],
   ['node', node],
   ['static', staticSite],
@@ -35,21 +47,20 @@ export const detectors: [name: string, detector: Detector][] = [
 
 /**
  * Decides how a tree is built. `builder` is the user's own choice: `detect` or the name of a
- * detector, which wins over `builder` in paas.toml; without either .buildpacks in the tree is one, and
- * so is a Dockerfile, which is not built here. Throws a Failure when nothing fits, and when what fits cannot be built.
+ * detector; then the buildpacks that the user has set; then `builder` in paas.toml; without any of
+ * them .buildpacks in the tree is one. A Dockerfile, which comes before that, is not for here. Throws
+ * a Failure when nothing fits, and when what fits cannot be built.
  */
-export function detect(source: Source, builder: string | undefined): Plan {
+export function detect(source: Source, builder?: string, set?: BuildpackList): Plan {
   const wishes = readWishes(source)
-  const name = builder ?? wishes.builder
   const app = inFolder(source, wishes.appDir)
-  if (name === undefined) refuseOtherBuilders(app)
-  const { detector, because } = choose(app, name)
+  const { detector, because } = decide({ source, app }, { builder, set, wished: wishes.builder })
   if (detector.unavailable) throw cannotBuild(detector, because)
   const plan = withWishes(movedTo(wishes.appDir, detector.plan(app)), wishes)
   const { tools, steps, env, warnings, apt = { run: [], build: [] } } = plan
   const { processes, processesFrom } = decideProcesses(app, { detector, plan, wishes })
-  const noWeb =
-    'web' in processes ? [] : [`No web process in ${processesFrom}: nothing will answer requests`]
+  const isKnown = 'web' in processes || plan.release !== undefined
+  const noWeb = isKnown ? [] : [`No web process in ${processesFrom}: nothing will answer requests`]
   return {
     language: detector.language,
     because: wishes.appDir === '' ? because : `${because} in ${wishes.appDir}/`,
@@ -61,10 +72,33 @@ export function detect(source: Source, builder: string | undefined): Plan {
     processesFrom,
     env,
     warnings: [...warnings, ...noWeb],
+    ...(plan.release && { release: plan.release }),
+    ...(plan.profile && { profile: plan.profile }),
   }
 }
 
-function choose(source: Source, builder = 'detect'): { detector: Detector; because: string } {
+type Decision = { detector: Detector; because: string }
+
+/** Who says how to build, in order. `wished` is `builder` of paas.toml. */
+function decide(
+  { source, app }: { source: Source; app: Source },
+  o: { builder: string | undefined; set: BuildpackList | undefined; wished: string | undefined },
+): Decision {
+  const { builder, set, wished } = o
+  const wantsBuildpacks = builder === undefined || builder === 'buildpacks'
+  if (set && wantsBuildpacks) return { detector: givenBuildpacks(set), because: set.from }
+  const name = builder ?? wished
+  if ((name === undefined || name === 'buildpacks') && !app.isFile('.buildpacks')) {
+    const addresses = readBuildpacks(source)
+    const from = 'buildpacks in app.json'
+    if (addresses.length > 0) {
+      return { detector: givenBuildpacks({ addresses, from }), because: from }
+    }
+  }
+  return choose(app, name)
+}
+
+function choose(source: Source, builder = 'detect'): Decision {
   if (builder !== 'detect') return chosen(source, builder)
   for (const [, detector] of detectors) {
     const because = detector.detect(source)
@@ -80,7 +114,7 @@ function cannotBuild({ language }: Detector, because: string): Failure {
   })
 }
 
-function chosen(source: Source, builder: string): { detector: Detector; because: string } {
+function chosen(source: Source, builder: string): Decision {
   const detector = detectors.find(([name]) => name === builder)?.[1]
   if (!detector) {
     const names = builderNames().join(', ')
@@ -104,6 +138,7 @@ function decideProcesses(
     const processesFrom = wishes.processes ? 'paas.toml' : 'Procfile'
     return { processes: Object.fromEntries(commands), processesFrom }
   }
+  if (plan.release) return { processes: {}, processesFrom: 'bin/release of the buildpacks' }
   if (plan.web) return { processes: { web: plan.web.command }, processesFrom: plan.web.from }
   throw new Failure('failed', `${detector.language} detected, but nothing says how to start it`, {
     hint: plan.howToStart,
@@ -111,17 +146,6 @@ function decideProcesses(
 }
 
 const override = 'To choose: builder:set <app> <name>, and push again'
-
-/** Whoever writes this means it; building another thing instead would be a surprise. */
-function refuseOtherBuilders(source: Source): void {
-  const file = '.buildpacks'
-  if (!source.isFile(file)) return
-  const fits = detectors.find(([, detector]) => detector.detect(source))?.[1]
-  const instead = fits ? `To build it as ${fits.language} instead` : 'To detect a language instead'
-  throw new Failure('failed', `${file} found: this version of paas cannot build from it`, {
-    hint: `${instead}: builder:set <app> detect, or remove ${file}, and push again`,
-  })
-}
 
 function nothingDetected(source: Source): Failure {
   const names = source.list()

@@ -22,6 +22,10 @@ export type Plan = {
   /** Environment of every process, below the app's own config. */
   env: Record<string, string>
   warnings: string[]
+  /** The step whose file says, as Heroku's bin/release does, what processes there are besides. */
+  release?: { step: string; file: string }
+  /** Whether scripts in .profile.d are read before a process starts. */
+  profile?: true
 }
 
 /** A version as someone wrote it: the words, the semver range they mean, and where. */
@@ -43,16 +47,22 @@ export type ToolRequest = {
   inImage: boolean
   /** For a tool that comes from the stack's own suite: where from. */
   suite?: SuiteTool
+  /** For a tool that is a git repository: the layer has the files of its commit. */
+  git?: GitTool
 }
+
+/** `ref` is a branch, a tag or a commit; `into` a directory, without the leading slash. */
+export type GitTool = { url: string; ref: string; shown: string; into: string }
 
 /** A tool in Debian packages. The first candidate that the suite has is the default. */
 export type SuiteTool = { name: string; candidates: SuiteCandidate[] }
 
 /**
  * `package` is the one whose version is the tool's version: `3.13.5-1` is Python 3.13.5. `path` is
- * where its programs are, if not where all are; steps search it first.
+ * where its programs are, if not where all are; steps search it first. `finish` is a script that
+ * root runs when the packages for builds are installed, once per host and before any user's files.
  */
-export type SuiteCandidate = AptPackages & { package: string; path?: string }
+export type SuiteCandidate = AptPackages & { package: string; path?: string; finish?: string }
 
 export type Step = {
   /** Unique within the plan; what people see: `dependencies`, `npm dependencies`, `build`. */
@@ -66,6 +76,8 @@ export type Step = {
   configKeys: string[]
   /** Beginnings of config keys whose values the step may write into its output. */
   configPrefixes: string[]
+  /** The step has that config as files in `configTarget`, and none of it as environment. */
+  configFiles?: true
   inputs: StepInputs
   /** Names of earlier steps whose layers lie beneath. */
   on: string[]
@@ -106,7 +118,10 @@ export type Detector = {
 }
 
 /** A plan but for its processes: a Procfile takes the place of `web`. */
-export type LanguagePlan = Pick<Plan, 'tools' | 'steps' | 'env' | 'warnings'> & {
+export type LanguagePlan = Pick<
+  Plan,
+  'tools' | 'steps' | 'env' | 'warnings' | 'release' | 'profile'
+> & {
   apt?: AptPackages
   web: { command: string; from: string } | undefined
   /** How to say what to start, when neither the language nor a Procfile does. */

@@ -9,7 +9,7 @@ import { readLayout } from '../image/import.ts'
 import type { RegistryAccess } from '../image/registry-door.ts'
 import { type ForeignImage, takeImage } from '../image/take.ts'
 import type { Sandbox, SandboxJob, SandboxResult } from '../sandbox.ts'
-import { abortAt, failureOf, tooLate } from '../step.ts'
+import { boundStep, type Command, filledDisk, isFull, stepFailure } from '../step-bounds.ts'
 import { basesTarget, fetchBases, isRenamed, storageNames } from './bases.ts'
 import { boundCache, type Cache, dropCache, openCache } from './cache.ts'
 import { hollowOut, isWhole, layoutImage, type Read } from './layout.ts'
@@ -79,7 +79,8 @@ async function ensureBases(
   await using fetched = await fetchBases(images, cache, options)
   if (fetched.pulls.length === 0) return
   const said: string[] = []
-  const result = await inSandbox(context, 'fetching base images', {
+  const command = { title: 'unpacking the base images', hint: '' }
+  const result = await inSandbox(context, command, {
     ...pullJob(fetched.pulls),
     mounts: [{ source: fetched.dir, target: basesTarget, readOnly: true }],
     onLine: (line) => said.push(line),
@@ -126,7 +127,7 @@ async function runBuild(plan: DockerPlan, context: Making): Promise<void> {
     prune: cache.isLarge,
   })
   const source = join(paths(config).layer(tree), 'app')
-  const result = await inSandbox(context, words.title, {
+  const result = await inSandbox(context, words.command, {
     ...job,
     mounts: [
       { source, target: sourceTarget, readOnly: true },
@@ -137,9 +138,9 @@ async function runBuild(plan: DockerPlan, context: Making): Promise<void> {
   try {
     stopIfCancelled(signal)
     if (result.code === 0) return
-    const command = { title: words.title(), hint: 'Try it at home: docker build .' }
+    if (await isFull(config)) throw filledDisk(words.command)
     const known = result.oom ? undefined : words.failure(file)
-    throw known ?? (await failureOf(command, result, config))
+    throw known ?? stepFailure(words.command, result, config)
   } finally {
     await result.discard()
   }
@@ -149,11 +150,10 @@ const sourceTarget = '/source'
 
 async function inSandbox(
   { app, config, sandbox, cache, tool, signal, deadline }: Making,
-  title: string | (() => string),
+  command: Command,
   job: Pick<SandboxJob, 'argv' | 'env' | 'mounts' | 'onLine'>,
 ): Promise<SandboxResult> {
-  const now = () => (typeof title === 'string' ? title : title())
-  using late = abortAt(deadline, () => tooLate({ title: now() }, config))
+  using bounds = boundStep(command, config, deadline)
   return await sandbox({
     ...job,
     app,
@@ -161,7 +161,7 @@ async function inSandbox(
     user: 'root',
     nested: true,
     mounts: [...job.mounts, { source: cache.storage, target: storageTarget, readOnly: false }],
-    signal: AbortSignal.any([signal, late.signal]),
+    signal: AbortSignal.any([signal, bounds.signal]),
     timeoutMs: config.buildTimeoutMs + 60_000,
   })
 }

@@ -16,7 +16,12 @@ export function openWords(say: Say) {
       step = /^(?:\[\d+\/\d+\] )?STEP \d+\/\d+: (.*)$/.exec(line)?.[1] ?? step
     },
     /** The step that runs. */
-    title: () => printable(exports ? 'writing the image' : step),
+    command: {
+      get title() {
+        return printable(exports ? 'writing the image' : step)
+      },
+      hint,
+    },
     /** Why it ended, where it has said so. */
     failure: (file: string): Failure | undefined => {
       if (failed === undefined) return undefined
@@ -27,10 +32,12 @@ export function openWords(say: Say) {
         })
       }
       const seen = `"${printable(title)}" exited with ${code}; its output is above`
-      return new Failure('failed', seen, { hint: 'Try it at home: docker build .' })
+      return new Failure('failed', seen, { hint })
     },
   }
 }
+
+const hint = 'Try it at home: docker build .'
 
 const exitPattern = /^building at STEP "([\s\S]*)": (?:while running runtime: )?exit status (\d+)$/
 

@@ -41,9 +41,9 @@ export async function importFromRegistry(
     layers: layers.map((layer, at) => ({
       digest: layer.digest,
       diffId: own.diffIds[at] ?? '',
-      fetch: () => {
+      fetch: async () => {
         say(`       Fetching layer ${at + 1} of ${layers.length} (${mebibytes(layer.size)})`)
-        return fetchBlob(config, registry, layer, signal)
+        return await fetchBlob(config, registry, layer, signal)
       },
     })),
   }

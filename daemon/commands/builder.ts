@@ -20,7 +20,9 @@ export const builderCommands: Command[] = [
         })
       }
       daemon.store.setBuilder(call.app(), name ?? null)
-      return report(daemon, { ...call.app(), builder: name ?? null })
+      const text = name === undefined ? 'Let the code choose the builder' : `Chose builder ${name}`
+      const answer = report(daemon, { ...call.app(), builder: name ?? null })
+      return { ...answer, event: { kind: 'builder', text } }
     },
   },
   {
@@ -33,9 +35,14 @@ export const builderCommands: Command[] = [
 ]
 
 function report(daemon: Daemon, app: App): Answer {
-  const { BUILDER } = daemon.store.effectiveConfig(app)
-  const builder = app.builder ?? BUILDER ?? null
-  const by = app.builder ? 'builder:set' : BUILDER ? 'the config key BUILDER' : 'the code'
+  const { BUILDER, BUILDPACK_URL } = daemon.store.effectiveConfig(app)
+  const sayers: [builder: string | null | undefined, by: string][] = [
+    [app.builder, 'builder:set'],
+    [BUILDER, 'the config key BUILDER'],
+    [daemon.store.buildpacks(app).length > 0 ? 'buildpacks' : null, 'buildpacks:set'],
+    [BUILDPACK_URL ? 'buildpacks' : null, 'the config key BUILDPACK_URL'],
+  ]
+  const [builder = null, by] = sayers.find(([said]) => said) ?? [null, 'the code']
   return {
     lines: [`builder: ${builder ?? 'as paas.toml or the files say'} (${by})`],
     json: { builder, setBy: by },

@@ -1,6 +1,6 @@
 import { parseHost } from '../../builder/image/reference.ts'
 import { Failure } from '../../core/errors.ts'
-import type { Call, Command } from './command.ts'
+import type { Answer, Call, Command } from './command.ts'
 import { columns } from './output.ts'
 import { usageFailure } from './parse.ts'
 import { readStdin } from './stdin.ts'
@@ -25,7 +25,7 @@ export const registryCommands: Command[] = [
       const password = (await readStdin(call, passwordBytesMost)).replace(/\r?\n$/, '')
       if (password === '') throw usageFailure(call.command, 'Standard input holds no password')
       daemon.store.setRegistryLogin(host, { user, password })
-      return { lines: [`-----> ${user} is who paas is to ${host}`], json: { host, user } }
+      return done(`${user} is who paas is to ${host}`, { host, user })
     },
   },
   {
@@ -36,7 +36,7 @@ export const registryCommands: Command[] = [
     run: async (call, daemon) => {
       const host = hostOf(call)
       daemon.store.setRegistryLogin(host, null)
-      return { lines: [`-----> Nobody is logged in to ${host}`], json: { host } }
+      return done(`Nobody is logged in to ${host}`, { host })
     },
   },
   ...[true, false].map((allowed) => ({
@@ -55,7 +55,7 @@ export const registryCommands: Command[] = [
       }
       daemon.store.allowRegistry(host, allowed)
       const how = allowed ? 'may be used without TLS' : 'is used with TLS only'
-      return { lines: [`-----> ${host} ${how}`], json: { host, allowed } }
+      return done(`${host} ${how}`, { host, allowed })
     },
   })),
   {
@@ -74,6 +74,11 @@ export const registryCommands: Command[] = [
     },
   },
 ]
+
+/** What was changed: told to whoever asked, and kept in the host's events. */
+function done(text: string, json: Record<string, unknown>): Answer {
+  return { lines: [`-----> ${text}`], json, event: { kind: 'registries', text } }
+}
 
 function hostOf(call: Call): string {
   const [host] = call.args

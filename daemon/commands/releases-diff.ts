@@ -45,6 +45,7 @@ function layerLines({ kind, before, after, files, more }: LayerDiff): string[] {
   const rest = more
     ? [`         … and more: ${linesMost} are shown, --json shows ${filesMost}`]
     : []
+  if (files.length === 0) rest.push('         made anew, with the same files')
   return [`       ${kind}: ${[...new Set(names)].join(' → ')}`, ...shown, ...rest]
 }
 

@@ -1,5 +1,6 @@
 import { appCommands } from './apps.ts'
 import { builderCommands } from './builder.ts'
+import { buildpackCommands } from './buildpacks.ts'
 import { buildCommands } from './builds.ts'
 import { checkCommands } from './checks.ts'
 import type { Command } from './command.ts'
@@ -31,6 +32,7 @@ import { whyCommands } from './why.ts'
 export const table: Command[] = [
   ...appCommands,
   ...builderCommands,
+  ...buildpackCommands,
   ...buildCommands,
   ...checkCommands,
   ...configCommands,

@@ -81,7 +81,7 @@ export function toKey(row: Row): Key {
 }
 
 export function toImage(value: unknown): Image {
-  const { layers, processes, env, language, cron, appJson, ...run } = object(value)
+  const { layers, processes, env, language, cron, appJson, profile, ...run } = object(value)
   if (!Array.isArray(layers)) throw new TypeError('image without layers in the database')
   return {
     layers: layers.map((layer) => {
@@ -94,6 +94,7 @@ export function toImage(value: unknown): Image {
     language: text(language),
     ...(appJson === undefined ? {} : { appJson: toAppJson(appJson) }),
     ...(Array.isArray(cron) && { cron: cron.map(toCronEntry) }),
+    ...(profile === true && { profile }),
     ...toRunSettings(run),
   }
 }
@@ -117,7 +118,7 @@ function toUser(value: unknown): ContainerUser {
   return Array.isArray(groups) ? { ...ids, groups: groups.map(number) } : ids
 }
 
-function texts(value: unknown): string[] {
+export function texts(value: unknown): string[] {
   if (!Array.isArray(value)) throw new TypeError('a command is no list in the database')
   return value.map(text)
 }

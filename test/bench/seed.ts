@@ -1,4 +1,4 @@
-import { cp, mkdir } from 'node:fs/promises'
+import { cp, mkdir, writeFile } from 'node:fs/promises'
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
 import { paths } from '../../core/names.ts'
 import type { Paas } from '../system/instance.ts'
@@ -20,6 +20,7 @@ export async function seedApps(paas: Paas, count: number): Promise<void> {
   for (const key of keys) {
     const dir = at.layer({ kind: 'app', key })
     await mkdir(dir, { recursive: true })
+    await writeFile(`${dir}.from`, '')
   }
   await paas.startDaemon()
 }
@@ -50,7 +51,10 @@ function seedStore(path: string, names: string[]): string[] {
     let current = 0
     for (const { table, copies } of tables) {
       for (const copy of copies) {
-        const own = table === 'releases' ? ownLayer(copy, `${index}-${copy.version}`, keys) : copy
+        const own =
+          table === 'releases'
+            ? ownLayer(copy, `${String(index).padStart(6, '0')}-${copy.version}`, keys)
+            : copy
         const id = insert(table, { ...own, app_id: app })
         if (copy.id === shop.current_release && table === 'releases') current = id
       }
@@ -61,6 +65,8 @@ function seedStore(path: string, names: string[]): string[] {
       insert('domains', { host, app_id: app, created_at: String(shop.created_at) })
     }
   }
+  const size = db.prepare('insert into sizes (name, bytes, at) values (?, ?, ?)')
+  for (const key of keys) size.run(`layer ${key}`, 4096, String(shop.created_at))
   db.exec('commit')
   return keys
 }

@@ -1,13 +1,11 @@
-import { expect, test } from 'vitest'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
 import { firstPort, imagesOf, parseDockerfile } from '../../builder/docker/dockerfile.ts'
 import { planDockerfile } from '../../builder/docker/plan.ts'
 import { openSource } from '../../builder/source.ts'
 import { Failure, failureLines } from '../../core/errors.ts'
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { rmSync } from 'node:fs'
-import { afterAll } from 'vitest'
 
 const made: string[] = []
 afterAll(() => made.forEach((dir) => rmSync(dir, { recursive: true, force: true })))
@@ -47,17 +45,13 @@ COPY --from=0 /b /b
 COPY --from=nginx:1 /c /c
 FROM final
 `
-  expect(names(text)).toEqual(['golang:1', 'tools:2', 'nginx:1'].toSorted(byOrder(names(text))))
+  expect(names(text).toSorted()).toEqual(['golang:1', 'nginx:1', 'tools:2'])
   expect(names(text, { target: 'unused', args: {} })).toEqual(['debian:13'])
   expect(failure(() => names(text, { target: 'no', args: {} }))).toEqual([
     ' !     Dockerfile has no stage "no"',
     ' !     It has: build, unused, final',
   ])
 })
-
-function byOrder(found: string[]) {
-  return (a: string, b: string) => found.indexOf(a) - found.indexOf(b)
-}
 
 test('Arguments before the first FROM are put into the names of images', () => {
   const text = 'ARG TAG=24 OS="-slim"\nARG EMPTY\nFROM node:${TAG}$OS AS a\nARG TAG\nRUN true\n'
@@ -92,8 +86,10 @@ EXPOSE 80/tcp \`
   expect(firstPort(file, undefined)).toBe(80)
 })
 
+const port = (text: string) => firstPort(parseDockerfile('Dockerfile', text), undefined)
+const parse = (text: string) => failure(() => parseDockerfile('web/Dockerfile', text))[0]
+
 test('The port is the first of the stage, where it is a number', () => {
-  const port = (text: string) => firstPort(parseDockerfile('Dockerfile', text), undefined)
   expect(port('FROM a\nEXPOSE 9000\nEXPOSE 80')).toBe(9000)
   expect(port('FROM a\nEXPOSE 9000\nFROM b')).toBeUndefined()
   expect(port('FROM a\nEXPOSE $PORT')).toBeUndefined()
@@ -101,7 +97,6 @@ test('The port is the first of the stage, where it is a number', () => {
 })
 
 test('A line that no build could read is named', () => {
-  const parse = (text: string) => failure(() => parseDockerfile('web/Dockerfile', text))[0]
   expect(parse('FROM a\nFORM b\n')).toBe(' !     web/Dockerfile line 2: "FORM" is no instruction')
   expect(parse('RUN x\nFROM a')).toBe(
     ' !     web/Dockerfile line 1: RUN comes before the first FROM',

@@ -76,6 +76,13 @@ describe('a small disk', () => {
     await until('the old container is gone', () => remains().scratch === 0)
     expect(remains()).toEqual({ making: 0, scratch: 0 })
     expect(await disk.free()).toBeGreaterThan(64 * mebibyte)
+    // One that goes slowly is stopped while there is room for others.
+    const slowly = 'while :; do head -c 8M /dev/zero >> big; sleep 0.3; done'
+    await disk.fill(50 * mebibyte)
+    const slow = await push('third', slowly)
+    expect(slow.out).toMatch(/filled the disk of the server and was stopped/)
+    expect(slow.out).not.toContain('No space left')
+    await disk.clear()
     expect(await push('third')).toMatchObject({ code: 0 })
     expect(await body()).toBe('third')
   })

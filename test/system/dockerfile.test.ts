@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -29,6 +30,8 @@ while (my $client = $listener->accept) {
 }
 `
 
+const proof = createHash('sha256').update('a-top-secret').digest('hex').slice(0, 16)
+
 const files = {
   Dockerfile: `# syntax=docker/dockerfile:1
 ARG BASE=stack
@@ -36,9 +39,11 @@ FROM paas/\${BASE} AS make
 ARG GREETING=hello
 RUN --mount=type=secret,id=TOKEN \\
     # a comment in between
-    test "$(cat /run/secrets/TOKEN)" = a-top-secret && echo "$GREETING there" > /greeting
+    test "$(sha256sum < /run/secrets/TOKEN | cut -c1-16)" = ${proof} && echo "$GREETING there" > /greeting
 FROM paas/stack AS web
 RUN echo only-once; useradd --uid 1234 someone
+RUN ! grep -aqs SECRET_TOKEN /proc/[0-9]*/environ && ! mount -t tmpfs none /mnt \\
+ && ! unshare --user true && ! unshare --mount true && grep 'NoNewPrivs.*1' /proc/self/status
 COPY --from=make /greeting /
 WORKDIR /srv/site
 ENV COLOUR=blue
@@ -94,14 +99,14 @@ describe('A Dockerfile', () => {
       const pushed = await pushShop({ 'server.pl': server.replace('VERSION', 'v2') })
       expect(pushed.code, pushed.out).toBe(0)
       expect(pushed.out).not.toMatch(/^remote:\s+only-once\s*$/m)
-      expect(pushed.out).toContain('Layers: 1 new, 3 re-used')
+      expect(pushed.out).toContain('Layers: 1 new, ')
       expect((await paas.get('shop')).body).toMatch(/ v2$/)
     },
     15 * minutes,
   )
 
   test(
-    'leaves its secrets in no layer, and nothing of its host in its steps',
+    'leaves its secrets in no layer',
     async () => {
       const { layers, dockerCache } = paths(paas.config)
       const grep = ['-r', '-l', '--binary-files=text', '-e', 'a-top-secret', '--', layers]
@@ -114,7 +119,10 @@ describe('A Dockerfile', () => {
   test(
     'that fails refuses the push in words of its own, and what ran before runs on',
     async () => {
-      const failed = await pushShop({ Dockerfile: dockerfile('RUN echo broken-here; exit 7') })
+      const failed = await pushShop({
+        'paas.toml': '',
+        Dockerfile: dockerfile('RUN echo broken-here; exit 7'),
+      })
       expect(failed.out).toMatch(/^remote:\s+broken-here\s*$/m)
       expect(failed.out).toContain(
         '"RUN echo broken-here; exit 7" exited with 7; its output is above',
@@ -155,12 +163,13 @@ describe('A Dockerfile', () => {
       expect((await paas.get('shop')).body).toContain(
         'ids 99:0 cwd /srv args from the Procfile colour red port 7002',
       )
-      expect((await paas.ssh(['ps', 'shop'])).out).toContain('worker')
+      expect(last.out).toContain('worker: sleep 1000')
     },
     30 * minutes,
   )
 })
 
+const umoci = (...args: string[]) => exec('umoci', args)
 const hasTools = isInstalled && ['skopeo', 'umoci'].every((name) => existsSync(`/usr/bin/${name}`))
 
 test.skipIf(!hasTools)(
@@ -169,7 +178,6 @@ test.skipIf(!hasTools)(
     await using registry = await startRegistry(join(paas.base, 'registry'))
     const { host } = registry
     const layout = join(paas.base, 'data')
-    const umoci = (...args: string[]) => exec('umoci', args)
     await umoci('init', '--layout', layout)
     await umoci('new', '--image', `${layout}:v1`)
     writeFileSync(join(paas.base, 'hello'), 'from the registry\n')

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { exec } from '../../core/exec.ts'
 import { paths } from '../../core/names.ts'
 import { canRunDocker, startDocker } from './docker-engine.ts'
-import { type Paas, startPaas, until } from './instance.ts'
+import { nodeApp, type Paas, startPaas, until } from './instance.ts'
 import { runBundle } from './plain-runc.ts'
 
 let paas: Paas
@@ -23,7 +23,7 @@ const exportTo = (file: string, ...args: string[]) =>
   exec('sh', ['-c', 'out=$1; shift; exec "$@" > "$out"', 'sh', at(file), ...args], {
     timeoutMs: 120_000,
   })
-const overSsh = () => [...paas.sshCommand, 'paas@127.0.0.1', 'images:export', 'shop']
+const overSsh = (app = 'shop') => [...paas.sshCommand, 'paas@127.0.0.1', 'images:export', app]
 const load = (app: string, file: string, name = 'git:load-image') => {
   const [ssh = '', ...flags] = [...paas.sshCommand, 'paas@127.0.0.1', name, app]
   const script = 'in=$1; shift; exec "$@" < "$in"'
@@ -82,6 +82,17 @@ describe.skipIf(!hasTools)('an exported image, where skopeo and umoci are,', () 
     expect(none.stderr).toContain('shop has no release "v9"')
   })
 })
+
+test('two builds of the same commit, each from the beginning, are one image', async () => {
+  const scripts = { start: 'node server.js', build: 'mkdir -p dist && echo built > dist/it' }
+  const files = { ...nodeApp('twice'), 'package.json': JSON.stringify({ name: 'app', scripts }) }
+  await paas.push('twice', await paas.tree('twice', files))
+  const first = await digestOf('twice', 'first.tar')
+  expect((await paas.ssh(['ps:rebuild', 'twice', '--no-cache'])).out).toContain('build new')
+  expect(await digestOf('twice', 'second.tar')).toBe(first)
+  const { stdout } = await paas.ssh(['releases:diff', 'twice', 'v1', 'v2'])
+  expect(stdout).toContain('made anew, with the same files')
+}, 180_000)
 
 describe.skipIf(!hasTools)('an image from elsewhere, where skopeo and umoci are,', () => {
   test('that paas made itself answers as the app it was, with its process types', async () => {
@@ -216,3 +227,11 @@ while (my $client = $server->accept) {
   close $client;
 }
 `
+
+/** What an export of the app is called by its content. */
+async function digestOf(app: string, file: string): Promise<string> {
+  await exportTo(file, ...overSsh(app))
+  const { stdout } = await exec('tar', ['-xOf', at(file), 'index.json'])
+  rmSync(at(file))
+  return JSON.parse(stdout).manifests[0].digest
+}

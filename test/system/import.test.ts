@@ -87,6 +87,18 @@ describe('code that does not come by a push', () => {
     expect((await paas.ssh(['builds', 'shop'])).stdout).toMatch(/#3 +failed/)
   })
 
+  test('comes upon a shallow clone as upon a whole one', async () => {
+    const dir = await paas.tree('deep', nodeApp('deep 1'))
+    await commitTree(dir, nodeApp('deep 2'))
+    const clone = join(paas.base, 'shallow')
+    await exec('git', ['clone', '-q', '--depth=1', `file://${dir}`, clone])
+    expect(await paas.push('deep', clone)).toMatchObject({ code: 0 })
+    const sent = await send(await archive('deep3', nodeApp('deep 3')), ['git:from-archive', 'deep'])
+    expect([sent.code, sent.stderr]).toEqual([0, ''])
+    expect((await paas.get('deep')).body).toBe('deep 3')
+    expect(await head('deep')).toHaveLength(2)
+  })
+
   test('is fetched over ssh by a key of our own, and no other way', async () => {
     const dir = await paas.tree('origin', nodeApp('from origin'))
     await exec('git', ['tag', 'v1'], { cwd: dir })
