@@ -50,39 +50,47 @@ export type BuildTools = { config: PaasConfig; sandbox: Sandbox; images: ImageTo
  */
 export async function build(
   request: BuildRequest,
-  { config, sandbox, images }: BuildTools,
+  tools: BuildTools,
   say: Say,
   signal: AbortSignal,
 ): Promise<Image> {
   using pins = pinLayers()
+  const { config } = tools
   const deadline = Date.now() + config.buildTimeoutMs
   const tree = await treeLayer(request, signal)
   pins.add(tree.key)
   const dir = join(paths(config).layer(tree), 'app')
-  const present = new Set<string>()
-  if ((await ensureTree(request, config, tree, signal)) === 're-used') present.add(tree.key)
+  const isKept = (await ensureTree(request, config, tree, signal)) === 're-used'
   await request.extracted?.(dir)
   const source = openSource(dir)
   const cron = readCron(source)
   const appJson = readAppJson(source)
-  const asked = { ...(cron && { cron }), ...(appJson && { appJson }) }
+  const shared = { ...tools, appConfig: request.config, tree, say, signal, deadline }
   const docker = dockerFor(request, source)
-  if (docker) {
-    const { app, config: appConfig, noCache = false } = request
-    const context = {
-      app,
-      appConfig,
-      noCache,
-      tree,
-      config,
-      sandbox,
-      images,
-      say,
-      signal,
-      deadline,
-    }
-    return { ...(await buildDockerfile(docker, context)), ...asked }
-  }
+  const { app, noCache = false } = request
+  const image = docker
+    ? await buildDockerfile(docker, { ...shared, app, noCache })
+    : await buildDetected(request, { ...shared, source, isKept, appJson, pins })
+  return { ...image, ...(cron && { cron }), ...(appJson && { appJson }) }
+}
+
+type Detected = Omit<BuildTools, 'images'> & {
+  appConfig: Record<string, string>
+  tree: Layer
+  /** Whether the tree's layer was there before. */
+  isKept: boolean
+  source: Source
+  appJson: AppJson | undefined
+  pins: ReturnType<typeof pinLayers>
+  say: Say
+  signal: AbortSignal
+  deadline: number
+}
+
+/** Builds what a language or buildpacks say. */
+async function buildDetected(request: BuildRequest, building: Detected): Promise<Image> {
+  const { config, tree, source, appJson, pins, say, signal } = building
+  const present = new Set(building.isKept ? [tree.key] : [])
   const plan = detectFor(request, source)
   say(`-----> ${plan.language} detected (${plan.because})`)
   const tools = await chooseTools(plan.tools, { ...request, config, say, signal })
@@ -101,17 +109,7 @@ export async function build(
   for (const apt of layerPlan.apt) await ensureApt(config, apt, { say, signal })
   await ensureTools(tools, { config, say, signal })
   const buildEnv = () => environment(plan, tools)
-  const context = {
-    ...request,
-    config,
-    sandbox,
-    source,
-    appConfig: request.config,
-    buildEnv,
-    say,
-    signal,
-    deadline,
-  }
+  const context = { ...request, ...building, buildEnv }
   for (const planned of layerPlan.steps) {
     stopIfCancelled(signal)
     await runStep(planned, context)
@@ -125,14 +123,7 @@ export async function build(
     say(`       ${type}: ${command} (${processesFrom})`)
   }
   say(`       Layers: ${layerPlan.image.map((layer) => outcome(layer, present)).join(', ')}`)
-  return {
-    layers: layerPlan.image,
-    processes,
-    env,
-    language,
-    ...asked,
-    ...(profile && { profile }),
-  }
+  return { layers: layerPlan.image, processes, env, language, ...(profile && { profile }) }
 }
 
 /** Buildpacks that somebody has set are another choice than a Dockerfile in the tree. */

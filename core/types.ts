@@ -129,8 +129,8 @@ export type InstanceSpec = {
   /** Where it listens, for whoever asks whether it does; `appPort` by default. */
   port?: number
   /**
-   * Root inside, with what another container's making takes: to mount, within its own user namespace
-   * alone. For programs that build images; needs the host to have user namespaces.
+   * Root inside, and what it takes to make containers: to mount, in its own user namespace alone.
+   * For programs that build images; needs the host to have user namespaces.
    */
   nested?: boolean
   /** Directories of the instance's store, or readable ones of the host, shown inside. */

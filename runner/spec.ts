@@ -88,7 +88,7 @@ function userOf({ user = 'app' }: InstanceSpec) {
 /** What official images of servers do as root before they become somebody else. */
 const rootCapabilities = ['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'KILL', 'SETGID', 'SETUID']
 
-/** What a program needs that makes containers, for their mounts and for less of all this in them. */
+/** What a program needs that makes containers, to mount for them and to take this from them. */
 const makerCapabilities = [
   'MKNOD', // asked for, though no device can be made in there
   'NET_BIND_SERVICE',

@@ -48,8 +48,8 @@ export const detectors: [name: string, detector: Detector][] = [
 /**
  * Decides how a tree is built. `builder` is the user's own choice: `detect` or the name of a
  * detector; then the buildpacks that the user has set; then `builder` in paas.toml; without any of
- * them .buildpacks in the tree is one. A Dockerfile, which comes before that, is not for here. Throws
- * a Failure when nothing fits, and when what fits cannot be built.
+ * them .buildpacks in the tree is one. A Dockerfile, which comes before that, is not for here.
+ * Throws a Failure when nothing fits, and when what fits cannot be built.
  */
 export function detect(source: Source, builder?: string, set?: BuildpackList): Plan {
   const wishes = readWishes(source)

@@ -7,7 +7,8 @@ import type { Image, Layer, Say } from '../../core/types.ts'
 import type { LayerWork } from '../image/layer-work.ts'
 import { readLayout } from '../image/import.ts'
 import type { RegistryAccess } from '../image/registry-door.ts'
-import { type ForeignImage, takeImage } from '../image/take.ts'
+import { type ForeignImage, planLayers, takeImage } from '../image/take.ts'
+import { pinLayers } from '../layers.ts'
 import type { Sandbox, SandboxJob, SandboxResult } from '../sandbox.ts'
 import { boundStep, type Command, filledDisk, isFull, stepFailure } from '../step-bounds.ts'
 import { basesTarget, fetchBases, isRenamed, storageNames } from './bases.ts'
@@ -52,7 +53,8 @@ export async function buildDockerfile(plan: DockerPlan, context: DockerContext):
   if (context.noCache) await openCache(config, app).then(() => dropCache(config, app))
   const cache = await openCache(config, app)
   await ensureBases(plan, { ...context, work, cache, tool })
-  const read = await buildLayout(plan, { ...context, cache, tool })
+  using pins = pinLayers()
+  const read = await buildLayout(plan, { ...context, cache, tool, pins })
   const image = await takeImage(config, foreignOf(plan, read), { work, say, signal })
   await hollowOut(cache.layout, read)
   await boundCache(config, app)
@@ -96,18 +98,23 @@ async function ensureBases(
 }
 
 /** What of the last image is hollow and is needed after all is brought by a second export. */
-async function buildLayout(plan: DockerPlan, context: Making): Promise<Read> {
-  const { config, cache } = context
+async function buildLayout(
+  plan: DockerPlan,
+  context: Making & { pins: ReturnType<typeof pinLayers> },
+): Promise<Read> {
+  const { config, cache, pins } = context
   await runBuild(plan, context)
   const read = await readLayout(cache.layout, layoutImage)
-  if (await isWhole(config, cache.layout, foreignOf(plan, read))) return read
+  const image = foreignOf(plan, read)
+  for (const { layer } of planLayers(image)) pins.add(layer.key)
+  if (await isWhole(config, cache.layout, image)) return read
   await rm(cache.layout, { recursive: true, force: true })
   await runBuild(plan, { ...context, say: () => {} })
   return readLayout(cache.layout, layoutImage)
 }
 
 async function runBuild(plan: DockerPlan, context: Making): Promise<void> {
-  const { app: _, config, cache, tree, appConfig, say, signal, noCache } = context
+  const { config, cache, tree, appConfig, say, signal, noCache } = context
   const { file, target } = plan
   const words = openWords(say)
   const picked = (keys: string[]) =>

@@ -27,7 +27,7 @@ export function parseDockerfile(name: string, text: string): Dockerfile {
   const found: Dockerfile = { name, args: {}, stages: [] }
   for (const { line, word, rest } of instructions(text)) {
     const stage = found.stages.at(-1)
-    if (!known.includes(word)) throw wrong(name, line, `"${printable(word)}" is no instruction`)
+    if (!known.has(word)) throw wrong(name, line, `"${printable(word)}" is no instruction`)
     if (rest === '') throw wrong(name, line, `${word} says nothing`)
     if (word === 'FROM') found.stages.push(readFrom(name, line, rest))
     else if (word === 'ARG' && !stage) Object.assign(found.args, readArgs(rest))
@@ -73,10 +73,10 @@ export function firstPort(file: Dockerfile, target: string | undefined): number 
 
 type Options = { target: string | undefined; args: Record<string, string> }
 
-const known = [
+const known = new Set([
   ...['ADD', 'ARG', 'CMD', 'COPY', 'ENTRYPOINT', 'ENV', 'EXPOSE', 'FROM', 'HEALTHCHECK', 'LABEL'],
   ...['MAINTAINER', 'ONBUILD', 'RUN', 'SHELL', 'STOPSIGNAL', 'USER', 'VOLUME', 'WORKDIR'],
-]
+])
 
 const fromFlag = /(?:^|\s)--(?:from=|mount=(?:\S*,)?from=)([^\s,]+)/g
 const heredoc = /<<-?\s*(["']?)([A-Za-z_]\w*)\1/g

@@ -31,7 +31,10 @@ export async function isWhole(
 }
 
 /** Takes the content of layers away, and the blobs of images before this one. */
-export async function hollowOut(dir: string, { digest, config: _, layers }: Read): Promise<void> {
+export async function hollowOut(
+  dir: string,
+  { digest, layers }: Pick<Read, 'digest' | 'layers'>,
+): Promise<void> {
   const blobs = join(dir, 'blobs/sha256')
   const kept = new Set(layers.map((layer) => nameOf(layer.digest ?? '')))
   const documents = new Set([nameOf(digest)])

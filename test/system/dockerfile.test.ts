@@ -22,7 +22,8 @@ my $ids = join ':', $<, (split ' ', $()[0];
 my $greeting = do { local $/; open my $f, '<', '/greeting'; <$f> } // '';
 chomp $greeting;
 my $ignored = -e 'ignored.txt' ? 'seen' : 'unseen';
-my $text = "ids $ids cwd @{[getcwd]} args @ARGV colour $ENV{COLOUR} port $port $greeting $ignored VERSION";
+my $start = "ids $ids cwd @{[getcwd]} args @ARGV colour $ENV{COLOUR} port $port";
+my $text = "$start $greeting $ignored VERSION";
 while (my $client = $listener->accept) {
   while (<$client>) { last if /^\\r\\n/ }
   print $client "HTTP/1.0 200 OK\\r\\nContent-Length: @{[length $text]}\\r\\n\\r\\n$text";
@@ -39,7 +40,8 @@ FROM paas/\${BASE} AS make
 ARG GREETING=hello
 RUN --mount=type=secret,id=TOKEN \\
     # a comment in between
-    test "$(sha256sum < /run/secrets/TOKEN | cut -c1-16)" = ${proof} && echo "$GREETING there" > /greeting
+    test "$(sha256sum < /run/secrets/TOKEN | cut -c1-16)" = ${proof} \\
+    && echo "$GREETING there" > /greeting
 FROM paas/stack AS web
 RUN echo only-once; useradd --uid 1234 someone
 RUN ! grep -aqs SECRET_TOKEN /proc/[0-9]*/environ && ! mount -t tmpfs none /mnt \\
@@ -156,8 +158,17 @@ describe('A Dockerfile', () => {
       const other = await pushShop({ Dockerfile, 'paas.toml': toml })
       expect(other.code, other.out).toBe(0)
       expect((await paas.get('shop')).body).toContain('args other colour blue port 7001 ahoy there')
-      const shell = dockerfile('WORKDIR /srv', 'COPY server.pl .', 'EXPOSE 7002', 'USER 99')
-      const procfile = 'web: COLOUR=red perl server.pl from the Procfile\nworker: sleep 1000\n'
+      const shell = dockerfile(
+        'RUN mkdir /d && touch /d/old',
+        'RUN rm -r /d && mkdir /d && touch /d/new',
+        'WORKDIR /srv',
+        'COPY server.pl .',
+        'EXPOSE 7002',
+        'USER 99',
+      )
+      const procfile = `web: test ! -e /d/old && test -e /d/new && COLOUR=red perl server.pl from the Procfile
+worker: sleep 1000
+`
       const last = await pushShop({ Dockerfile: shell, 'paas.toml': '', Procfile: procfile })
       expect(last.code, last.out).toBe(0)
       expect((await paas.get('shop')).body).toContain(
