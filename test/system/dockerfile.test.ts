@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { exec } from '../../core/exec.ts'
 import { paths } from '../../core/names.ts'
 import { isInstalled, startRegistry } from './docker-registry.ts'
-import { type Paas, startPaas } from './instance.ts'
+import { type Paas, startPaas, until } from './instance.ts'
 
 let paas: Paas
 beforeAll(async () => {
@@ -88,7 +88,8 @@ describe('A Dockerfile', () => {
       expect(pushed.out).toContain('To build it as Node instead: builder:set <app> detect')
       expect(pushed.out).toMatch(/^remote:\s+only-once\s*$/m)
       expect(pushed.code, pushed.out).toBe(0)
-      expect((await paas.get('shop')).body).toBe(
+      expect((await paas.ssh(['builds:plan', 'shop'])).stdout).toContain('"target": "web"')
+    expect((await paas.get('shop')).body).toBe(
         'ids 1234:1234 cwd /srv/site args one two words colour blue port 8081 bonjour there unseen v1',
       )
     },
@@ -147,6 +148,19 @@ describe('A Dockerfile', () => {
       expect((await paas.get('shop')).body).toMatch(/ v2$/)
     },
     30 * minutes,
+  )
+
+  test(
+    'that is cancelled in the middle of a step leaves what the next build can go on with',
+    async () => {
+      const pushing = pushShop({ Dockerfile: dockerfile('RUN echo sleeping; exec sleep 600') })
+      const lines = async () => (await paas.ssh(['builds:output', 'shop'])).out
+      await until('the step runs', async () => /^\s*sleeping$/m.test(await lines()), 3 * minutes)
+      await paas.ssh(['builds:cancel', 'shop'])
+      expect((await pushing).code).toBe(1)
+      expect((await paas.get('shop')).body).toMatch(/ v2$/)
+    },
+    15 * minutes,
   )
 
   test(
