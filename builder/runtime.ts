@@ -2,6 +2,7 @@ import type { PaasConfig } from '../core/config.ts'
 import type { Layer, Say } from '../core/types.ts'
 import type { ToolRequest } from './buildpack-detect/plan.ts'
 import { caddyRuntime } from './runtime-caddy.ts'
+import { goRuntime } from './runtime-go.ts'
 import { nodeRuntime } from './runtime-node.ts'
 import type { Choice } from './versions.ts'
 
@@ -27,4 +28,5 @@ export type Runtime = {
 export const runtimes: Record<string, Runtime> = {
   node: nodeRuntime,
   caddy: caddyRuntime,
+  go: goRuntime,
 }
