@@ -213,7 +213,7 @@ async function timed(
   const { code, stdout, stderr } = await exec(file, args, {
     ...options,
     accept: every,
-    timeoutMs: 180_000,
+    timeoutMs: 600_000, // a toolchain may have to come first; each test has its own deadline
   })
   return { code, stdout, stderr, out: stdout + stderr, ms: performance.now() - began }
 }
