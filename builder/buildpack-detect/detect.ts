@@ -2,6 +2,8 @@ import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
 import type { Source } from '../source.ts'
 import { commandIn, inFolder, movedTo } from './app-dir.ts'
+import { bun } from './bun.ts'
+import { deno } from './deno.ts'
 import { node } from './node.ts'
 import { readWishes, type Wishes } from './paas-toml.ts'
 import type { Detector, LanguagePlan, Plan } from './plan.ts'
@@ -20,9 +22,9 @@ export const detectors: [name: string, detector: Detector][] = [
   ['ruby', unavailable('Ruby', ['Gemfile'])],
   ['elixir', unavailable('Elixir', ['mix.exs'])],
   ['python', python],
-  ['deno', unavailable('Deno', ['deno.json', 'deno.jsonc'])],
+  ['deno', deno],
   ['dotnet', unavailable('.NET', ['global.json'])],
-  ['bun', unavailable('Bun', ['bun.lock', 'bun.lockb'])],
+  ['bun', bun],
   ['node', node],
   ['static', staticSite],
 ]
@@ -39,9 +41,13 @@ export function detect(source: Source, builder: string | undefined): Plan {
   if (name === undefined) refuseOtherBuilders(app)
   const { detector, because } = choose(app, name)
   if (detector.unavailable) throw cannotBuild(detector, because)
-  const plan = withWishes(movedTo(wishes.appDir, detector.plan(app)), wishes)
+  const given = givenProcesses(app, wishes)
+  const around = { root: source, folder: wishes.appDir, processes: given?.processes }
+  const plan = withWishes(movedTo(wishes.appDir, detector.plan(app, around)), wishes)
   const { tools, steps, env, warnings, apt = { run: [], build: [] } } = plan
-  const { processes, processesFrom } = decideProcesses(app, { detector, plan, wishes })
+  const { processes, processesFrom } = given
+    ? inItsFolder(given, wishes)
+    : ownProcesses(detector, plan)
   const noWeb =
     'web' in processes ? [] : [`No web process in ${processesFrom}: nothing will answer requests`]
   return {
@@ -85,21 +91,27 @@ function chosen(source: Source, builder: string): { detector: Detector; because:
   throw new Failure('failed', `The builder is ${builder}, but there is no ${detector.looksFor}`)
 }
 
-function decideProcesses(
-  source: Source,
-  { detector, plan, wishes }: { detector: Detector; plan: LanguagePlan; wishes: Wishes },
-): Pick<Plan, 'processes' | 'processesFrom'> {
+type Processes = Pick<Plan, 'processes' | 'processesFrom'>
+
+/** What the user says to start: paas.toml before a Procfile. */
+function givenProcesses(source: Source, { processes }: Wishes): Processes | undefined {
+  if (processes) return { processes, processesFrom: 'paas.toml' }
   const procfile = source.readText('Procfile', 65536)
-  const given = wishes.processes ?? (procfile === undefined ? undefined : parseProcfile(procfile))
-  if (given) {
-    const commands = Object.entries(given).map(([type, command]) => {
-      return [type, commandIn(wishes.appDir, command)]
-    })
-    const processesFrom = wishes.processes ? 'paas.toml' : 'Procfile'
-    return { processes: Object.fromEntries(commands), processesFrom }
-  }
+  return procfile === undefined
+    ? undefined
+    : { processes: parseProcfile(procfile), processesFrom: 'Procfile' }
+}
+
+function inItsFolder({ processes, processesFrom }: Processes, { appDir }: Wishes): Processes {
+  const commands = Object.entries(processes).map(([type, command]) => {
+    return [type, commandIn(appDir, command)]
+  })
+  return { processes: Object.fromEntries(commands), processesFrom }
+}
+
+function ownProcesses({ language }: Detector, plan: LanguagePlan): Processes {
   if (plan.web) return { processes: { web: plan.web.command }, processesFrom: plan.web.from }
-  throw new Failure('failed', `${detector.language} detected, but nothing says how to start it`, {
+  throw new Failure('failed', `${language} detected, but nothing says how to start it`, {
     hint: plan.howToStart,
   })
 }
@@ -134,10 +146,7 @@ function nothingDetected(source: Source): Failure {
 /** The commonest cause: the app is in a folder of the repository. */
 function findNested(source: Source, names: string[]): string | undefined {
   for (const folder of names.filter((name) => name.endsWith('/')).slice(0, 50)) {
-    const within: Source = {
-      ...source,
-      isFile: (path) => source.isFile(folder + path),
-    }
+    const within = inFolder(source, folder.slice(0, -1))
     for (const [, detector] of detectors) {
       const file = detector.detect(within)
       if (file) {

@@ -8,8 +8,12 @@ export type PackageJson = {
   dependencies: Record<string, string>
   devDependencies: Record<string, string>
   optionalDependencies: Record<string, string>
+  name: string | undefined
   packageManager: string | undefined
-  voltaNode: string | undefined
+  /** Versions that Volta was told, by tool. */
+  volta: Record<string, string>
+  /** Globs of the folders that hold workspaces; none without workspaces. */
+  workspaces: string[]
   hasWorkspaces: boolean
   /** As written, for what is handed on to npm. */
   raw: Record<string, unknown>
@@ -18,15 +22,16 @@ export type PackageJson = {
 /** Reads package.json at the root of a tree. Throws a Failure that says where it is wrong. */
 export function readPackageJson(source: Source): PackageJson {
   const raw = parse(source.readText('package.json') ?? '')
-  const volta = isRecord(raw.volta) ? raw.volta : {}
   return {
     scripts: strings(raw, 'scripts'),
     engines: strings(raw, 'engines'),
     dependencies: strings(raw, 'dependencies'),
     devDependencies: strings(raw, 'devDependencies'),
     optionalDependencies: strings(raw, 'optionalDependencies'),
-    packageManager: typeof raw.packageManager === 'string' ? raw.packageManager : undefined,
-    voltaNode: typeof volta.node === 'string' ? volta.node : undefined,
+    name: typeof raw.name === 'string' ? raw.name : undefined,
+    packageManager: packageManagerOf(raw),
+    volta: isRecord(raw.volta) ? textsOf(raw.volta) : {},
+    workspaces: workspacesOf(raw.workspaces),
     hasWorkspaces: raw.workspaces !== undefined,
     raw,
   }
@@ -38,22 +43,54 @@ export function readPackageJson(source: Source): PackageJson {
 export function reducedManifest(raw: Record<string, unknown>): Record<string, unknown> {
   const deciding = [
     'allowScripts',
+    'bin',
     'bundleDependencies',
     'bundledDependencies',
     'cpu',
+    'catalog',
+    'catalogs',
     'dependencies',
+    'dependenciesMeta',
     'devDependencies',
     'engines',
+    'installConfig',
     'libc',
+    'name',
     'optionalDependencies',
     'os',
     'overrides',
     'peerDependencies',
     'peerDependenciesMeta',
+    'pnpm',
     'prisma',
     'puppeteer',
+    'resolutions',
+    'trustedDependencies',
+    'workspaces',
   ]
   return Object.fromEntries(deciding.filter((key) => key in raw).map((key) => [key, raw[key]]))
+}
+
+/** `packageManager`, or what the newer `devEngines` says in its place. */
+function packageManagerOf(raw: Record<string, unknown>): string | undefined {
+  if (typeof raw.packageManager === 'string') return raw.packageManager
+  const dev = isRecord(raw.devEngines) ? raw.devEngines.packageManager : undefined
+  const first: unknown = Array.isArray(dev) ? dev[0] : dev
+  if (!isRecord(first) || typeof first.name !== 'string') return undefined
+  return typeof first.version === 'string' ? `${first.name}@${first.version}` : first.name
+}
+
+function workspacesOf(value: unknown): string[] {
+  const list = isRecord(value) ? value.packages : value
+  return Array.isArray(list) ? list.filter((entry) => typeof entry === 'string') : []
+}
+
+function textsOf(record: Record<string, unknown>): Record<string, string> {
+  const texts: Record<string, string> = {}
+  for (const [key, value] of Object.entries(record)) {
+    if (typeof value === 'string') texts[key] = value
+  }
+  return texts
 }
 
 function parse(text: string): Record<string, unknown> {

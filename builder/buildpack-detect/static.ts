@@ -3,6 +3,7 @@ import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
 import type { Source } from '../source.ts'
 import type { Detector, LanguagePlan } from './plan.ts'
+import { servedFiles } from './served-files.ts'
 
 /** Static sites: HTML files, served by a real web server. */
 export const staticSite: Detector = {
@@ -30,26 +31,14 @@ function planStatic(source: Source): LanguagePlan {
   const warnings = (settings?.unknown ?? []).map(
     (key) => `"${printable(key)}" in ${settings?.from} is not supported and has no effect`,
   )
-  const style = settings?.spa ? 'spa' : 'site'
+  const { tools, env, command } = servedFiles({ root: inside, spa: settings?.spa ?? false })
   return {
-    tools: [
-      {
-        tool: 'caddy',
-        constraint: undefined,
-        pin: undefined,
-        choose: 'a Procfile with a web server of your own',
-        inImage: true,
-      },
-    ],
+    tools,
     steps: [],
-    env: {
-      STATIC_ROOT: posix.join('/app', inside),
-      XDG_CONFIG_HOME: '/tmp',
-      XDG_DATA_HOME: '/tmp',
-    },
+    env,
     warnings,
     web: {
-      command: `caddy run --adapter caddyfile --config /usr/local/etc/static/${style}.caddyfile`,
+      command,
       from: inside === '' ? 'the files at the top of the repository' : `the files in ${inside}/`,
     },
     howToStart: 'Add a Procfile with: web: your command',

@@ -239,12 +239,11 @@ const bad: [what: string, files: Record<string, string>, said: string[]][] = [
     ],
   ],
   [
-    'another manager',
-    { 'package.json': '{"scripts": {"start": "a"}}', 'pnpm-lock.yaml': '' },
+    'a package manager that is none',
+    { 'package.json': '{"packageManager": "cargo@1", "scripts": {"start": "a"}}' },
     [
-      'Node detected (package.json), but pnpm-lock.yaml asks for more than npm',
-      'This version of paas installs with npm alone',
-      'To use it: npm install --package-lock-only, commit package-lock.json, push again',
+      'packageManager in package.json says "cargo@1": not a package manager',
+      'Use npm, pnpm, yarn or bun with a version, such as "pnpm@10.34.9"',
     ],
   ],
   [
@@ -268,7 +267,7 @@ test('Another language that comes first is refused, not built as Node', () => {
     failure(() => detect(tree({ 'go.mod': 'module x', 'package.json': '{}' }), undefined)),
   ).toEqual([
     ' !     Go detected (go.mod): this version of paas cannot build it',
-    ' !     It builds: Python (requirements.txt, pyproject.toml, Pipfile, setup.py or uv.lock); Node (package.json); Static site (index.html, public/index.html, static.json, Staticfile or .static)',
+    ' !     It builds: Python (requirements.txt, pyproject.toml, Pipfile, setup.py or uv.lock); Deno (deno.json, deno.jsonc or deno.lock); Bun (bun.lock, bun.lockb, bunfig.toml or bun as packageManager in package.json); Node (package.json); Static site (index.html, public/index.html, static.json, Staticfile or .static)',
     ' !     To choose: builder:set <app> <name>, and push again',
   ])
 })
@@ -280,7 +279,7 @@ test('BUILDER chooses a language all the same', () => {
   })
   expect(detect(source, 'node')).toMatchObject({ because: 'package.json, builder node' })
   expect(failure(() => detect(source, 'cobol'))[0]).toBe(
-    ' !     The builder is "cobol": expected one of detect, python, node, static',
+    ' !     The builder is "cobol": expected one of detect, python, deno, bun, node, static',
   )
 })
 
@@ -300,6 +299,8 @@ test('Nothing detected: the files seen, what is looked for, and the folder it ma
     ' !     Name it in paas.toml at the top of the repository: app_dir = "web"',
     '       Files seen: README.md  web/',
     '       Python: requirements.txt, pyproject.toml, Pipfile, setup.py or uv.lock',
+    '       Deno: deno.json, deno.jsonc or deno.lock',
+    '       Bun: bun.lock, bun.lockb, bunfig.toml or bun as packageManager in package.json',
     '       Node: package.json',
     '       Static site: index.html, public/index.html, static.json, Staticfile or .static',
   ])
