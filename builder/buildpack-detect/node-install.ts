@@ -45,7 +45,7 @@ function command(project: NodeProject, name: InstallName, ignoreScripts: boolean
   const frozen = manager.lockfile ? ['--frozen-lockfile'] : []
   if (manager.name === 'npm') return npmCommand(project, runs, noScripts)
   if (manager.name === 'pnpm') {
-    const only = project.folder && runs ? ['--filter', `./${project.folder}...`] : []
+    const only = project.folder && runs ? ['--filter', `{./${project.folder}}...`] : []
     const which = [
       ...(manager.lockfile ? frozen : ['--no-frozen-lockfile']),
       runs ? '--prod' : '--prod=false',
@@ -112,8 +112,12 @@ function berryCommand({ manager, root, packageJson, folder }: NodeProject, runs:
 
 export const focusPlugin = '.yarn/plugins/@yarnpkg/plugin-workspace-tools.cjs'
 
-const checkLockfile =
-  'yarn install --immutable --mode=update-lockfile >/tmp/yarn.log 2>&1 || { cat /tmp/yarn.log; exit 1; }; '
+/** It resolves what the lockfile lacks, and installs nothing: a change is what `--immutable` forbids. */
+const checkLockfile = `cp yarn.lock /tmp/yarn.lock
+YARN_ENABLE_IMMUTABLE_INSTALLS=false yarn install --mode=update-lockfile >/tmp/yarn.log 2>&1 ||
+  { cat /tmp/yarn.log; exit 1; }
+cmp --silent yarn.lock /tmp/yarn.lock || { echo 'yarn.lock does not fit package.json'; exit 1; }
+`
 
 function quoted(word: string): string {
   return /^[\w@/.=-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`
