@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import semver from 'semver'
-import { Failure } from '../core/errors.ts'
+import { errno, Failure } from '../core/errors.ts'
 import { exec } from '../core/exec.ts'
+import { paths } from '../core/names.ts'
 import type { ToolRequest } from './buildpack-detect/plan.ts'
 import type { RuntimeContext } from './runtime.ts'
 import {
@@ -97,7 +98,7 @@ const packTimeoutMs = 5 * 60_000
 export async function unpack(
   spec: string,
   into: string,
-  { signal }: { signal: AbortSignal },
+  { config, signal }: RuntimeContext,
   hash?: Hash,
 ): Promise<void> {
   const packed = `${into}.pack`
@@ -107,9 +108,32 @@ export async function unpack(
   const { stdout } = await exec('npm', ['pack', '--json', '--', spec], options)
   const file = join(packed, packedName(stdout))
   if (hash) await checkHash(file, hash, spec)
+  await checkPinned(paths(config).versions(`hashes/${basename(file)}`), file)
   const asRoot = ['--strip-components=1', '--no-same-owner', '--no-same-permissions']
   await exec('tar', ['--extract', '--gzip', `--file=${file}`, ...asRoot], { ...options, cwd: into })
   await rm(packed, { recursive: true })
+}
+
+/**
+ * A version that this host has had before must be the same file again: whoever publishes another
+ * one under its name, or stands between, is refused.
+ */
+async function checkPinned(known: string, file: string): Promise<void> {
+  const seen = createHash('sha512')
+  await pipeline(createReadStream(file), seen)
+  const hex = seen.digest('hex')
+  await mkdir(dirname(known), { recursive: true })
+  await writeFile(known, JSON.stringify({ sha512: hex }), { flag: 'wx', flush: true }).catch(
+    ifThere,
+  )
+  if ((await readFile(known, 'utf8')).includes(hex)) return
+  throw new Failure('failed', `${basename(file)} is not the file that this server got before`, {
+    hint: `A published version never changes. If it is meant to be another: remove ${known}`,
+  })
+}
+
+function ifThere(error: unknown): void {
+  if (errno(error) !== 'EEXIST') throw error
 }
 
 /** npm 11 prints a list, newer ones an object by name; the file name is all that is wanted. */

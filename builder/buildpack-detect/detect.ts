@@ -42,7 +42,12 @@ export function detect(source: Source, builder: string | undefined): Plan {
   const { detector, because } = choose(app, name)
   if (detector.unavailable) throw cannotBuild(detector, because)
   const given = givenProcesses(app, wishes)
-  const around = { root: source, folder: wishes.appDir, processes: given?.processes }
+  const around = {
+    root: source,
+    folder: wishes.appDir,
+    processes: given?.processes,
+    buildCommand: wishes.buildCommand,
+  }
   const plan = withWishes(movedTo(wishes.appDir, detector.plan(app, around)), wishes)
   const { tools, steps, env, warnings, apt = { run: [], build: [] } } = plan
   const { processes, processesFrom } = given

@@ -54,9 +54,8 @@ function command(project: NodeProject, name: InstallName, ignoreScripts: boolean
     return { argv, env: pnpmEnv }
   }
   if (manager.name === 'bun') {
-    const only = project.folder && runs ? ['--filter', `./${project.folder}`] : []
     return {
-      argv: ['bun', 'install', ...frozen, ...(runs ? ['--production'] : []), ...only],
+      argv: ['bun', 'install', ...frozen, ...(runs ? ['--production'] : [])],
       env: {},
     }
   }
@@ -112,7 +111,7 @@ function berryCommand({ manager, root, packageJson, folder }: NodeProject, runs:
 
 export const focusPlugin = '.yarn/plugins/@yarnpkg/plugin-workspace-tools.cjs'
 
-/** It resolves what the lockfile lacks, and installs nothing: a change is what `--immutable` forbids. */
+/** Resolves what the lockfile lacks and installs nothing: `--immutable` forbids such a change. */
 const checkLockfile = `cp yarn.lock /tmp/yarn.lock
 YARN_ENABLE_IMMUTABLE_INSTALLS=false yarn install --mode=update-lockfile >/tmp/yarn.log 2>&1 ||
   { cat /tmp/yarn.log; exit 1; }

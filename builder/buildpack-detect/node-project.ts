@@ -16,6 +16,8 @@ export type NodeProject = {
   folder: string
   workspaces: Workspace[]
   manager: NodeManager
+  /** What paas.toml says to build it with. */
+  buildCommand: string | undefined
 }
 
 const anyLockfile = [
@@ -33,6 +35,7 @@ const anyLockfile = [
  */
 export function readProject(source: Source, around?: Surroundings): NodeProject {
   const packageJson = readPackageJson(source)
+  const buildCommand = around?.buildCommand
   const own = anyLockfile.some((file) => source.isFile(file))
   if (around && around.folder !== '' && !own && around.root.isFile('package.json')) {
     const { root, folder } = around
@@ -40,7 +43,7 @@ export function readProject(source: Source, around?: Surroundings): NodeProject 
     const workspaces = readWorkspaces(root, rootJson)
     if (workspaces.some((one) => one.folder === folder)) {
       const manager = findNodeManager(root, rootJson)
-      return { source, packageJson, root, rootJson, folder, workspaces, manager }
+      return { source, packageJson, root, rootJson, folder, workspaces, manager, buildCommand }
     }
   }
   return {
@@ -51,6 +54,7 @@ export function readProject(source: Source, around?: Surroundings): NodeProject 
     folder: '',
     workspaces: readWorkspaces(source, packageJson),
     manager: findNodeManager(source, packageJson),
+    buildCommand,
   }
 }
 

@@ -12,7 +12,8 @@ import type { Site } from './served-files.ts'
  */
 export function planSteps(project: NodeProject, site?: Site): Step[] {
   const scripts = scriptsOf(project)
-  const installs = installsOf(project, scripts.length > 0, site !== undefined)
+  const builds = scripts.length > 0 || project.buildCommand !== undefined
+  const installs = installsOf(project, builds, site !== undefined)
   const build = buildStep(project, scripts, installs.slice(-1), site)
   return [...installs.map((name) => installStep(project, name)), ...(build ? [build] : [])]
 }
@@ -62,8 +63,8 @@ function buildNames({ scripts }: PackageJson): string[] {
 }
 
 /** Whether a build makes anything. */
-export function hasBuild({ packageJson: { scripts } }: NodeProject): boolean {
-  return Boolean((scripts['heroku-postbuild'] ?? scripts.build)?.trim())
+export function hasBuild({ packageJson: { scripts }, buildCommand }: NodeProject): boolean {
+  return Boolean((buildCommand ?? scripts['heroku-postbuild'] ?? scripts.build)?.trim())
 }
 
 /** Runs the scripts named as its arguments, one after the other, up to the first that fails. */

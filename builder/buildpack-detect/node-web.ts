@@ -21,7 +21,7 @@ export function findWeb(project: NodeProject): NodeWeb {
   const { source, packageJson, manager } = project
   const { scripts } = packageJson
   const framework = frameworks.find(({ by }) => by.some((name) => isAsked(packageJson, name)))
-  const build = scripts['heroku-postbuild'] ?? scripts.build ?? ''
+  const build = project.buildCommand ?? scripts['heroku-postbuild'] ?? scripts.build ?? ''
   const seen = { source, packageJson, build: resolved(build, scripts) }
   const start = scripts.start?.trim()
   const isDev = Boolean(start && framework?.dev?.test(resolved(start, scripts)))

@@ -7,7 +7,7 @@ import { type PackageJson, readPackageJson } from './package-json.ts'
 /** A package of a workspace, and its folder below the root. */
 export type Workspace = { folder: string; packageJson: PackageJson }
 
-/** The packages of the workspace at the root of a tree, by folder; none where it is no workspace. */
+/** The packages of the workspace at the root of a tree; none where it is no workspace. */
 export function readWorkspaces(root: Source, packageJson: PackageJson): Workspace[] {
   const globs = [...packageJson.workspaces, ...pnpmGlobs(root)].map(plainGlob)
   if (globs.length === 0) return []

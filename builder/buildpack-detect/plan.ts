@@ -110,6 +110,8 @@ export type Surroundings = {
   folder: string
   /** What a Procfile or paas.toml says to start, which takes the place of the language's own. */
   processes: Record<string, string> | undefined
+  /** What paas.toml says to build with, in the place of the language's own steps. */
+  buildCommand: string | undefined
 }
 
 /** A plan but for its processes: a Procfile takes the place of `web`. */

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { unpack } from '../../builder/npm-package.ts'
 import { filesBelow, openSource } from '../../builder/source.ts'
 import { ensureStack } from '../../builder/stack.ts'
 import { paths } from '../../core/names.ts'
@@ -17,7 +18,6 @@ beforeAll(async () => {
 
 afterAll(() => temporary[Symbol.asyncDispose]())
 
-/** What the registry has of pnpm 10.34.8, by its SHA-1 as packageManager writes it. */
 const manifest = (hash: string) =>
   JSON.stringify({
     packageManager: `yarn@1.22.22+${hash}`,
@@ -45,6 +45,31 @@ test('A package manager is what the hash in packageManager says', async () => {
     ' !     packageManager in package.json says 0000000000000000…; it is a6b2f7906b721bba…',
   ])
 }, 300_000)
+
+test('An npm that package.json asks for takes the place of the one that came with Node', async () => {
+  const packageJson = {
+    packageManager: 'npm@10.9.4',
+    scripts: { build: 'npm --version', start: 'node server.js' },
+  }
+  const repo = await makeRepo(config, 'npm-10')
+  const commit = await repo.commit({ 'package.json': JSON.stringify(packageJson) })
+  const { lines } = await tryBuild(config, { ...commit, app: 'npm-10', config: {} })
+  expect(lines).toContain('       npm 10.9.4 (packageManager in package.json "10.9.4")')
+  expect(lines).toContain('       10.9.4')
+}, 120_000)
+
+test('A package that is not what the server got before is refused', async () => {
+  const cache = join(config.home, 'cache')
+  const signal = new AbortController().signal
+  const context = { config: { ...config, cache }, say: String, signal }
+  const into = (name: string) => join(config.home, 'work', name)
+  await unpack('ms@2.1.3', into('ms-first'), context)
+  await unpack('ms@2.1.3', into('ms-second'), context)
+  writeFileSync(join(cache, 'versions/hashes/ms-2.1.3.tgz.json'), '{"sha512": "0"}')
+  await expect(unpack('ms@2.1.3', into('ms-third'), context)).rejects.toThrow(
+    'ms-2.1.3.tgz is not the file that this server got before',
+  )
+}, 60_000)
 
 test('A version that was never published is refused, with those that can be had', async () => {
   const repo = await makeRepo(config, 'never', join(apps, 'node-pnpm'))

@@ -45,6 +45,12 @@ const pushed: Pushed[] = [
     layers: 'Node, pnpm, dependencies, source, build',
   },
   {
+    app: 'node-workspace-yarn',
+    said: ['-----> yarn workspaces focus --production @shop/web'],
+    answer: 'hello 1m built by 7\n',
+    layers: 'Node, Yarn, dependencies, source, build',
+  },
+  {
     app: 'bun-serve',
     said: ['Bun detected (bun.lock)', /Bun 1\.4\.\d+ \(\.bun-version "1\.4"\)/],
     answer: 'hello from Bun 1 after 1m\n',
