@@ -33,13 +33,16 @@ export function findWeb(project: NodeProject): NodeWeb {
   const instead = (what: string) => {
     return isDev ? [`scripts.start in package.json is for development: ${what}`] : []
   }
-  const site = framework && hasBuild(project) ? framework.site?.(seen) : undefined
+  // Whoever writes one and no start script means it, whatever builds the pages.
+  const own = !start && manager.name !== 'bun' && source.isFile('server.js')
+  const built = framework && hasBuild(project) && !own ? framework : undefined
+  const site = built?.site?.(seen)
   if (site) {
     return { ...none, site, warnings: instead(`the files of its build are served instead`) }
   }
-  const command = framework?.start?.(seen)
-  if (framework && command) {
-    const web = { command: byYarn(project, command), from: framework.name }
+  const command = built?.start?.(seen)
+  if (built && command) {
+    const web = { command: byYarn(project, command), from: built.name }
     return { ...none, web, warnings: instead(`"${command}" is started instead`) }
   }
   const file =
@@ -49,10 +52,10 @@ export function findWeb(project: NodeProject): NodeWeb {
 
 /** What to do when nothing says how to start. */
 export function howToStart(project: NodeProject, { framework }: NodeWeb): string {
-  if (framework?.needs) return `${framework.name}: ${framework.needs}`
-  if (framework?.site && !hasBuild(project)) {
+  if (framework && !hasBuild(project)) {
     return `${framework.name}: add a "build" script to package.json; what it makes is served`
   }
+  if (framework?.needs) return `${framework.name}: ${framework.needs}`
   const runtime = project.manager.name === 'bun' ? 'bun server.ts' : 'node server.js'
   return `Add a "start" script to package.json, or a Procfile with: web: ${runtime}`
 }

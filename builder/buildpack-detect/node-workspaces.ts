@@ -16,7 +16,10 @@ export function readWorkspaces(root: Source, packageJson: PackageJson): Workspac
   return foldersOf(root)
     .filter((folder) => wanted.some((glob) => posix.matchesGlob(folder, glob)))
     .filter((folder) => !unwanted.some((glob) => posix.matchesGlob(folder, glob)))
-    .map((folder) => ({ folder, packageJson: readPackageJson(inFolder(root, folder)) }))
+    .map((folder) => ({
+      folder,
+      packageJson: readPackageJson(inFolder(root, folder), `${folder}/package.json`),
+    }))
 }
 
 /**

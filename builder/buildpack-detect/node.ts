@@ -46,6 +46,7 @@ export function planProject(
       ...manager.warnings,
       ...(around.processes ? [] : found.warnings),
       ...warningsOf(project, steps),
+      ...plugAndPlay(project, around),
     ],
     howToStart: howToStart(project, found),
   }
@@ -103,4 +104,12 @@ function warningsOf({ root, manager }: NodeProject, steps: Step[]): string[] {
     )
   }
   return warnings
+}
+
+/** As it is at home; but there nobody forgets it. */
+function plugAndPlay({ manager }: NodeProject, { processes = {} }: Surroundings): string[] {
+  const plain = Object.entries(processes).filter(([, command]) => /^node\s/.test(command))
+  if (!manager.pnp || plain.length === 0) return []
+  const types = plain.map(([type]) => type).join(', ')
+  return [`Yarn's Plug'n'Play packages are found by "yarn node", and not by "node": ${types}`]
 }

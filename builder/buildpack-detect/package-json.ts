@@ -19,9 +19,12 @@ export type PackageJson = {
   raw: Record<string, unknown>
 }
 
-/** Reads package.json at the root of a tree. Throws a Failure that says where it is wrong. */
-export function readPackageJson(source: Source): PackageJson {
-  const raw = parse(source.readText('package.json') ?? '')
+/**
+ * Reads package.json at the root of a tree. Throws a Failure that says where it is wrong; `name` is
+ * what that calls it.
+ */
+export function readPackageJson(source: Source, name = 'package.json'): PackageJson {
+  const raw = parse(source.readText('package.json') ?? '', name)
   return {
     scripts: strings(raw, 'scripts'),
     engines: strings(raw, 'engines'),
@@ -77,6 +80,8 @@ function packageManagerOf(raw: Record<string, unknown>): string | undefined {
   const dev = isRecord(raw.devEngines) ? raw.devEngines.packageManager : undefined
   const first: unknown = Array.isArray(dev) ? dev[0] : dev
   if (!isRecord(first) || typeof first.name !== 'string') return undefined
+  // npm comes with Node: a rule of development alone asks for no other.
+  if (first.name === 'npm') return 'npm'
   return typeof first.version === 'string' ? `${first.name}@${first.version}` : first.name
 }
 
@@ -93,20 +98,20 @@ function textsOf(record: Record<string, unknown>): Record<string, string> {
   return texts
 }
 
-function parse(text: string): Record<string, unknown> {
+function parse(text: string, name: string): Record<string, unknown> {
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch (cause) {
     const seen = cause instanceof Error ? cause.message : String(cause)
-    throw new Failure('failed', `package.json is not valid JSON: ${oneLine(seen)}`, {
-      hint: 'Mend package.json, commit and push again',
+    throw new Failure('failed', `${name} is not valid JSON: ${oneLine(seen)}`, {
+      hint: `Mend ${name}, commit and push again`,
       cause,
     })
   }
   if (isRecord(value)) return value
-  throw new Failure('failed', `package.json holds ${kindOf(value)}: expected an object`, {
-    hint: 'Write at least {} in package.json',
+  throw new Failure('failed', `${name} holds ${kindOf(value)}: expected an object`, {
+    hint: `Write at least {} in ${name}`,
   })
 }
 
