@@ -39,6 +39,19 @@ export function parseAppJson(content: string): AppJson {
   }
 }
 
+/** The addresses in `buildpacks` of an app.json at the root of a tree. */
+export function readBuildpacks(source: Source): string[] {
+  const content = source.readText('app.json', fileBytesMost)
+  if (content === undefined) return []
+  const list = member(parseJson('app.json', content), 'buildpacks')
+  const entries = list ? items(list) : []
+  return entries.map((entry) => {
+    const url = member(entry, 'url')
+    if (url) return words(url)
+    throw wrong(entry, 'an object with a "url"')
+  })
+}
+
 /** What of it names process types that the code does not have: a misspelling, most often. */
 export function unknownTypes(appJson: AppJson, processes: Record<string, string>): string[] {
   const named = [...Object.keys(appJson.formation), ...Object.keys(appJson.healthchecks)]

@@ -7,6 +7,7 @@ import type { AppJson } from '../core/app-json.ts'
 import type { CronEntry, Image, Layer, Say } from '../core/types.ts'
 import { readAppJson, unknownTypes } from './app-json.ts'
 import { ensureApt } from './apt.ts'
+import { releasedBy } from './buildpack-release.ts'
 import { detect } from './buildpack-detect/detect.ts'
 import type { Plan, Step } from './buildpack-detect/plan.ts'
 import type { Commit } from './checkout.ts'
@@ -27,6 +28,8 @@ export type BuildRequest = Commit & {
   config: Record<string, string>
   /** How to build, in the owner's own words: `detect`, `node`. */
   builder?: string
+  /** Addresses of Heroku buildpacks, in the owner's own words. */
+  buildpacks?: string[]
   /** Makes every layer that a command makes anew. */
   noCache?: boolean
   /**
@@ -58,15 +61,13 @@ export async function build(
   if ((await ensureTree(request, config, tree, signal)) === 're-used') present.add(tree.key)
   await request.extracted?.(dir)
   const source = openSource(dir)
-  const plan = detect(source, request.builder ?? request.config.BUILDER)
+  const plan = detectFor(request, source)
   const cron = readCron(source)
   const appJson = readAppJson(source)
   say(`-----> ${plan.language} detected (${plan.because})`)
-  const tools = await chooseTools(plan.tools, { config, say, signal })
+  const tools = await chooseTools(plan.tools, { ...request, config, say, signal })
+  for (const { layer } of tools) if (layer) pins.add(layer.key)
   sayPlan(plan, tools, say)
-  for (const type of appJson ? unknownTypes(appJson, plan.processes) : []) {
-    say(` !     app.json names the process type "${type}", which ${plan.processesFrom} has not`)
-  }
   const layerPlan = nameLayers(request, { plan, tools, source, tree })
   for (const layer of layerPlan.image) {
     pins.add(layer.key)
@@ -95,13 +96,26 @@ export async function build(
     stopIfCancelled(signal)
     await runStep(planned, context)
   }
-  const { processes, processesFrom, env, language } = plan
+  const { language, profile } = plan
+  const { processes, processesFrom, env } = releasedBy(config, plan, layerPlan)
+  for (const type of appJson ? unknownTypes(appJson, processes) : []) {
+    say(` !     app.json names the process type "${type}", which ${processesFrom} has not`)
+  }
   for (const [type, command] of Object.entries(processes)) {
     say(`       ${type}: ${command} (${processesFrom})`)
   }
   say(`       Layers: ${layerPlan.image.map((layer) => outcome(layer, present)).join(', ')}`)
-  const asked = { ...(cron && { cron }), ...(appJson && { appJson }) }
+  const asked = { ...(cron && { cron }), ...(appJson && { appJson }), ...(profile && { profile }) }
   return { layers: layerPlan.image, processes, env, language, ...asked }
+}
+
+function detectFor({ builder, buildpacks = [], config }: BuildRequest, source: Source): Plan {
+  const { BUILDER, BUILDPACK_URL } = config
+  const ofConfig = BUILDPACK_URL ? [BUILDPACK_URL] : []
+  const addresses = buildpacks.length > 0 ? buildpacks : ofConfig
+  const from = buildpacks.length > 0 ? 'buildpacks:set' : 'the config key BUILDPACK_URL'
+  const list = addresses.length > 0 ? { addresses, from } : undefined
+  return detect(source, builder ?? BUILDER, list)
 }
 
 function outcome({ key, label }: Layer, present: ReadonlySet<string>): string {
@@ -138,8 +152,8 @@ export async function planOnly(
   try {
     const kept = join(paths(config).layer(tree), 'app')
     const source = openSource(hasLayer(config, tree) ? kept : await extractTo(request, dir, signal))
-    const plan = detect(source, request.builder ?? request.config.BUILDER)
-    const tools = await chooseTools(plan.tools, { config, say, signal })
+    const plan = detectFor(request, source)
+    const tools = await chooseTools(plan.tools, { ...request, config, say, signal })
     const asked = { appJson: readAppJson(source) ?? null, cron: readCron(source) ?? [] }
     const layers = nameLayers(request, { plan, tools, source, tree })
     return { ...printed(config, plan, tools, layers), ...asked }

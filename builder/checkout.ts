@@ -3,15 +3,34 @@ import { existsSync } from 'node:fs'
 import { chown, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { appUser, limits } from '../core/config.ts'
-import { Failure } from '../core/errors.ts'
+import { Failure, stopIfCancelled } from '../core/errors.ts'
 import { exec, spawnGroup, waitForEnd } from '../core/exec.ts'
+import { log } from '../core/log.ts'
 import { printable } from '../core/names.ts'
+import type { Layer } from '../core/types.ts'
 import { readHead } from './source.ts'
+import {
+  canLink,
+  type Earlier,
+  empty,
+  isWorthLinking,
+  linkUnchanged,
+  parseChanges,
+  pathsToWrite,
+} from './unchanged.ts'
 
 /** A commit and where to read it; `gitEnv` is git's quarantine environment during a push. */
-export type Commit = { repo: string; gitEnv: Record<string, string>; commit: string }
+export type Commit = {
+  repo: string
+  gitEnv: Record<string, string>
+  commit: string
+  /** The layers of the release before: its tree may lend the files that have not changed. */
+  before?: Layer[]
+  /** `GIT_SSH_COMMAND` for submodules. */
+  ssh?: () => Promise<string>
+}
 
-export type TreeEntry = { mode: string; bytes: number; path: string }
+export type TreeEntry = { mode: string; sha: string; bytes: number; path: string }
 
 const gitTimeoutMs = 60_000
 const extractTimeoutMs = 10 * 60_000
@@ -19,26 +38,62 @@ const extractTimeoutMs = 10 * 60_000
 /** The id of a commit's tree: equal for equal content, whatever the history. */
 export async function readTreeId(commit: Commit, signal: AbortSignal): Promise<string> {
   const args = ['rev-parse', '--verify', '--end-of-options', `${commit.commit}^{tree}`]
-  return (await git(commit, args, signal)).trim()
+  return (await askGit(commit, args, signal)).trim()
 }
 
 /**
  * Writes a commit's files into the directory `into`, which must exist and be empty, owned by the
- * app user, without `.git`. Failure when the tree is one that paas does not build.
+ * app user, without `.git`. Failure when the tree is one that paas does not build. With an
+ * `earlier` tree its unchanged files are shared by hard links: nobody may write to either then.
+ * Returns the submodules, whose files are still missing.
  */
 export async function extractCommit(
   commit: Commit,
   into: string,
   signal: AbortSignal,
-): Promise<void> {
+  earlier?: Earlier,
+): Promise<TreeEntry[]> {
   const entries = parseTree(
-    await git(commit, ['ls-tree', '-rlz', '--full-tree', commit.commit], signal),
+    await askGit(commit, ['ls-tree', '-rlz', '--full-tree', commit.commit], signal),
   )
   checkTree(entries)
   await archiveAsCommitted(commit.repo)
-  await chown(into, appUser, appUser)
-  await archiveInto(commit, into, signal)
-  refuseLfsPointers(entries, into)
+  const linked = earlier && isWorthLinking(entries)
+  const written = linked ? await writeChanges(commit, into, earlier, signal) : undefined
+  if (!written) {
+    await chown(into, appUser, appUser)
+    await archiveInto(commit, into, signal)
+  }
+  const isWritten = ({ path }: TreeEntry) => written?.has(path) ?? true
+  refuseLfsPointers(entries.filter(isWritten), into)
+  // An earlier tree lends its submodules only when none of them has changed.
+  return written ? [] : entries.filter(({ mode }) => mode === '160000')
+}
+
+/**
+ * The paths that had to be written, all others being links; undefined, with `into` empty again,
+ * when the whole tree is better written anew.
+ */
+async function writeChanges(
+  commit: Commit,
+  into: string,
+  earlier: Earlier,
+  signal: AbortSignal,
+): Promise<Set<string> | undefined> {
+  try {
+    const args = ['diff-tree', '-r', '-z', '--raw', '--no-renames', earlier.treeId]
+    const changes = parseChanges(await askGit(commit, [...args, `${commit.commit}^{tree}`], signal))
+    if (!canLink(changes)) return undefined
+    await linkUnchanged(earlier, changes, into, signal)
+    const paths = pathsToWrite(changes)
+    if (paths.length > 0) await archiveInto(commit, into, signal, paths)
+    return new Set(paths)
+  } catch (error) {
+    stopIfCancelled(signal)
+    log('not-linked', { why: String(error) }) // the earlier tree may be gone from the repository
+    await empty(into)
+    return undefined
+  }
 }
 
 /** Reads `git ls-tree -rlz`. */
@@ -49,23 +104,16 @@ export function parseTree(text: string): TreeEntry[] {
     .slice(0, -1)
     .map((line) => {
       const tab = line.indexOf('\t')
-      const [mode = '', , , size = ''] = line.slice(0, tab).split(/ +/)
-      return { mode, bytes: Number(size) || 0, path: line.slice(tab + 1) }
+      const [mode = '', , sha = '', size = ''] = line.slice(0, tab).split(/ +/)
+      return { mode, sha, bytes: Number(size) || 0, path: line.slice(tab + 1) }
     })
 }
 
-/** Refuses what cannot become an app: nothing at all, too much, or submodules. */
+/** Refuses what cannot become an app: nothing at all, or too much. */
 export function checkTree(entries: TreeEntry[]): void {
   if (entries.length === 0) {
     throw new Failure('failed', 'The commit has no files', {
       hint: 'Add and commit the files of your app, then push again',
-    })
-  }
-  const submodule = entries.find((entry) => entry.mode === '160000')
-  if (submodule) {
-    const path = printable(submodule.path)
-    throw new Failure('failed', `${path} is a git submodule, and its files are not in this push`, {
-      hint: `Commit the files themselves instead: git rm --cached ${path} && git add ${path}/.`,
     })
   }
   if (entries.length > limits.treeEntries) {
@@ -77,7 +125,8 @@ export function checkTree(entries: TreeEntry[]): void {
   }
 }
 
-async function git(commit: Commit, args: string[], signal: AbortSignal): Promise<string> {
+/** What git prints when it is asked about a commit's repository. */
+export async function askGit(commit: Commit, args: string[], signal: AbortSignal): Promise<string> {
   const options = { env: gitEnvironment(commit), signal, timeoutMs: gitTimeoutMs }
   return (await exec('git', [`--git-dir=${commit.repo}`, ...args], options)).stdout
 }
@@ -98,7 +147,12 @@ async function archiveAsCommitted(repo: string): Promise<void> {
  * tar runs as the app user and only sees its own working directory: the parents are closed to it.
  * Files get the time of extraction, not the commit's, so that a web server's ETag never repeats.
  */
-async function archiveInto(commit: Commit, into: string, signal: AbortSignal): Promise<void> {
+async function archiveInto(
+  commit: Commit,
+  into: string,
+  signal: AbortSignal,
+  paths: string[] = [],
+): Promise<void> {
   const limitsOfWait = { signal, timeoutMs: extractTimeoutMs }
   const user = String(appUser)
   const drop = ['--reuid', user, '--regid', user, '--clear-groups', '--no-new-privs']
@@ -109,9 +163,9 @@ async function archiveInto(commit: Commit, into: string, signal: AbortSignal): P
     stdio: ['pipe', 'ignore', 'pipe'],
   })
   const tarSaid = said(tar)
-  const args = ['-c', 'tar.umask=0022', 'archive', '--format=tar', '--', commit.commit]
+  const args = ['-c', 'tar.umask=0022', 'archive', '--format=tar', '--', commit.commit, ...paths]
   const archive = spawnGroup('git', [`--git-dir=${commit.repo}`, ...args], {
-    env: gitEnvironment(commit),
+    env: { ...gitEnvironment(commit), GIT_LITERAL_PATHSPECS: '1' },
     stdio: ['ignore', tar.stdin ?? 'ignore', 'pipe'],
   })
   const archiveSaid = said(archive)

@@ -31,6 +31,8 @@ export async function runInChroot(job: ChrootJob): Promise<ExecResult> {
     // dpkg asks it whether a service may start: none may.
     await mkdir(join(upper, 'usr/sbin'), { recursive: true })
     await writeFile(join(upper, policy), '#!/bin/sh\nexit 101\n', { mode: 0o755 })
+    // The stack has no manuals, nor directories of them; links into those must not fail (OpenJDK).
+    for (const section of manuals) await mkdir(join(upper, section), { recursive: true })
     const directories = [
       `lowerdir=${lowers.toReversed().map(escape).join(':')}`,
       `upperdir=${escape(upper)}`,
@@ -47,6 +49,8 @@ export async function runInChroot(job: ChrootJob): Promise<ExecResult> {
 }
 
 const policy = 'usr/sbin/policy-rc.d'
+
+const manuals = [1, 2, 3, 4, 5, 6, 7, 8].map((section) => `usr/share/man/man${section}`)
 
 const namespaces = ['--mount', '--propagation=private', '--pid', '--fork', '--kill-child', '--']
 
@@ -84,6 +88,7 @@ const leftOvers = [
   'proc',
   'run',
   'tmp',
+  'usr/share/man',
   'etc/.pwd.lock',
   'etc/resolv.conf',
   'root',

@@ -1,6 +1,7 @@
 import { limits } from '../core/config.ts'
 import { Failure } from '../core/errors.ts'
 import type { CronEntry } from '../core/types.ts'
+import { parseJson } from './json-document.ts'
 import type { Source } from './source.ts'
 
 const fileBytesMost = 256 * 1024
@@ -17,7 +18,7 @@ export function readCron(source: Source): CronEntry[] | undefined {
  * it to say. Throws a Failure that names the entry and what is wanted. Pure.
  */
 export function parseCron(content: string): CronEntry[] | undefined {
-  const json = parse(content)
+  const json = parseJson('app.json', content).value
   if (!isObject(json) || json.cron === undefined) return undefined
   if (!Array.isArray(json.cron)) throw wrong('cron', 'a list')
   if (json.cron.length > limits.cronJobsPerApp) {
@@ -34,16 +35,6 @@ export function parseCron(content: string): CronEntry[] | undefined {
     if (!concurrency) throw wrong(`${path}.concurrency_policy`, policies.join(', '))
     return { command, schedule, timezone, concurrency }
   })
-}
-
-function parse(content: string): unknown {
-  // A string, or else a comment, or else a comma before a closing bracket.
-  const token = /("(?:[^"\\]|\\.)*")|\/\/[^\n]*|\/\*[^]*?\*\/|,(?=\s*[\]}])/g
-  try {
-    return JSON.parse(content.replace(token, (_all, string?: string) => string ?? ''))
-  } catch (error) {
-    throw new Failure('failed', `app.json is no JSON: ${String(error)}`, { cause: error })
-  }
 }
 
 function wrong(path: string, wanted: string): Failure {

@@ -13,7 +13,7 @@ export async function environment(
     CI: 'true',
     HOME: '/tmp',
     LANG: 'C.UTF-8',
-    PATH: plan.env.PATH ?? systemPath,
+    PATH: [...tools.flatMap(({ path }) => path ?? []), plan.env.PATH ?? systemPath].join(':'),
     NODE_EXTRA_CA_CERTS: bundle,
     PIP_CERT: bundle,
     SSL_CERT_FILE: bundle,

@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto'
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { exec } from '../core/exec.ts'
+import { phpServerFiles } from './php-server.ts'
 import type { Runtime } from './runtime.ts'
 import { debianKeyring, suite } from './stack.ts'
 
-/** The web server of static sites: the suite's own Caddy, so that it fits the stack's libc. */
+/**
+ * The web server of static sites and PHP: the suite's own Caddy, so that it fits the stack's libc.
+ */
 export const caddyRuntime: Runtime = {
   choose: async () => ({ version: suite, why: `Debian ${suite}`, warnings: [] }),
   layer: (version) => ({
@@ -25,6 +28,10 @@ export const caddyRuntime: Runtime = {
     for (const [name, text] of Object.entries(configurations)) {
       await writeFile(join(dir, 'usr/local/etc/static', name), text)
     }
+    for (const [path, text] of Object.entries(phpServerFiles())) {
+      await mkdir(dirname(join(dir, path)), { recursive: true })
+      await writeFile(join(dir, path), text, { mode: path.includes('/bin/') ? 0o755 : 0o644 })
+    }
   },
   buildEnv: () => ({}),
 }
@@ -35,7 +42,7 @@ const configurations = {
 }
 
 const recipeHash = createHash('sha256')
-  .update(JSON.stringify(configurations))
+  .update(JSON.stringify([configurations, phpServerFiles()]))
   .digest('hex')
   .slice(0, 8)
 

@@ -7,7 +7,13 @@ import { npmRuntime, pnpmRuntime, yarnRuntime } from './runtime-managers.ts'
 import { nodeRuntime } from './runtime-node.ts'
 import type { Choice } from './versions.ts'
 
-export type RuntimeContext = { config: PaasConfig; say: Say; signal: AbortSignal }
+export type RuntimeContext = {
+  config: PaasConfig
+  say: Say
+  signal: AbortSignal
+  /** `GIT_SSH_COMMAND` for tools that are repositories. */
+  ssh?: () => Promise<string>
+}
 
 /** How a tool comes onto the host: choose a version, name its layer, fill it. */
 export type Runtime = {

@@ -26,6 +26,8 @@ export type SandboxResult = {
   code: number
   /** Whether the kernel ended something in it for want of memory. */
   oom: boolean
+  /** What it was allowed and the most it had, where the kernel still knew. */
+  memory?: { limitBytes: number; peakBytes: number } | undefined
   /** What the command wrote, as a directory that may be renamed within the store. */
   upper: string
   /** Removes what is left of it. */

@@ -1,14 +1,16 @@
-import { chown, mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { appUser, limits, type PaasConfig } from '../core/config.ts'
-import { errno, Failure, stopIfCancelled } from '../core/errors.ts'
+import { errno, stopIfCancelled } from '../core/errors.ts'
 import { newId, paths } from '../core/names.ts'
 import type { Layer, Say } from '../core/types.ts'
 import { exec } from '../core/exec.ts'
+import { configTarget } from './buildpack-detect/buildpack-driver.ts'
 import { cacheTarget } from './buildpack-detect/plan.ts'
 import { type Manifest, type PlannedStep, visibleConfig } from './layer-plan.ts'
 import { ensureLayer, hasLayer } from './layers.ts'
-import type { Sandbox } from './sandbox.ts'
+import type { Sandbox, SandboxResult } from './sandbox.ts'
+import { boundStep, filledDisk, isFull, stepFailure } from './step-bounds.ts'
 import type { Source } from './source.ts'
 
 export type StepContext = {
@@ -84,43 +86,80 @@ async function ensureManifest(
 }
 
 async function makeInSandbox(
-  { step, lowers }: PlannedStep,
+  planned: PlannedStep,
   context: StepContext,
   dir: string,
 ): Promise<void> {
-  const { app, config, say, signal } = context
-  const cache = await ensureCache(config, step.shareable ? newId() : app)
-  const result = await context.sandbox({
+  const { step } = planned
+  const cache = await ensureCache(context.config, step.shareable ? undefined : context.app)
+  try {
+    const result = await runInSandbox(planned, context, cache)
+    try {
+      stopIfCancelled(context.signal)
+      // Looked at before what the command wrote is thrown away, and the disk has room again.
+      if (result.code !== 0 && (await isFull(context.config))) throw filledDisk(step)
+      if (result.code !== 0) throw stepFailure(step, result, context.config)
+      // Only /app is of the app; whatever else the command wrote goes with the sandbox.
+      await rename(join(result.upper, 'app'), join(dir, 'app')).catch(ifMissing)
+      for (const path of step.drop) {
+        await rm(join(dir, 'app', path), { recursive: true, force: true })
+      }
+    } finally {
+      await result.discard()
+    }
+  } finally {
+    await (step.shareable ? rm(cache, { recursive: true, force: true }) : boundCache(cache))
+  }
+}
+
+/** Runs the command to its end, which comes early at the deadline and when the disk runs out. */
+async function runInSandbox(
+  { step, lowers }: PlannedStep,
+  context: StepContext,
+  cache: string,
+): Promise<SandboxResult> {
+  const { app, config, say } = context
+  using bounds = boundStep(step, config, context.deadline)
+  const signal = AbortSignal.any([context.signal, bounds.signal])
+  const visible = visibleConfig(step, context.appConfig)
+  const files = step.configFiles ? await writeConfig(config, visible) : undefined
+  const run = context.sandbox({
     app,
     layers: lowers,
     argv: step.argv,
-    env: { ...(await context.buildEnv()), ...step.env, ...visibleConfig(step, context.appConfig) },
+    env: { ...(await context.buildEnv()), ...step.env, ...(files ? {} : visible) },
     user: 'app',
-    mounts: [{ source: cache, target: cacheTarget, readOnly: false }],
+    mounts: [
+      { source: cache, target: cacheTarget, readOnly: false },
+      ...(files === undefined ? [] : [{ source: files, target: configTarget, readOnly: true }]),
+    ],
     onLine: (line) => say(`       ${line}`.trimEnd()),
     signal,
-    timeoutMs: Math.max(1, context.deadline - Date.now()),
+    timeoutMs: config.buildTimeoutMs + 60_000,
   })
-  try {
-    stopIfCancelled(signal)
-    if (result.code !== 0) throw stepFailure(step, result, config)
-    // Only /app is of the app; whatever else the command wrote goes with the sandbox.
-    await rename(join(result.upper, 'app'), join(dir, 'app')).catch(ifMissing)
-    for (const path of step.drop) {
-      await rm(join(dir, 'app', path), { recursive: true, force: true })
-    }
-  } finally {
-    await result.discard()
-    await (step.shareable ? rm(cache, { recursive: true, force: true }) : boundCache(cache))
+  return await run.finally(() => files && rm(files, { recursive: true, force: true }))
+}
+
+/** One file a key, for the app user alone. */
+async function writeConfig(config: PaasConfig, values: Record<string, string>): Promise<string> {
+  const dir = join(paths(config).making, `config-${newId()}`)
+  await mkdir(dir, { recursive: true })
+  await chmod(dir, 0o700)
+  for (const [key, value] of Object.entries(values)) {
+    await writeFile(join(dir, key), value, { mode: 0o400 })
+    await chown(join(dir, key), appUser, appUser)
   }
+  await chown(dir, appUser, appUser)
+  return dir
 }
 
 /**
  * An app's own, or an empty one for a layer that other apps will share: what an app's scripts left
  * in its cache must not come near that.
  */
-async function ensureCache(config: PaasConfig, name: string): Promise<string> {
-  const cache = paths(config).buildCache(name)
+async function ensureCache(config: PaasConfig, app: string | undefined): Promise<string> {
+  const { buildCache, making } = paths(config)
+  const cache = app === undefined ? join(making, `cache-${newId()}`) : buildCache(app)
   await mkdir(cache, { recursive: true, mode: 0o755 })
   await chown(cache, appUser, appUser)
   return cache
@@ -136,26 +175,6 @@ async function boundCache(cache: string): Promise<void> {
   const old = `${cache}.${newId()}`
   await rename(cache, old)
   await rm(old, { recursive: true, force: true })
-}
-
-function stepFailure(
-  step: PlannedStep['step'],
-  result: { code: number; oom: boolean },
-  config: PaasConfig,
-): Failure {
-  if (result.oom) {
-    const limit = `${Math.round(config.buildMemoryBytes / 1024 / 1024)} MiB`
-    return new Failure(
-      'failed',
-      `"${step.title}" was killed: it used all of its ${limit} of memory`,
-      {
-        hint: 'Let the build use less, or raise PAAS_BUILD_MEMORY (MiB) on the server',
-      },
-    )
-  }
-  return new Failure('failed', `"${step.title}" exited with ${result.code}; its output is above`, {
-    hint: step.hint,
-  })
 }
 
 function ifMissing(error: unknown): void {

@@ -1,6 +1,7 @@
 import semver from 'semver'
-import type { AptPackages, SuiteTool, ToolRequest } from './buildpack-detect/plan.ts'
+import type { AptPackages, GitTool, SuiteTool, ToolRequest } from './buildpack-detect/plan.ts'
 import { aptIndex } from './apt-index.ts'
+import { fetchTool } from './buildpack-source.ts'
 import { ensureLayer, hasLayer } from './layers.ts'
 import { type Runtime, type RuntimeContext, runtimes } from './runtime.ts'
 import { ensureStack, suite } from './stack.ts'
@@ -15,6 +16,8 @@ export type ChosenTool = {
   label: string
   layer: Layer | undefined
   packages: AptPackages
+  /** A directory of programs that steps search first. */
+  path?: string
   /** Environment of the build steps that run with it. */
   buildEnv: Record<string, string>
 }
@@ -43,6 +46,7 @@ export async function ensureTools(tools: ChosenTool[], context: RuntimeContext):
 }
 
 async function chooseTool(request: ToolRequest, context: RuntimeContext): Promise<ChosenTool> {
+  if (request.git) return chooseFromGit(request, request.git, context)
   if (request.suite) return chooseFromSuite(request, request.suite, context)
   const runtime = runtimeOf(request)
   const choice = await runtime.choose(request, context)
@@ -54,6 +58,23 @@ async function chooseTool(request: ToolRequest, context: RuntimeContext): Promis
     layer,
     packages: { run: [], build: [] },
     buildEnv: runtime.buildEnv(choice.version),
+  }
+}
+
+/** The commit that a branch, a tag or an address has now. */
+async function chooseFromGit(
+  request: ToolRequest,
+  tool: GitTool,
+  context: RuntimeContext,
+): Promise<ChosenTool> {
+  const { commit, layer } = await fetchTool(context.config, tool, context)
+  return {
+    request,
+    choice: { version: commit, why: tool.shown, warnings: [] },
+    label: `${request.tool} ${layer.label}`,
+    layer,
+    packages: { run: [], build: [] },
+    buildEnv: {},
   }
 }
 
@@ -93,6 +114,7 @@ async function chooseFromSuite(
     label: `${name} ${choice.version}`,
     layer: undefined,
     packages: { run: found.candidate.run, build: found.candidate.build },
+    ...(found.candidate.path !== undefined && { path: found.candidate.path }),
     buildEnv: {},
   }
 }

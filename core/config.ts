@@ -36,23 +36,17 @@ export type PaasConfig = {
   buildMemoryBytes: number
   /** Over all apps; a further build waits in line. */
   buildsAtOnce: number
+  /** With less free space than this no build is begun. */
+  minFreeBytes: number
 }
 
 const mebibyte = 1024 * 1024
 
 /** Reads the environment; throws a usage Failure that names the variable and what it should be. */
 export function readConfig(env: NodeJS.ProcessEnv): PaasConfig {
-  const home = resolve(env.PAAS_HOME || defaultHome)
-  const tag = home === defaultHome ? 'paas' : `paas-${hash6(home)}`
   return {
-    home,
-    run: env.PAAS_RUN ? resolve(env.PAAS_RUN) : join('/run', tag),
-    cache: resolve(env.PAAS_CACHE || '/var/cache/paas'),
-    tag,
-    sshPort: port(env, 'PAAS_SSH_PORT', 2222),
-    httpPort: port(env, 'PAAS_HTTP_PORT', 80),
-    httpsPort: port(env, 'PAAS_HTTPS_PORT', 443),
-    metricsPort: env.PAAS_METRICS_PORT ? port(env, 'PAAS_METRICS_PORT', 0) : undefined,
+    ...directories(env),
+    ...ports(env),
     domain: domain(env.PAAS_DOMAIN || 'localhost'),
     subnet: subnet(env.PAAS_SUBNET || '10.87.0.0/16'),
     readyTimeoutMs: seconds(env, 'PAAS_READY_TIMEOUT', 60),
@@ -63,6 +57,7 @@ export function readConfig(env: NodeJS.ProcessEnv): PaasConfig {
     scriptTimeoutMs: seconds(env, 'PAAS_SCRIPT_TIMEOUT', 10 * 60),
     buildMemoryBytes: positive(env, 'PAAS_BUILD_MEMORY', 2048, 'a size in MiB') * mebibyte,
     buildsAtOnce: Math.ceil(positive(env, 'PAAS_BUILDS', buildsByCores(), 'a number of builds')),
+    minFreeBytes: positive(env, 'PAAS_MIN_FREE', 2048, 'a size in MiB') * mebibyte,
   }
 }
 
@@ -74,6 +69,9 @@ export const appPort = 5000
 
 /** The unprivileged user of apps and builds, the same number in every stack. */
 export const appUser = 32767
+
+/** Where commands are looked for unless the image says otherwise. */
+export const searchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /** Limits with no reason to be settable. */
 export const limits = {
@@ -106,11 +104,19 @@ export const limits = {
   /** What a command reads of its standard input; base64 and quotes take their part. */
   configTextBytes: 2048 * 1024,
   maintenancePageBytes: 256 * 1024,
+  /** Of an image that comes from elsewhere: unpacked, and as an archive. */
+  imageBytes: 16 * 1024 * mebibyte,
+  imageEntries: 1_000_000,
+  imageLayers: 127,
   treeEntries: 50_000,
   treeBytes: 2048 * mebibyte,
   /** A file of the user's that paas itself reads: a manifest, a Procfile, a lockfile. */
   userFileBytes: 16 * mebibyte,
   buildCacheBytes: 1024 * mebibyte,
+  /** A shared layer that no instance on the host needs goes after so long. */
+  sharedUnusedMs: 7 * 24 * 60 * 60 * 1000,
+  /** An instance whose state has gone is believed to be gone after so long. */
+  instanceGoneMs: 30 * 24 * 60 * 60 * 1000,
   sshConnections: 256,
   sshConnectionsPerAddress: 32,
   sshLoginGraceMs: 30_000,
@@ -119,6 +125,31 @@ export const limits = {
 } as const
 
 const defaultHome = '/var/lib/paas'
+
+const secondsMost = 7 * 24 * 60 * 60
+
+/** Of the 107 that a socket's path may have, with room for the names below. */
+const runBytesMost = 70
+
+/** The run directory goes whenever paas stops, so it may hold nothing that is to stay. */
+function directories(env: NodeJS.ProcessEnv) {
+  const home = resolve(env.PAAS_HOME || defaultHome)
+  const tag = home === defaultHome ? 'paas' : `paas-${hash6(home)}`
+  const run = env.PAAS_RUN ? resolve(env.PAAS_RUN) : join('/run', tag)
+  const cache = resolve(env.PAAS_CACHE || '/var/cache/paas')
+  for (const [name, other] of Object.entries({ PAAS_HOME: home, PAAS_CACHE: cache })) {
+    if (!`${other}/`.startsWith(join(run, '/'))) continue
+    throw new Failure('usage', `PAAS_RUN is ${run}, and ${name} lies there: ${other}`, {
+      hint: 'PAAS_RUN is emptied when paas stops: choose a directory for it alone',
+    })
+  }
+  if (Buffer.byteLength(run) > runBytesMost) {
+    throw new Failure('usage', `PAAS_RUN is longer than ${runBytesMost} bytes: ${run}`, {
+      hint: 'The path of a socket below it would be more than the kernel takes',
+    })
+  }
+  return { home, run, cache, tag }
+}
 
 /** Two at least: a build waits for the network as much as for a core. */
 function buildsByCores(): number {
@@ -139,20 +170,43 @@ function positive(env: NodeJS.ProcessEnv, name: string, fallback: number, want: 
   return value
 }
 
+/** A wait of more than a week is a mistake, and one of 25 days is more than a timer can count. */
 function seconds(env: NodeJS.ProcessEnv, name: string, fallback: number): number {
-  return positive(env, name, fallback, 'a number of seconds') * 1000
+  const want = `a number of seconds, at most ${secondsMost}`
+  const value = positive(env, name, fallback, want)
+  if (value > secondsMost) throw new Failure('usage', `${name} is "${env[name]}": expected ${want}`)
+  return value * 1000
+}
+
+function ports(env: NodeJS.ProcessEnv) {
+  const all = {
+    sshPort: port(env, 'PAAS_SSH_PORT', 2222),
+    httpPort: port(env, 'PAAS_HTTP_PORT', 80),
+    httpsPort: port(env, 'PAAS_HTTPS_PORT', 443),
+    metricsPort: env.PAAS_METRICS_PORT ? port(env, 'PAAS_METRICS_PORT', 0) : undefined,
+  }
+  const names = ['PAAS_SSH_PORT', 'PAAS_HTTP_PORT', 'PAAS_HTTPS_PORT', 'PAAS_METRICS_PORT']
+  const numbers = Object.values(all)
+  for (const [at, number] of numbers.entries()) {
+    const first = numbers.indexOf(number)
+    if (number === undefined || first === at) continue
+    throw new Failure('usage', `${names[first]} and ${names[at]} are both ${number}`, {
+      hint: 'Give each a port of its own',
+    })
+  }
+  return all
 }
 
 function port(env: NodeJS.ProcessEnv, name: string, fallback: number): number {
-  const value = positive(env, name, fallback, 'a port from 1 to 65535')
-  if (!Number.isInteger(value) || value > 65535) {
-    throw new Failure('usage', `${name} is "${env[name]}": expected a port from 1 to 65535`)
-  }
-  return value
+  const text = env[name] || String(fallback)
+  const value = Number(text)
+  if (/^\d{1,5}$/.test(text) && value > 0 && value <= 65535) return value
+  throw new Failure('usage', `${name} is "${text}": expected a port from 1 to 65535`)
 }
 
 function domain(text: string): string {
-  if (!/^[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?$/.test(text)) {
+  const label = '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?'
+  if (text.length > 200 || !new RegExp(`^${label}(\\.${label})*$`).test(text)) {
     throw new Failure('usage', `PAAS_DOMAIN is "${text}": expected a name like apps.example.com`)
   }
   return text
@@ -163,6 +217,11 @@ function subnet(text: string): string {
   const size = Number(bits)
   if (!isIPv4(base) || !(size >= 8 && size <= 28)) {
     throw new Failure('usage', `PAAS_SUBNET is "${text}": expected IPv4 CIDR from /8 to /28`)
+  }
+  if (/^(0|127|169\.254|22[4-9]|2[345]\d)\./.test(base)) {
+    throw new Failure('usage', `PAAS_SUBNET is "${text}": no host can have such an address`, {
+      hint: 'Use a private network, such as 10.87.0.0/16',
+    })
   }
   return text
 }

@@ -41,6 +41,7 @@ export function firstError(error: unknown): unknown {
  * The failure as lines for a terminal: ` !     ` before the sentence, seven spaces before detail.
  */
 export function failureLines(error: unknown): string[] {
+  if (isDiskFull(error) && !(error instanceof Failure)) return failureLines(diskFull(error))
   if (!(error instanceof Failure)) return [' !     Internal error; the daemon log has the details']
   const lines = [` !     ${error.message}`]
   if (error.hint) lines.push(...error.hint.split('\n').map((line) => ` !     ${line}`))
@@ -62,6 +63,24 @@ export function stopIfCancelled(signal: AbortSignal): void {
 export function cancelled(signal: AbortSignal): Failure {
   if (signal.reason instanceof Failure) return signal.reason
   return new Failure('failed', 'Cancelled')
+}
+
+/** Where SQLite reports a full disk: the low byte of its extended codes. */
+const sqliteFull = 13
+
+/** Whether what went wrong is that the disk is full, told by the kernel or by the database. */
+export function isDiskFull(error: unknown): boolean {
+  if (['ENOSPC', 'EDQUOT'].includes(errno(error) ?? '')) return true
+  if (!(error instanceof Error) || !('errcode' in error)) return false
+  return (Number(error.errcode) & 0xff) === sqliteFull
+}
+
+/** A full disk in a user's words. */
+export function diskFull(cause?: unknown): Failure {
+  return new Failure('failed', 'The disk of the server is full; what ran before runs on', {
+    hint: 'Who takes the space: disk. To free what nobody needs: images:gc. Then try again',
+    cause,
+  })
 }
 
 /** `ENOENT` and its like, or undefined when `error` is no system error. */

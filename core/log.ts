@@ -1,9 +1,15 @@
+import { writeSync } from 'node:fs'
+
 /**
  * The daemon's own log: one line a fact, on stderr, which the service manager or start-up keeps.
  */
 export function log(event: string, facts: Record<string, unknown> = {}): void {
   const pairs = Object.entries(facts).map(([key, value]) => `${key}=${format(value)}`)
-  process.stderr.write(`${[new Date().toISOString(), event, ...pairs].join(' ')}\n`)
+  try {
+    writeSync(2, `${[new Date().toISOString(), event, ...pairs].join(' ')}\n`)
+  } catch {
+    // Its disk is full: the line is lost, and who wrote it goes on. A stream would end us both.
+  }
 }
 
 /** The whole story of an unexpected error, causes included. */

@@ -93,6 +93,7 @@ export function paths(config: PaasConfig) {
     configKey: join(home, 'config.key'),
     hostKeys: join(home, 'host_keys'),
     plugins: join(home, 'plugins'),
+    repos: join(home, 'repos'),
     repo: (app: string) => join(home, 'repos', `${app}.git`),
     logs: (app: string) => join(home, 'logs', app),
     /** Parent of this instance's layers and scratch directories, which share one file system. */
@@ -109,9 +110,13 @@ export function paths(config: PaasConfig) {
     layers: join(home, 'store', 'layers'),
     /** Layers that all instances on the host share. */
     sharedLayers: join(cache, 'layers'),
+    /** What is known of layers as blobs of an OCI image. */
+    layerNotes: join(home, 'store', 'notes'),
     /** Layers half made: emptied at boot, or by the next maker of the same shared layer. */
     making: join(home, 'store', 'making'),
     sharedMaking: join(cache, 'making'),
+    /** What each instance on the host needs of the shared layers, a file an instance. */
+    sharedUsers: join(cache, 'users'),
     /** Files whose kernel lock is held while a shared layer is made. */
     locks: join(cache, 'locks'),
     /** Debian's package lists for a stack: `<time in ms>/{lists,index}`. */
@@ -150,6 +155,9 @@ export function kernelNames(config: PaasConfig) {
     /** Path below each cgroup hierarchy's root. */
     cgroup: (id: string) => `/${config.tag}/${id}`,
     cgroupParent: `/${config.tag}`,
+    /** Those of builds lie apart, so that they can weigh less than everything else together. */
+    builds: `/${config.tag}-builds`,
+    buildCgroup: (id: string) => `/${config.tag}-builds/${id}`,
     /** Groups of the monitors, beside those of their containers. */
     monitors: `/${config.tag}/monitors`,
     monitorCgroup: (id: string) => `/${config.tag}/monitors/${id}`,

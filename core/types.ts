@@ -8,7 +8,7 @@ export type Say = (line: string) => void
 /** Who asked: the name a key was added under, or root on the local socket (`local`). */
 export type Identity = { name: string; local?: true }
 
-export type LayerKind = 'stack' | 'apt' | 'runtime' | 'dependencies' | 'build' | 'app'
+export type LayerKind = 'stack' | 'apt' | 'runtime' | 'dependencies' | 'build' | 'app' | 'image'
 
 /**
  * A read-only directory, named by what went into it; `label` is for people. An apt layer has the
@@ -28,7 +28,20 @@ export type Image = {
   cron?: CronEntry[]
   /** What the code's own app.json asks for, where there is one. */
   appJson?: AppJson
+  /** Whether scripts in .profile.d are read before a process starts. */
+  profile?: true
+  /** Argument lists of the types that run without a shell; `processes` shows them to people. */
+  commands?: Record<string, string[]>
+  /** Where processes start; `/app` unless given. */
+  workdir?: string
+  /** Whom processes run as; the app user unless given. */
+  user?: ContainerUser
+  /** Where `web` listens; `appPort` unless given. */
+  port?: number
 }
+
+/** A user as the kernel knows one, within a container: root is root there alone. */
+export type ContainerUser = { uid: number; gid: number; groups?: number[] }
 
 /** What runs on a schedule, in a time zone by its IANA name, and beside itself or not. */
 export type CronEntry = {
@@ -106,8 +119,15 @@ export type InstanceSpec = {
   kind?: 'app' | 'run' | 'build'
   /** Whether the program sits at a terminal of its own. */
   terminal?: boolean
-  /** `root` is root inside the container only, without any capability; `app` by default. */
-  user?: 'app' | 'root'
+  /**
+   * `root` is root inside the container only, without any capability; `app` by default. A root
+   * given by its number, as an image says it, has those over its own files and users.
+   */
+  user?: 'app' | 'root' | ContainerUser
+  /** Where the program starts; `/app` by default. */
+  workdir?: string
+  /** Where it listens, for whoever asks whether it does; `appPort` by default. */
+  port?: number
   /** Directories of the instance's store, or readable ones of the host, shown inside. */
   mounts?: { source: string; target: string; readOnly: boolean }[]
 }
@@ -125,6 +145,8 @@ export type Instance = {
   startedAt: number
   /** A one-off belongs to no formation; without this it is an app's process. */
   kind?: 'run'
+  /** Where it listens; `appPort` unless given. */
+  port?: number
 }
 
 /** How a container ended, as its monitor saw it. `code` is 128 + n for signal n. */

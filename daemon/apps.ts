@@ -10,15 +10,24 @@ import type { Daemon } from './daemon.ts'
 import type { Change } from './deploy.ts'
 import type { Ask } from './queue.ts'
 import { defaultHost, refuseTakenHost } from './hosts.ts'
+import { refuseNameInUse } from './rename-files.ts'
 
 /** Makes an app that has no code yet; its name answers with a page that says so. */
 export async function createApp(daemon: Daemon, name: string, say: Say): Promise<App> {
   refuseTakenHost(daemon.config, daemon.store, defaultHost(daemon.config, name), name)
   await ensureRepo(paths(daemon.config).repo(name))
+  await refuseNameInUse(daemon, name)
   const app = daemon.store.createApp(name, defaultLimits)
   await daemon.routes.point(app, [])
   await daemon.triggers.fire('post-create', { app: name }, say)
   return app
+}
+
+/** Tells `events`, of the app and of the host, how it came to be. */
+export function recordCreated({ store }: Daemon, app: App, by: string, how: string): void {
+  const event = { kind: 'created', by, release: null, text: `${how} ${app.name}` }
+  store.addEvent(app, event)
+  store.addEvent(null, event)
 }
 
 /**
@@ -43,6 +52,7 @@ export async function cloneApp(
   if (store.currentRelease(from.name))
     await applyChange(daemon, cloneChange(daemon, app, from, by), ask)
   undo.move()
+  recordCreated(daemon, app, by, `Cloned ${from.name} to`)
   return app
 }
 
@@ -72,7 +82,7 @@ export async function destroyApp(daemon: Daemon, app: App, ask: Ask): Promise<vo
   await daemon.fleet.stop(daemon.fleet.of(app.name), daemon.config.graceTimeoutMs)
   await removeAppFiles(daemon, app.name)
   await daemon.triggers.fire('post-destroy', { app: app.name }, say)
-  daemon.collectGarbage(app)
+  daemon.garbage.collectSoon(app)
 }
 
 async function removeAppFiles(daemon: Daemon, app: string): Promise<void> {

@@ -4,6 +4,7 @@ import { paths } from '../core/names.ts'
 import type { App, Image, Say } from '../core/types.ts'
 import { gitEnvironment } from '../receiver/git.ts'
 import type { Daemon } from './daemon.ts'
+import { sshCommand } from './deploy-key.ts'
 import { masked } from './mask.ts'
 import { readRef } from './refs.ts'
 import { parseSchedule } from './schedule.ts'
@@ -12,7 +13,7 @@ import { parseSchedule } from './schedule.ts'
 export async function buildCommit(
   daemon: Daemon,
   app: App,
-  source: { commit: string; gitEnv: Record<string, string> },
+  source: { commit: string; gitEnv: Record<string, string>; noCache?: boolean },
   say: Say,
   signal: AbortSignal,
 ): Promise<Image> {
@@ -21,6 +22,7 @@ export async function buildCommit(
   const sayMasked = masked(config, say)
   using slot = await daemon.buildSlots.take(say, signal)
   void slot
+  await daemon.disk.requireRoom(app)
   const facts = { app: app.name, commit: source.commit }
   const extracted = async (dir: string) => {
     const about = { ...facts, args: [dir], cwd: dir }
@@ -35,7 +37,10 @@ export async function buildCommit(
       repo: paths(daemon.config).repo(app.name),
       ...source,
       config,
+      ssh: () => sshCommand(daemon.config),
+      before: daemon.store.currentRelease(app.name)?.image.layers ?? [],
       ...(app.builder === null ? {} : { builder: app.builder }),
+      buildpacks: daemon.store.buildpacks(app),
       ...(heard ? { extracted } : {}),
     },
     { config: daemon.config, sandbox: daemon.sandbox },
@@ -64,8 +69,10 @@ export async function planCommit(
       repo,
       commit,
       gitEnv: gitEnvironment(),
+      ssh: () => sshCommand(daemon.config),
       config: daemon.store.effectiveConfig(app),
       ...(app.builder === null ? {} : { builder: app.builder }),
+      buildpacks: daemon.store.buildpacks(app),
     },
     { config: daemon.config, sandbox: daemon.sandbox },
     say,

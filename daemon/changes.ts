@@ -1,12 +1,22 @@
 import { isDeepStrictEqual } from 'node:util'
-import { Failure, firstError, stopIfCancelled } from '../core/errors.ts'
+import { diskFull, Failure, firstError, isDiskFull, stopIfCancelled } from '../core/errors.ts'
 import { logError } from '../core/log.ts'
-import type { App, AppLimits, Config, Formation, Mount, Release, Say } from '../core/types.ts'
+import type {
+  App,
+  AppLimits,
+  Config,
+  Formation,
+  Image,
+  Mount,
+  Release,
+  Say,
+} from '../core/types.ts'
 import { deploy, type Change } from './deploy.ts'
 import { withAppJson } from './first-deploy.ts'
 import { processConfig } from './processes.ts'
 import type { Daemon } from './daemon.ts'
 import type { Ask } from './queue.ts'
+import type { Draft } from './store/nouns.ts'
 
 /**
  * Every way to change what an app runs, as a first step for the line. What is read of the app is
@@ -17,7 +27,7 @@ import type { Ask } from './queue.ts'
 export async function applyChange(daemon: Daemon, change: Change, ask: Ask): Promise<Release> {
   using turn = await daemon.queue.turn(change.app.name, ask)
   void turn
-  return applyInTurn(daemon, change, ask)
+  return await applyInTurn(daemon, change, ask) // the turn would end with a mere `return`
 }
 
 /** Walks the line for whoever has the app's turn, and tells the plugins when it fails. */
@@ -32,18 +42,22 @@ export async function applyInTurn(
     recordChange(daemon, change, 'changed', release.version)
     return release
   } catch (thrown) {
-    const error = firstError(thrown)
-    if (error !== thrown) logError('undo-failed', thrown, { app: change.app.name })
+    const first = firstError(thrown)
+    const error = isDiskFull(first) ? diskFull(first) : first
+    if (first !== thrown) logError('undo-failed', thrown, { app: change.app.name })
     const why = error instanceof Failure ? error.message : 'Internal error'
     recordChange(daemon, change, 'change-failed', null, why)
     await daemon.triggers.fire('deploy-failed', { app: change.app.name, error: why }, say)
     throw error
   } finally {
-    daemon.collectGarbage(change.app)
+    daemon.garbage.collectSoon(change.app)
   }
 }
 
-/** Tells `events` how a change ended; the app itself may be gone by then. */
+/**
+ * Tells `events` how a change ended; the app itself may be gone by then. A disk too full to tell it
+ * changes nothing about the end.
+ */
 function recordChange(
   daemon: Daemon,
   { app: { name }, cause, by }: Change,
@@ -51,9 +65,15 @@ function recordChange(
   release: number | null,
   why?: string,
 ): void {
-  const app = daemon.store.findApp(name)
   const text = why ? `${cause}: ${why}` : cause
-  if (app) daemon.store.addEvent(app, { kind, by, release, text })
+  try {
+    const app = daemon.store.findApp(name)
+    if (!app) return
+    const version = why ? daemon.store.explainFailure(app, why) : release
+    daemon.store.addEvent(app, { kind, by, release: version, text })
+  } catch (error) {
+    logError('event-unrecorded', error, { app: name, text })
+  }
 }
 
 /** Changes settings that no running process needs to know, in the app's turn like any change. */
@@ -191,27 +211,61 @@ export function pushChange(
     prepare: async (say, signal) => {
       const image = await push.build(say, signal)
       stopIfCancelled(signal)
-      const before = daemon.store.currentRelease(app.name)
-      for (const type of Object.keys(before?.image.processes ?? {})) {
-        if (type in image.processes || !before?.formation[type]) continue
-        say(` !     Process type "${type}" is gone from this version; its processes will stop`)
-      }
-      const limits = daemon.store.findApp(app.name)?.limits ?? app.limits
-      const config = daemon.store.config(app)
-      const globals = daemon.store.globalConfig()
-      const formation = daemon.store.formation(app)
-      return {
-        commit: push.commit,
-        image,
-        ...withAppJson(image, before?.image, { config, globals, formation, limits }, say),
-        mounts: daemon.store.mounts(app),
-      }
+      return codeDraft(daemon, app, { image, commit: push.commit }, say)
     },
   }
 }
 
+/** An image from elsewhere in the place of a commit; what it was shows when it is known. */
+export function imageChange(
+  daemon: Daemon,
+  app: App,
+  given: {
+    by: string
+    build: (say: Say, signal: AbortSignal) => Promise<{ image: Image; cause: string }>
+  },
+): Change {
+  const change: Change = {
+    app,
+    cause: 'Deploy an image',
+    by: given.by,
+    replace: 'all',
+    prepare: async (say, signal) => {
+      const { image, cause } = await given.build(say, signal)
+      stopIfCancelled(signal)
+      change.cause = cause
+      return codeDraft(daemon, app, { image, commit: null }, say)
+    },
+  }
+  return change
+}
+
+/** A release of new code with the app's own config, formation, limits and mounts. */
+function codeDraft(
+  daemon: Daemon,
+  app: App,
+  { image, commit }: Pick<Release, 'image' | 'commit'>,
+  say: Say,
+): Draft {
+  const before = daemon.store.currentRelease(app.name)
+  for (const type of Object.keys(before?.image.processes ?? {})) {
+    if (type in image.processes || !before?.formation[type]) continue
+    say(` !     Process type "${type}" is gone from this version; its processes will stop`)
+  }
+  const limits = daemon.store.findApp(app.name)?.limits ?? app.limits
+  const config = daemon.store.config(app)
+  const globals = daemon.store.globalConfig()
+  const formation = daemon.store.formation(app)
+  return {
+    commit,
+    image,
+    ...withAppJson(image, before?.image, { config, globals, formation, limits }, say),
+    mounts: daemon.store.mounts(app),
+  }
+}
+
 /** The next release if nothing but what is set already were to change. */
-function next(daemon: Daemon, app: App): Release {
+export function next(daemon: Daemon, app: App): Release {
   const { store } = daemon
   return {
     ...current(daemon, app),
@@ -225,8 +279,16 @@ function next(daemon: Daemon, app: App): Release {
 export function current(daemon: Daemon, app: App): Release {
   const release = daemon.store.currentRelease(app.name)
   if (release) return release
+  if (!daemon.store.findApp(app.name)) throw goneMeanwhile(app)
   throw new Failure('failed', `${app.name} has no release yet`, {
     hint: 'Push code first: git push paas main',
+  })
+}
+
+/** For whoever has waited for the turn of an app that is not there any more. */
+export function goneMeanwhile({ name }: Pick<App, 'name'>): Failure {
+  return new Failure('no-such-app', `${name} was renamed or destroyed meanwhile`, {
+    hint: 'All apps: apps:list',
   })
 }
 

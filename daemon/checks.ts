@@ -16,7 +16,7 @@ export function readinessOf(image: Image, type: string, mode: CheckMode): Readin
   const all = image.appJson?.healthchecks[type] ?? []
   const checks = all.filter((check) => check.type !== 'liveness')
   const asked = checks.length > 0 ? [{ checks }] : []
-  if (type === 'web') return [{ port: appPort }, ...asked]
+  if (type === 'web') return [{ port: image.port ?? appPort }, ...asked]
   return asked.length > 0 ? asked : [{ uptimeMs: workerUptimeMs }]
 }
 

@@ -2,28 +2,34 @@ import { chmod, mkdir } from 'node:fs/promises'
 import type { Sandbox } from '../builder/sandbox.ts'
 import { sweepLayers } from '../builder/layers.ts'
 import type { PaasConfig } from '../core/config.ts'
+import { isDiskFull } from '../core/errors.ts'
 import { log, logError } from '../core/log.ts'
 import { paths } from '../core/names.ts'
-import type { App, Say } from '../core/types.ts'
-import { ensureRepo, sweepRepo } from '../receiver/repo.ts'
+import { forEachAtOnce } from '../core/parallel.ts'
+import type { Say } from '../core/types.ts'
+import { ensureRepo, sweepHalfMade, sweepRepo } from '../receiver/repo.ts'
 import { isRunning, openRouter, type Router } from '../router/caddy.ts'
 import { type Host, openHost, openNetwork } from '../runner/host.ts'
 import { sweepEntered } from '../runner/enter.ts'
-import { boundLogs, sweepLogs } from '../runner/log-ring.ts'
+import { sweepLogs } from '../runner/log-ring.ts'
 import { releaseMemory } from '../runner/memory.ts'
 import { listInstances, sweepOrphans } from '../runner/observe.ts'
 import { Cron } from './cron.ts'
 import type { Rooms } from './deploy.ts'
+import { type Disk, openDisk } from './disk.ts'
 import { Drains } from './drains.ts'
+import { type Farewell, openFarewell } from './farewell.ts'
 import { Fleet } from './fleet.ts'
 import { fleetEvents } from './fleet-events.ts'
-import { openGarbage } from './garbage.ts'
+import { type Garbage, openGarbage } from './garbage.ts'
 import { type Journal, openJournal } from './journal.ts'
 import { refuseLocked } from './locks.ts'
+import { openLogKeeper } from './log-keeper.ts'
 import { type Liveness, openLiveness } from './liveness.ts'
 import { Metrics } from './metrics.ts'
 import { openQueue, type Queue } from './queue.ts'
 import { Reconcile } from './reconcile.ts'
+import { forgetOldNames, settleNames } from './rename-files.ts'
 import { wireRooms } from './rooms.ts'
 import { openRouterLog } from './router-log.ts'
 import { openRoutes, type Routes } from './routes.ts'
@@ -45,6 +51,8 @@ export type Daemon = {
   cron: Cron
   routes: Routes
   queue: Queue
+  /** Names that apps are being given, and those they have until then. */
+  renames: Map<string, string>
   builds: RunningBuilds
   /** Held while a build runs, whatever the app. */
   buildSlots: Slots
@@ -52,10 +60,12 @@ export type Daemon = {
   triggers: Triggers
   metrics: Metrics
   drains: Drains
+  farewell: Farewell
   reconcile: Reconcile
   sandbox: Sandbox
   rooms: (say: Say, signal: AbortSignal) => Rooms
-  collectGarbage: (app: App) => void
+  garbage: Garbage
+  disk: Disk
   /** Starts the router again when it was killed. Cheap enough for several times a second. */
   watchRouter: () => Promise<void>
   /** Finds dead containers that nobody reported. */
@@ -76,17 +86,18 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   await mkdir(home, { recursive: true })
   await chmod(home, 0o711) // containers and the router pass through; nobody looks around
   const store = openStore(database, configKey)
-  store.failUnfinished()
+  unlessFull(() => store.failUnfinished())
   const host = await openHost(config)
   let router: Router = await openRouter(config)
   const queue = openQueue((app) => refuseLocked(store, app))
+  const renames = new Map<string, string>()
   const journal = openJournal(config)
   const triggers = openTriggers(config, store)
   const fleet = new Fleet(
     host,
     config,
     fleetEvents(() => [daemon, liveness]),
-    store.checks,
+    (app) => store.checks(renames.get(app) ?? app),
   )
   const runs = new Runs({ config, host, fleet, store, journal })
   const routes = openRoutes(config, store, fleet, () => router)
@@ -100,6 +111,7 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
     cron: new Cron({ store, runs, journal }),
     routes,
     queue,
+    renames,
     builds: openRunningBuilds(),
     buildSlots: openSlots(config.buildsAtOnce),
     journal,
@@ -107,27 +119,21 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
     metrics: new Metrics({ config, fleet }),
     drains: new Drains({ config, store }),
     sandbox: openSandbox({ config, host, fleet }),
+    farewell: openFarewell(),
     get reconcile() {
       return reconcile
     },
-    get collectGarbage() {
-      return collectGarbage
+    get garbage() {
+      return garbage
     },
+    disk: openDisk({ config, store }),
     rooms: (say, signal) => wireRooms(daemon, say, signal),
     async watchRouter() {
       if (!isRunning(router)) router = await openRouter(config)
     },
     watchFleet: () => fleet.check(),
-    async tick() {
-      await openNetwork(config) // somebody may have flushed the firewall
-      daemon.metrics.turn()
-      await reconcile.all()
-      await emptyTrash(config)
-      releaseMemory()
-    },
-    async trimLogs() {
-      for (const app of store.apps()) await boundLogs(host, app.name, store.logLimit(app))
-    },
+    tick: () => look(daemon),
+    trimLogs: openLogKeeper({ store, host, fleet, runs, journal }),
     close() {
       const { cron, drains } = daemon
       const parts = [cron, drains, routerLog, reconcile, liveness, runs, fleet, store]
@@ -136,15 +142,37 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   }
   const reconcile = new Reconcile(daemon)
   const liveness: Liveness = openLiveness(daemon)
-  const collectGarbage = openGarbage(daemon)
+  const garbage = openGarbage(daemon)
   await takeOver(daemon)
   const routerLog = openRouterLog(daemon, (name) => router.appOf.get(name))
   return daemon
 }
 
+async function look(daemon: Daemon): Promise<void> {
+  await openNetwork(daemon.config) // somebody may have flushed the firewall
+  daemon.metrics.turn()
+  await daemon.reconcile.all()
+  await forgetOldNames(daemon)
+  await emptyTrash(daemon.config)
+  releaseMemory()
+}
+
+/** Apps must come back on a full disk too. */
+function unlessFull(work: () => void): void {
+  try {
+    work()
+  } catch (error) {
+    if (!isDiskFull(error)) throw error
+    logError('disk-full', error)
+  }
+}
+
+const appsAtOnce = 8
+
 /** Re-admits living containers, removes the remains of the dead and of work that was cut off. */
 async function takeOver(daemon: Daemon): Promise<void> {
   const { config, store, host, fleet, runs, routes } = daemon
+  await settleNames(daemon)
   const known = await listInstances(host)
   const alive = fleet.readmit(known)
   runs.readmit(known)
@@ -154,15 +182,17 @@ async function takeOver(daemon: Daemon): Promise<void> {
     alive.map(({ id }) => id),
   )
   await sweepLayers(config)
-  for (const { name } of store.apps()) {
+  await sweepHalfMade(paths(config).repos)
+  await forEachAtOnce(store.apps(), appsAtOnce, async ({ name }) => {
     await ensureRepo(paths(config).repo(name))
     await sweepLogs(host, name)
     await sweepRepo(paths(config).repo(name)).catch((error) =>
       logError('sweep-failed', error, { app: name }),
     )
-  }
+  })
   for (const app of store.apps()) await daemon.drains.sync(app)
   routes.sweep()
+  await forgetOldNames(daemon)
   await emptyTrash(config)
   log('took-over', { apps: store.apps().length, containers: alive.length })
 }

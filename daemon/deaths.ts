@@ -4,7 +4,8 @@ import { paths } from '../core/names.ts'
 import type { Exit, Instance } from '../core/types.ts'
 import { tailLogs } from '../runner/logs.ts'
 import type { Daemon } from './daemon.ts'
-import { processType } from './processes.ts'
+import { maskerOf } from './mask.ts'
+import { processConfig, processType } from './processes.ts'
 import type { Death } from './store/nouns.ts'
 
 /** Why processes died: told from what was seen, and kept for `ps:why`. */
@@ -24,15 +25,19 @@ export async function recordDeath(daemon: Daemon, dead: Instance, seen: Seen): P
       lines: linesKept,
       id: dead.id,
     })
-    const app = store.findApp(dead.app)
+    const app = store.findApp(daemon.renames.get(dead.app) ?? dead.app)
     if (!app) return
+    const release = store.releases(app).find(({ version }) => version === dead.release)
+    const mask = maskerOf({ ...store.effectiveConfig(app), ...(release && processConfig(release)) })
+    const told = tell(seen)
     const death = store.addDeath(app, {
       at: seen.exit?.at ?? new Date().toISOString(),
       process: dead.process,
       release: dead.release,
       container: dead.id,
-      lines: lines.map(({ text }) => text),
-      ...tell(seen),
+      lines: lines.map(({ text }) => mask(text)),
+      ...told,
+      text: mask(told.text),
     })
     daemon.metrics.died(dead, death.cause)
     if (!isWorthTelling(death.times)) return

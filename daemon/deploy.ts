@@ -55,6 +55,8 @@ export type Change = {
   replace: 'all' | 'missing'
   /** With `all` of the same release: only these process types, the others are kept. */
   only?: string[]
+  /** What the app is called from this release on. */
+  rename?: string
   /**
    * Makes what the release will be: builds a push, or takes the current release with another
    * config. A draft with `same` makes no new release, only another set of processes for that one.

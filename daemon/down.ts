@@ -1,8 +1,10 @@
+import { existsSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
-import { rm } from 'node:fs/promises'
+import { forgetUses } from '../builder/shared-layers.ts'
 import { readConfig } from '../core/config.ts'
-import { failureLines, statusOf } from '../core/errors.ts'
+import { Failure, failureLines, statusOf } from '../core/errors.ts'
 import { paths } from '../core/names.ts'
+import { claimDirectory, removeDirectory } from '../core/own-directory.ts'
 import { closeRouter } from '../router/caddy.ts'
 import { closeHost, openHost } from '../runner/host.ts'
 import { sweepOrphans } from '../runner/observe.ts'
@@ -17,20 +19,26 @@ const stopTimeoutMs = 10_000
 try {
   await down(process.argv.includes('--purge'))
 } catch (error) {
-  process.stderr.write(`${failureLines(error).join('\n')}\n${String(error)}\n`)
+  process.stderr.write(`${failureLines(error).join('\n')}\n`)
+  if (!(error instanceof Failure)) process.stderr.write(`${String(error)}\n`)
   process.exitCode = statusOf(error)
 }
 
 async function down(purge: boolean): Promise<void> {
   const config = readConfig(process.env)
   const { home, run, daemonPid } = paths(config)
+  const nothing = !existsSync(home)
+  await claimDirectory('PAAS_RUN', run)
+  await claimDirectory('PAAS_HOME', home)
   await stopDaemon(daemonPid)
   const host = await openHost(config) // finds what is there; closing it removes that
   await sweepOrphans(host, new Set())
   await closeRouter(config)
   await closeHost(host)
-  await rm(run, { recursive: true, force: true })
-  if (purge) await rm(home, { recursive: true, force: true })
+  await removeDirectory('PAAS_RUN', run)
+  if (!purge && !nothing) return
+  await forgetUses(config)
+  await removeDirectory('PAAS_HOME', home)
 }
 
 async function stopDaemon(pidFile: string): Promise<void> {

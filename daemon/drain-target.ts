@@ -32,6 +32,7 @@ export function parseDrain(text: string): string {
 export function shownDrain(text: string): string {
   const url = new URL(text)
   if (url.password !== '') url.password = '***'
+  for (const key of [...url.searchParams.keys()]) url.searchParams.set(key, '***')
   return url.href
 }
 

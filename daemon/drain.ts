@@ -11,7 +11,6 @@ const firstWaitMs = 500
 const longestWaitMs = 60_000
 
 export class Drain {
-  readonly #app: string
   readonly #address: string
   readonly #closing = new AbortController()
   #buffer: AppLine[] = []
@@ -23,8 +22,7 @@ export class Drain {
   #problem: string | null = null
   #busy = false
 
-  constructor(app: string, address: string) {
-    this.#app = app
+  constructor(address: string) {
     this.#address = address
   }
 
@@ -66,7 +64,7 @@ export class Drain {
       this.#bytes -= bytes
       const untold = this.#untold
       try {
-        await target.send(untold > 0 ? [this.#note(untold), ...batch] : batch)
+        await target.send(untold > 0 ? [note(untold, batch), ...batch] : batch)
         this.#untold -= untold
         this.#sent += batch.length
         this.#problem = null
@@ -83,10 +81,11 @@ export class Drain {
     target.close()
     this.#busy = false
   }
+}
 
-  #note(count: number): AppLine {
-    const at = new Date().toISOString().replace('Z', '000000Z')
-    const text = `${count} lines were dropped: this drain was slow or away`
-    return { at, app: this.#app, process: 'paas', release: 0, stream: 'stderr', text }
-  }
+/** Said before the lines that go through, to whom these are. */
+function note(count: number, [line]: AppLine[]): AppLine {
+  const at = new Date().toISOString().replace('Z', '000000Z')
+  const text = `${count} lines were dropped: this drain was slow or away`
+  return { at, app: line?.app ?? '', process: 'paas', release: 0, stream: 'stderr', text }
 }

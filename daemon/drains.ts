@@ -7,7 +7,12 @@ import { Drain } from './drain.ts'
 
 /** The drains of all apps: each app's log is followed once, whatever the number of its drains. */
 
-type Following = { drains: Map<string, Drain>; stop: AbortController; begun: Promise<unknown> }
+type Following = {
+  app: string
+  drains: Map<string, Drain>
+  stop: AbortController
+  begun: Promise<unknown>
+}
 
 export class Drains {
   readonly #daemon: Pick<Daemon, 'config' | 'store'>
@@ -28,7 +33,7 @@ export class Drains {
       drain.close()
       drains.delete(url)
     }
-    for (const url of wanted) if (!drains.has(url)) drains.set(url, new Drain(app.name, url))
+    for (const url of wanted) if (!drains.has(url)) drains.set(url, new Drain(url))
     await begun
   }
 
@@ -37,6 +42,15 @@ export class Drains {
     following?.stop.abort()
     for (const drain of following?.drains.values() ?? []) drain.close()
     this.#apps.delete(app)
+  }
+
+  /** What is followed goes on, and is said to be of an app of another name. */
+  rename(from: string, to: string): void {
+    const following = this.#apps.get(from)
+    if (!following) return
+    following.app = to
+    this.#apps.delete(from)
+    this.#apps.set(to, following)
   }
 
   close(): void {
@@ -50,10 +64,10 @@ export class Drains {
   #follow(app: string): Following {
     const directory = paths(this.#daemon.config).logs(app)
     const begun = tailLogs(directory, { lines: 0 })
-    const following: Following = { drains: new Map(), stop: new AbortController(), begun }
+    const following: Following = { app, drains: new Map(), stop: new AbortController(), begun }
     this.#apps.set(app, following)
     const send = (line: LogLine) => {
-      for (const drain of following.drains.values()) drain.push({ ...line, app })
+      for (const drain of following.drains.values()) drain.push({ ...line, app: following.app })
     }
     const { signal } = following.stop
     begun

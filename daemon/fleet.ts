@@ -220,6 +220,11 @@ export class Fleet {
     }
   }
 
+  /** From here on the containers of one app are those of another name. */
+  rename(from: string, to: string): void {
+    for (const member of this.of(from)) member.app = to
+  }
+
   #leave(member: Member): void {
     member.state = 'retiring'
     this.#events.leaving(member)

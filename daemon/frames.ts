@@ -12,6 +12,8 @@ export const frame = {
   resize: 5,
   /** To the client: from now on what is typed belongs to the program, ^C included. */
   raw: 6,
+  /** To the client: what to ask, as JSON, to go on from here should the connection be lost. */
+  resume: 7,
 } as const
 
 export type WindowSize = { columns: number; rows: number }
@@ -24,10 +26,11 @@ export type Request = {
   turn: string | null
 }
 
+const headBytes = 5
 const frameBytesMost = 1024 * 1024
 
 export function encode(kind: number, data: Uint8Array): Buffer {
-  const head = Buffer.alloc(5)
+  const head = Buffer.alloc(headBytes)
   head.writeUInt8(kind, 0)
   head.writeUInt32BE(data.length, 1)
   return Buffer.concat([head, data])
@@ -37,17 +40,28 @@ export function encode(kind: number, data: Uint8Array): Buffer {
 export async function* decode(
   stream: AsyncIterable<Buffer>,
 ): AsyncGenerator<{ kind: number; data: Buffer }> {
-  let rest: Buffer = Buffer.alloc(0)
+  const held: Buffer[] = []
+  let [bytes, wanted] = [0, headBytes]
   for await (const chunk of stream) {
-    rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])
-    while (rest.length >= 5) {
-      const length = rest.readUInt32BE(1)
-      if (length > frameBytesMost) throw new RangeError(`frame of ${length} bytes`)
-      if (rest.length < 5 + length) break
-      yield { kind: rest.readUInt8(0), data: rest.subarray(5, 5 + length) }
-      rest = rest.subarray(5 + length)
+    held.push(chunk)
+    bytes += chunk.length
+    if (bytes < wanted) continue // joined once a frame is whole, not with every piece of it
+    let rest = held.length === 1 ? chunk : Buffer.concat(held)
+    for (wanted = frameBytes(rest); rest.length >= wanted; wanted = frameBytes(rest)) {
+      yield { kind: rest.readUInt8(0), data: rest.subarray(headBytes, wanted) }
+      rest = rest.subarray(wanted)
     }
+    held.splice(0, Infinity, rest)
+    bytes = rest.length
   }
+}
+
+/** What the frame that begins here takes, or its head where that is not whole yet. */
+function frameBytes(rest: Buffer): number {
+  if (rest.length < headBytes) return headBytes
+  const length = rest.readUInt32BE(1)
+  if (length > frameBytesMost) throw new RangeError(`frame of ${length} bytes`)
+  return headBytes + length
 }
 
 export function parseRequest(data: Buffer): Request {
@@ -61,6 +75,12 @@ export function parseRequest(data: Buffer): Request {
     tty: 'tty' in value ? parseTerminal(value.tty) : null,
     turn,
   }
+}
+
+export function parseResume(data: Buffer): string[] {
+  const value: unknown = JSON.parse(data.toString('utf8'))
+  if (!Array.isArray(value)) throw new TypeError('no list of words')
+  return value.map(String)
 }
 
 /** The window's size; one that is none counts as 80 by 24. */

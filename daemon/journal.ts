@@ -10,9 +10,11 @@ export type JournalSource = { process: string; release: number; id?: string }
 
 export function openJournal(config: PaasConfig) {
   const last = new Map<string, Promise<void>>()
+  const spoken = new Set<string>()
 
   /** Writes behind the caller's back: a full disk may cost log lines, never a deploy. */
   function write(app: string, source: JournalSource, text: string): void {
+    spoken.add(app)
     const before = last.get(app) ?? Promise.resolve()
     const next = before
       .then(() => appendLog(paths(config).logs(app), source, text))
@@ -25,6 +27,12 @@ export function openJournal(config: PaasConfig) {
 
   return {
     write,
+    /** Apps of which something was said since the last call. */
+    spoken(): string[] {
+      const apps = [...spoken]
+      spoken.clear()
+      return apps
+    },
     /** Resolves when all that was said of an app so far is in its log. */
     settled: (app: string) => last.get(app) ?? Promise.resolve(),
   }

@@ -53,6 +53,8 @@ async function serve(socket: Socket, daemon: Daemon): Promise<void> {
       stdin,
       stdout: framed(socket, frame.stdout),
       stderr: framed(socket, frame.stderr),
+      resume: (words) =>
+        void socket.write(encode(frame.resume, Buffer.from(JSON.stringify(words)))),
       signal: gone.signal,
     },
     daemon,

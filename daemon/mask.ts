@@ -1,8 +1,11 @@
+import { Failure } from '../core/errors.ts'
 import type { Config, Say } from '../core/types.ts'
 
 /**
- * Pure: hides the app's config values in what builds, plugins and the release phase print. Values
- * shorter than 4 characters are left: masking every `1` would hide more than it protects.
+ * Pure: hides the app's config values in what builds, plugins and the release phase print, and in
+ * what paas keeps or repeats of an app's own words: last lines, output of cron jobs. The app's log
+ * is the app's own. Values shorter than 4 characters are left: masking every `1` would hide more
+ * than it protects.
  */
 
 const shortestMasked = 4
@@ -28,6 +31,16 @@ export function maskerOf(config: Config): (line: string) => string {
 export function masked(config: Config, say: Say): Say {
   const mask = maskerOf(config)
   return (line) => say(mask(line))
+}
+
+/** The same failure, with values masked in all that a user is told of it. */
+export function maskedFailure(config: Config, { code, message, hint, details, cause }: Failure) {
+  const mask = maskerOf(config)
+  return new Failure(code, mask(message), {
+    ...(hint === undefined ? {} : { hint: mask(hint) }),
+    details: details.map(mask),
+    cause,
+  })
 }
 
 /** A line that ends in the beginning of a value, begins with its end, or lies inside it. */

@@ -15,6 +15,12 @@ export type Requests = {
   classes: Record<string, number>
 }
 
+/** All that was counted, as plain values; times of requests are not among it. */
+export type Counts = {
+  series: (Served & Requests & { usedAt: number })[]
+  deaths: [key: string, count: number][]
+}
+
 type Series = Served & Requests & { now: Latencies; before: Latencies; usedAt: number }
 
 const windowMs = 5 * 60 * 1000
@@ -24,8 +30,8 @@ const seriesMost = 20_000
 
 /**
  * Counts of what apps do, in memory: from the router's log, from deaths, and from the control
- * groups when asked. Percentiles are of the last five to ten minutes, all else since the daemon
- * began.
+ * groups when asked. Percentiles are of the last five to ten minutes, all else since the machine
+ * started.
  */
 export class Metrics {
   readonly #daemon: Pick<Daemon, 'config' | 'fleet'>
@@ -52,6 +58,17 @@ export class Metrics {
   died({ app, process }: Pick<Instance, 'app' | 'process'>, cause: Death['cause']): void {
     const key = `${app}/${process}/${cause}`
     this.#deaths.set(key, (this.#deaths.get(key) ?? 0) + 1)
+  }
+
+  counts(): Counts {
+    const series = [...this.#series.values()].map(({ now: _now, before: _before, ...one }) => one)
+    return { series, deaths: [...this.#deaths] }
+  }
+
+  /** Counts on from what an earlier daemon had counted. */
+  restore({ series, deaths }: Counts): void {
+    for (const one of series) Object.assign(this.#begin(one), one)
+    for (const [key, count] of deaths) this.#deaths.set(key, count)
   }
 
   /** Deaths by app, process and cause. */
@@ -116,6 +133,21 @@ export class Metrics {
     const ofApp = (key: string) => key.startsWith(`${app}/`)
     for (const key of this.#series.keys()) if (ofApp(key)) this.#series.delete(key)
     for (const key of this.#deaths.keys()) if (ofApp(key)) this.#deaths.delete(key)
+  }
+
+  /** What was counted of one app is of another name from here on. */
+  renameApp(from: string, to: string): void {
+    for (const [key, one] of [...this.#series]) {
+      if (one.app !== from) continue
+      this.#series.delete(key)
+      one.app = to
+      this.#series.set(keyOf(one), one)
+    }
+    for (const [key, count] of [...this.#deaths]) {
+      if (!key.startsWith(`${from}/`)) continue
+      this.#deaths.delete(key)
+      this.#deaths.set(`${to}${key.slice(from.length)}`, count)
+    }
   }
 
   #begin(served: Served): Series {

@@ -5,7 +5,7 @@ import { enterInstance } from '../runner/enter.ts'
 import { runAttached } from '../runner/run.ts'
 import type { Session } from './commands/command.ts'
 import type { Daemon } from './daemon.ts'
-import { instanceSpec } from './processes.ts'
+import { instanceSpec, lookedUp } from './processes.ts'
 import { storageMounts } from './storage.ts'
 import type { Wish } from './run-facts.ts'
 
@@ -19,7 +19,7 @@ export async function runOneOff(
   session: Session,
 ): Promise<Exit> {
   return daemon.runs.attached(release, wish, ({ process, ...place }, stop) => {
-    const spec = instanceSpec(release, process, place, wish.argv)
+    const spec = instanceSpec(release, process, place, lookedUp(release.image, wish.argv))
     const env = { ...spec.env, ...terminalEnv(session), ...wish.env }
     const io = ioOf(session, { stop, timeoutMs: wish.ttlMs })
     const mounts = storageMounts(daemon.config, release)

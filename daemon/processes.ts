@@ -1,5 +1,13 @@
 import { appPort } from '../core/config.ts'
-import type { AppLimits, Config, Formation, InstanceSpec, Limits, Release } from '../core/types.ts'
+import type {
+  AppLimits,
+  Config,
+  Formation,
+  Image,
+  InstanceSpec,
+  Limits,
+  Release,
+} from '../core/types.ts'
 
 /** Pure: from a release to the containers it wants. */
 
@@ -31,17 +39,47 @@ export function instanceSpec(
   placed: { id: string; address: string },
   argv?: string[],
 ): InstanceSpec {
-  const command = release.image.processes[processType(process)] ?? ''
+  const { image } = release
+  const type = processType(process)
   return {
     ...placed,
     app: release.app,
     process,
     release: release.version,
-    layers: release.image.layers,
-    argv: argv ?? shellArgv(command),
+    layers: image.layers,
+    argv: withProfile(image, argv ?? argvOf(image, type)),
     env: processEnv(release, process),
-    limits: limitsOf(release.limits, processType(process)),
+    limits: limitsOf(release.limits, type),
+    ...(image.workdir !== undefined && { workdir: image.workdir }),
+    ...(image.user && { user: image.user }),
+    ...(image.port !== undefined && { port: image.port }),
   }
+}
+
+/** What a process type runs: the image's own words exactly, or a line for a shell. */
+export function argvOf({ commands, processes }: Image, type: string): string[] {
+  return commands?.[type] ?? shellArgv(processes[type] ?? '')
+}
+
+/** Buildpacks leave scripts that set the environment of whatever runs, in their order. */
+function withProfile({ profile }: Image, argv: string[]): string[] {
+  return profile ? ['bash', '-c', readProfile, 'bash', ...argv] : argv
+}
+
+const readProfile = `
+for script in "$HOME"/.profile.d/*.sh "$HOME/.profile"; do
+  if [ -r "$script" ]; then . "$script"; fi
+done
+unset script
+exec "$@"`
+
+/**
+ * A user's command as a shell starts it, without a shell's reading of it: one that is not there
+ * ends with the 127 that scripts know. An image from elsewhere need not have a shell.
+ */
+export function lookedUp({ commands }: Image, argv: string[]): string[] {
+  if (commands) return argv
+  return ['sh', '-c', 'exec "$@"', 'sh', ...argv]
 }
 
 /** What a process of this type may use: its type's own limits, else the app's. */
@@ -59,7 +97,7 @@ export function processEnv(release: Release, process: string): Record<string, st
   return {
     ...release.image.env,
     ...processConfig(release),
-    PORT: String(appPort),
+    PORT: String(release.image.port ?? appPort),
     DYNO: process,
     PAAS_APP: release.app,
     PAAS_RELEASE: `v${release.version}`,

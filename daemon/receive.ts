@@ -2,20 +2,21 @@ import { Failure } from '../core/errors.ts'
 import { paths } from '../core/names.ts'
 import type { App, Identity, Say } from '../core/types.ts'
 import type { PushRequest } from '../receiver/receive-pack.ts'
-import { createApp } from './apps.ts'
+import { createApp, recordCreated } from './apps.ts'
 import { buildCommit } from './build.ts'
-import { applyInTurn, pushChange } from './changes.ts'
+import { applyInTurn, goneMeanwhile, pushChange } from './changes.ts'
 import type { Daemon } from './daemon.ts'
-import { appUrls } from './hosts.ts'
 import { refuseLocked } from './locks.ts'
 import { decidePush, type PushDecision } from './push.ts'
+import { recordedBuild } from './recorded-build.ts'
 import { isAncestor, readRef, setHead, setRef } from './refs.ts'
-import type { Build } from './store/nouns.ts'
 
 export type Accepting = {
   by: Identity
   say: Say
   signal: AbortSignal
+  /** The app in whose change a plugin asks for this. */
+  inside?: string | null
   /** Holds the app's turn until git has moved the ref, so that the next push sees it moved. */
   held: DisposableStack
 }
@@ -41,38 +42,26 @@ export async function acceptPush(
     })
   }
   refuseLocked(daemon.store, name)
-  const app = known ?? (await createFor(daemon, name, say))
-  const { branch, commit } = decision.deploy
+  const app = known ?? (await createFor(daemon, name, accepting))
+  const target = decision.deploy
+  const { branch, commit } = target
   const about = { app: name, args: [branch, commit], commit }
   await daemon.triggers.fire('receive-branch', about, say, accepting.signal)
 
-  const build = daemon.store.createBuild(app, commit, by.name)
-  const record = recorder(daemon, app, build, say)
-  using running = daemon.builds.enter(build.id, accepting.signal)
-  const { signal } = running
-  try {
-    const ask = { kind: 'push', say: record, signal } as const
-    accepting.held.use(await daemon.queue.turn(name, ask))
+  const { held, inside = null, signal: asked } = accepting
+  const building = { commit, by: by.name, say, signal: asked }
+  await recordedBuild(daemon, app, building, async ({ say: record, signal, begin }) => {
+    const ask = { kind: 'push', say: record, signal, inside } as const
+    held.use(await daemon.queue.turn(name, ask))
+    if (daemon.store.findApp(name)?.id !== app.id) throw goneMeanwhile(app)
     if (!stillDeploys(daemon, name, push, branch)) {
-      daemon.store.setBuild(build, 'cancelled', 'Another branch is deployed by now')
-      say(
-        ` !     Another branch of ${name} is deployed by now; "${branch}" is stored, not deployed`,
-      )
-      return
+      const why = `Another branch of ${name} is deployed by now`
+      say(` !     ${why}; "${branch}" is stored, not deployed`)
+      return { cancelled: why }
     }
-    daemon.store.setBuild(build, 'running')
-    await deployCommit(daemon, app, { push, target: decision.deploy, by }, ask)
-    daemon.store.setBuild(build, 'succeeded')
-  } catch (error) {
-    const message = error instanceof Failure ? error.message : 'Internal error'
-    daemon.store.setBuild(build, signal.aborted ? 'cancelled' : 'failed', message)
-    record(` !     Not deployed: ${message}`, 'log only')
-    throw error
-  }
-  record('=====> Application deployed:')
-  const urls = appUrls(daemon.config, daemon.store, app)
-  const isWeb = daemon.store.currentRelease(name)?.image.processes.web !== undefined
-  for (const url of isWeb ? urls : ['no web process, so no URL']) record(`       ${url}`)
+    begin()
+    return deployCommit(daemon, app, { push, target, by }, ask)
+  })
 }
 
 /** Two first pushes of different branches may have waited for each other. */
@@ -105,9 +94,11 @@ async function deployCommit(
   if (moved) await setRef(repo, target.ref, target.oldSha)
 }
 
-async function createFor(daemon: Daemon, name: string, say: Say): Promise<App> {
+async function createFor(daemon: Daemon, name: string, { say, by }: Accepting): Promise<App> {
   say(`-----> Creating ${name}`)
-  return createApp(daemon, name, say)
+  const app = await createApp(daemon, name, say)
+  recordCreated(daemon, app, by.name, 'A first push created')
+  return app
 }
 
 /**
@@ -121,13 +112,4 @@ async function movedMeanwhile(repo: string, push: PushRequest, target: Target): 
   throw new Failure('failed', `${target.ref} was moved by another push meanwhile`, {
     hint: 'Fetch, merge and push again',
   })
-}
-
-/** Says a line to the pusher and keeps it in the app's log as `build.N`. */
-function recorder(daemon: Daemon, app: App, build: Build, say: Say) {
-  const source = { process: `build.${build.number}`, release: 0 }
-  return (line: string, only?: 'log only'): void => {
-    daemon.journal.write(app.name, source, line)
-    if (!only) say(line)
-  }
 }

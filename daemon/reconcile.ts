@@ -1,5 +1,6 @@
 import { Failure } from '../core/errors.ts'
 import { log, logError } from '../core/log.ts'
+import { forEachAtOnce } from '../core/parallel.ts'
 import type { App, Exit, Release } from '../core/types.ts'
 import { BackOff } from './back-off.ts'
 import type { Daemon } from './daemon.ts'
@@ -7,6 +8,7 @@ import { recordDeath } from './deaths.ts'
 import type { Member } from './fleet.ts'
 import { modeOf, stopsFirst } from './checks.ts'
 import { processType, wantedProcesses } from './processes.ts'
+import { forgetOldNames } from './rename-files.ts'
 
 const tickMs = 30_000
 const trimMs = 5000
@@ -47,14 +49,11 @@ export class Reconcile {
   }
 
   async all(): Promise<void> {
-    const names = this.#daemon.store.apps().map(({ name }) => name)
-    const worker = async (): Promise<void> => {
-      for (let name = names.shift(); name !== undefined; name = names.shift()) {
-        if (this.#closing.signal.aborted) return
-        await this.app(name)
-      }
-    }
-    await Promise.all(Array.from({ length: appsAtOnce }, worker))
+    const { store, fleet } = this.#daemon
+    const names = [...store.apps().map(({ name }) => name), ...fleet.all().map(({ app }) => app)]
+    await forEachAtOnce([...new Set(names)].sort(), appsAtOnce, async (name) => {
+      if (!this.#closing.signal.aborted) await this.app(name)
+    })
   }
 
   /** Converges one app; calls that come while it works are answered by one more round. */
@@ -91,6 +90,9 @@ export class Reconcile {
     const stopped = fleet.stop([member], fleet.timing(app).graceMs)
     stopped.catch((error) => logError('stop-failed', error, { app, process }))
     this.#stumble(app, process, reason)
+    void recordDeath(this.#daemon, member, {
+      failed: reason.replace(/^liveness check failed/, 'liveness,'),
+    })
     void this.app(app)
   }
 
@@ -126,10 +128,11 @@ export class Reconcile {
   async #converge(name: string): Promise<void> {
     const { store, fleet, routes } = this.#daemon
     const app = store.findApp(name)
-    if (!app) return
+    if (!app) return this.#retireAll(name)
     const release = store.currentRelease(name)
     const wanted = release ? wantedProcesses(release) : []
     await routes.pointAtCurrent(app)
+    if (wanted.length === 0 && fleet.of(name).length === 0) return
     const missing = wanted
       .filter((process) => !isServed(fleet.of(name), release, process))
       .filter((process) => !this.#isHeld(name, process))
@@ -140,6 +143,18 @@ export class Reconcile {
     for (const member of surplus) member.state = 'retiring'
     await routes.pointAtCurrent(app) // no new request reaches them from here on
     fleet.retire(surplus).catch((error) => logError('retire-failed', error, { app: name }))
+  }
+
+  /** Of an app that was destroyed, or has another name, and whose daemon was killed over it. */
+  #retireAll(name: string): void {
+    const { fleet, renames } = this.#daemon
+    if (renames.has(name)) return
+    const serving = fleet.of(name).filter(({ state }) => state === 'live' || state === 'unwatched')
+    if (serving.length === 0) return
+    fleet
+      .retire(serving)
+      .then(() => forgetOldNames(this.#daemon))
+      .catch((error) => logError('retire-failed', error, { app: name }))
   }
 
   /** Starts one process that should run and does not, unless it died too often just now. */

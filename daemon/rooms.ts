@@ -1,9 +1,12 @@
+import { Failure } from '../core/errors.ts'
 import { logError } from '../core/log.ts'
-import type { Instance, Release, Say } from '../core/types.ts'
+import type { App, Instance, Release, Say } from '../core/types.ts'
 import type { Daemon } from './daemon.ts'
 import type { Change, ProcessSet, Rooms } from './deploy.ts'
 import type { Fleet, Member } from './fleet.ts'
-import { processType, wantedProcesses } from './processes.ts'
+import { maskedFailure } from './mask.ts'
+import { processConfig, processType, wantedProcesses } from './processes.ts'
+import { takeNewName } from './rename.ts'
 import { runPostDeploy, runReleasePhase } from './scripts.ts'
 import { openStopFirst } from './stop-first.ts'
 
@@ -12,17 +15,22 @@ export function wireRooms(daemon: Daemon, say: Say, signal: AbortSignal): Rooms 
   const { store, fleet, routes, triggers } = daemon
   const first = openStopFirst(daemon, say)
   let isNew = false // a restart is no deploy: it runs no scripts
+  let renaming: { app: App; to: string } | undefined
   return {
     trigger: (name, app, release) =>
       triggers.fire(name, release ? { app: app.name, release } : { app: app.name }, say, signal),
 
     createRelease(change, draft) {
       isNew = draft.same === undefined
-      return draft.same ?? store.createRelease(change.app, draft, change)
+      const release = draft.same ?? store.createRelease(change.app, draft, change)
+      if (change.rename === undefined) return release
+      renaming = { app: change.app, to: change.rename }
+      return { ...release, app: change.rename } // its processes know no other name
     },
     abandonRelease: (release) => store.abandonRelease(release),
     commitRelease(release) {
-      store.commitRelease(release)
+      store.commitRelease(release, renaming?.to)
+      if (renaming) takeNewName(daemon, renaming.app, renaming.to)
       daemon.cron.follow(release)
     },
 
@@ -53,9 +61,10 @@ export function wireRooms(daemon: Daemon, say: Say, signal: AbortSignal): Rooms 
     stop: (set) => fleet.stop(set.fresh),
 
     waitUntilReady: async (set) => {
-      await Promise.all(
-        set.fresh.map((instance) => fleet.ready(set.release, instance, say, signal)),
-      )
+      const works = set.fresh.map((instance) => fleet.ready(set.release, instance, say, signal))
+      await Promise.all(works).catch((error: unknown) => {
+        throw error instanceof Failure ? maskedFailure(processConfig(set.release), error) : error
+      })
     },
 
     async publish(set) {

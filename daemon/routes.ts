@@ -2,7 +2,14 @@ import { appPort, type PaasConfig } from '../core/config.ts'
 import type { App, Instance } from '../core/types.ts'
 import type { Router } from '../router/caddy.ts'
 import { hidePage, showPage } from '../router/maintenance.ts'
-import { listRoutes, publish, removeApp, setHosts } from '../router/switch.ts'
+import {
+  isPublished,
+  listRoutes,
+  publish,
+  removeApp,
+  renameApp,
+  setHosts,
+} from '../router/switch.ts'
 import type { Fleet } from './fleet.ts'
 import { appHosts } from './hosts.ts'
 import { processType } from './processes.ts'
@@ -15,11 +22,15 @@ export function openRoutes(config: PaasConfig, store: Store, fleet: Fleet, route
   /** Points the app's names at the `web` processes among `instances`. */
   async function point(app: App, instances: Instance[]): Promise<void> {
     syncHosts(app)
-    const web = instances.filter(({ process }) => processType(process) === 'web')
-    const upstreams = web.map(({ address }) => `${address}:${appPort}`)
     const closed = pageOf(app) !== null
-    await publish(router(), app.name, closed ? [] : upstreams)
+    await publish(router(), app.name, closed ? [] : upstreamsOf(instances))
     if (!closed) hidePage(router(), appHosts(config, store, app))
+  }
+
+  function isPointed(app: App, instances: Instance[]): boolean {
+    const hosts = appHosts(config, store, app)
+    const upstreams = upstreamsOf(instances)
+    return pageOf(app) === null && isPublished(router(), app.name, { upstreams, hosts })
   }
 
   /** As it is set now: `app` may have been read before its turn came. */
@@ -39,20 +50,30 @@ export function openRoutes(config: PaasConfig, store: Store, fleet: Fleet, route
     syncHosts,
     /** Points the app's names at what its committed release runs. */
     async pointAtCurrent(app: App): Promise<void> {
-      const release = store.currentRelease(app.name)
-      const serving = fleet
-        .of(app.name)
+      const members = fleet.of(app.name)
+      const release = members.length > 0 ? store.currentRelease(app.name) : undefined
+      const serving = members
         .filter(({ release: version }) => version === release?.version)
         .filter(({ state }) => state === 'live' || state === 'unwatched')
-      await point(app, serving)
+      // Most of the time most apps are as they should be: a look at a thousand must cost little.
+      if (!isPointed(app, serving)) await point(app, serving)
     },
     remove: (app: string) => removeApp(router(), app),
-    /** Removes the routes of apps that do not exist. */
+    rename: (from: string, to: string) => renameApp(router(), from, to),
+    /** Removes the routes of apps that do not exist; those of one with a new name move there. */
     sweep(): void {
       const known = new Set(store.apps().map(({ name }) => name))
-      for (const app of listRoutes(router()).keys()) {
-        if (!known.has(app)) removeApp(router(), app)
+      for (const [app, { hosts }] of listRoutes(router())) {
+        if (known.has(app)) continue
+        const heir = hosts.map((host) => store.domainOwner(host)).find((owner) => owner)
+        if (heir) renameApp(router(), app, heir)
+        else removeApp(router(), app)
       }
     },
   }
+}
+
+function upstreamsOf(instances: Instance[]): string[] {
+  const web = instances.filter(({ process }) => processType(process) === 'web')
+  return web.map(({ address, port = appPort }) => `${address}:${port}`)
 }

@@ -9,9 +9,11 @@ import { startInstance } from '../runner/start.ts'
 import { storageMounts } from './storage.ts'
 import { removeInstance } from '../runner/stop.ts'
 import type { Daemon } from './daemon.ts'
-import { instanceSpec } from './processes.ts'
+import { maskerOf } from './mask.ts'
+import { instanceSpec, lookedUp } from './processes.ts'
 import { awaitEnd } from './run-end.ts'
 import { type Active, facts, layersOf, type Wish } from './run-facts.ts'
+import { recordJobFailure } from './run-events.ts'
 import { describeEnd } from './run-words.ts'
 import type { CronJob } from './store/cron.ts'
 import type { Run, RunEnd, RunStatus } from './store/runs.ts'
@@ -97,7 +99,7 @@ export class Runs {
     const entry = this.#enter({ ...run, detached: true, jobId: job?.id ?? null })
     undo.defer(() => this.#leave(entry))
     await this.note(app, job, { ...run, status: 'running', finishedAt: null })
-    const spec = instanceSpec(release, process, place, wish.argv)
+    const spec = instanceSpec(release, process, place, lookedUp(release.image, wish.argv))
     const mounts = storageMounts(config, release)
     try {
       const started = AbortSignal.any([signal, this.#closing.signal])
@@ -106,7 +108,9 @@ export class Runs {
     } catch (error) {
       const detail = error instanceof Failure ? error.message : 'internal error'
       const finishedAt = new Date().toISOString()
-      store.endRun(run.id, { status: 'failed', code: null, detail, output: '', finishedAt })
+      const end = { status: 'failed', code: null, detail, output: '', finishedAt } as const
+      recordJobFailure(store, app, { ...run, ...end })
+      store.endRun(run.id, end)
       throw error
     }
     undo.move()
@@ -126,6 +130,7 @@ export class Runs {
   ): Promise<void> {
     const { store, config } = this.#daemon
     const row = { code: null, detail: null, output: '', ...run }
+    recordJobFailure(store, app, row)
     const forgotten = store.createRun(app, job?.id ?? null, row)
     for (const id of forgotten) await forgetLog(paths(config).logs(app.name), id)
   }
@@ -136,6 +141,14 @@ export class Runs {
     for (const run of going) run.stop(`${app} is being destroyed`)
     await Promise.all(going.map(({ ended }) => ended))
     await this.#daemon.journal.settled(app)
+  }
+
+  /** What runs of one app is of another name from here on. */
+  rename(from: string, to: string): void {
+    for (const run of this.of(from)) run.app = to
+    const last = this.#lastNumbers.get(from)
+    this.#lastNumbers.delete(from)
+    if (last !== undefined) this.#lastNumbers.set(to, last)
   }
 
   #refuseTooMany(app: string): void {
@@ -199,8 +212,11 @@ export class Runs {
 
   #end(run: Omit<Active, 'stop' | 'ended' | 'detached' | 'jobId'>, end: RunEnd): void {
     const { store, journal } = this.#daemon
-    store.endRun(run.id, end)
     const { app, process, release, id } = run
+    const owner = store.findApp(app)
+    const mask = maskerOf(owner ? store.effectiveConfig(owner) : {})
+    if (owner) recordJobFailure(store, owner, { ...run, ...end })
+    store.endRun(run.id, { ...end, output: end.output.split('\n').map(mask).join('\n') })
     const text = describeEnd({ ...run, ...end })
     log('run-ended', { app, process, text })
     journal.write(app, { process, release, id }, `=====> ${process} ${text}`)

@@ -34,6 +34,7 @@ export function openSandbox(daemon: Pick<Daemon, 'config' | 'host' | 'fleet'>): 
       return {
         code: exit.code,
         oom: exit.oom,
+        memory: exit.memory,
         upper: join(paths(config).scratch(id), 'upper'),
         discard,
       }
@@ -44,5 +45,5 @@ export function openSandbox(daemon: Pick<Daemon, 'config' | 'host' | 'fleet'>): 
   }
 }
 
-const buildCpus = 64 // no ceiling: the CPU weight of a build yields to apps that want it
+const buildCpus = 64 // no ceiling: builds weigh little against whoever else wants the CPU
 const buildPids = 4096

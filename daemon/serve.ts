@@ -1,8 +1,10 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { rmSync, writeFileSync } from 'node:fs'
 import type { PaasConfig } from '../core/config.ts'
+import { isDiskFull } from '../core/errors.ts'
 import { log, logError } from '../core/log.ts'
 import { paths } from '../core/names.ts'
+import { claimDirectory } from '../core/own-directory.ts'
+import { checkSubnet } from '../runner/host.ts'
 import { openDaemon } from './daemon.ts'
 import { runningDaemon } from './daemon-pid.ts'
 import { openLocalDoor } from './local-door.ts'
@@ -11,13 +13,15 @@ import { openSshDoor } from './ssh-door.ts'
 
 /** Runs the daemon until it is told to stop; resolves when every app has been looked after once. */
 export async function serve(config: PaasConfig): Promise<void> {
-  const { daemonPid, socket } = paths(config)
+  const { home, run, daemonPid, socket } = paths(config)
   const other = runningDaemon(daemonPid)
   if (other) {
     log('already-running', { pid: other })
     process.exit(75)
   }
-  mkdirSync(dirname(daemonPid), { recursive: true, mode: 0o711 })
+  await claimDirectory('PAAS_HOME', home)
+  await claimDirectory('PAAS_RUN', run)
+  await checkSubnet(config)
   writeFileSync(daemonPid, String(process.pid))
 
   const daemon = await openDaemon(config)
@@ -31,6 +35,7 @@ export async function serve(config: PaasConfig): Promise<void> {
     if (stopping) return
     stopping = true
     log('stopping', { signal })
+    daemon.farewell.say()
     local.close()
     metrics?.[Symbol.dispose]()
     await ssh.close()
@@ -42,6 +47,10 @@ export async function serve(config: PaasConfig): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => void stop(signal))
   }
+  process.on('uncaughtException', (error) => {
+    logError('uncaught-exception', error)
+    if (!isDiskFull(error)) process.exit(1) // a disk can be made free again; apps serve meanwhile
+  })
   process.on('unhandledRejection', (error) => logError('unhandled-rejection', error))
   daemon.cron.look()
   await daemon.reconcile.all()

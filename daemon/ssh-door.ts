@@ -11,6 +11,7 @@ import type { Session } from '../receiver/session.ts'
 import { authorize, dispatch, findApp } from './commands/dispatch.ts'
 import type { Daemon } from './daemon.ts'
 import { type Accepting, acceptPush } from './receive.ts'
+import { refuseNameInUse } from './rename-files.ts'
 
 /** `git push` and commands over SSH: who may come in, and what each request leads to. */
 export async function openSshDoor(daemon: Daemon): Promise<SshServer> {
@@ -32,6 +33,7 @@ export async function openSshDoor(daemon: Daemon): Promise<SshServer> {
 
 async function push(daemon: Daemon, session: Session, app: string): Promise<number> {
   const repo = paths(daemon.config).repo(app)
+  await refuseNameInUse(daemon, app)
   await ensureRepo(repo) // the app itself begins with the first push that brings something
   await using end = new AsyncDisposableStack()
   pushing.set(app, (pushing.get(app) ?? 0) + 1)
@@ -52,6 +54,7 @@ async function leave(daemon: Daemon, app: string): Promise<void> {
   if (left > 0) return void pushing.set(app, left)
   pushing.delete(app)
   const repo = paths(daemon.config).repo(app)
+  if (daemon.renames.has(app)) return // what lies there is of the app that gets the name
   if (!daemon.store.findApp(app)) await rm(repo, { recursive: true, force: true })
 }
 

@@ -1,9 +1,9 @@
 import type { PaasConfig } from '../core/config.ts'
 import { paths } from '../core/names.ts'
 import type { Release, Say } from '../core/types.ts'
-import { bundledPlugins, loadPlugins } from '../plugins/load.ts'
+import { bundledPlugins, loadPlugins, type Plugin } from '../plugins/load.ts'
 import type { TriggerName } from '../plugins/names.ts'
-import { listens, trigger } from '../plugins/trigger.ts'
+import { listens, runCommand, trigger } from '../plugins/trigger.ts'
 import { appUrls } from './hosts.ts'
 import { masked } from './mask.ts'
 import type { Store } from './store/store.ts'
@@ -27,14 +27,8 @@ export function openTriggers(config: PaasConfig, store: Store) {
   const load = () => loadPlugins([bundledPlugins, paths(config).plugins], store.pluginSwitches())
   let plugins = load()
 
-  /** Throws a Failure when a plugin stops the act; costs a look-up where nobody listens. */
-  async function fire(
-    name: TriggerName,
-    facts: TriggerFacts,
-    say: Say,
-    signal?: AbortSignal,
-  ): Promise<void> {
-    if (!listens(plugins, name)) return
+  /** What a script is told, and where what it says goes. */
+  function prepare(name: TriggerName, facts: TriggerFacts, say: Say, signal?: AbortSignal) {
     const app = facts.app === undefined ? undefined : store.findApp(facts.app)
     const known = app ? store.effectiveConfig(app) : store.globalConfig()
     const urls = app ? appUrls(config, store, app) : []
@@ -49,29 +43,47 @@ export function openTriggers(config: PaasConfig, store: Store) {
       PAAS_ERROR: facts.error,
       PAAS_TURN: facts.app, // a `paas` call from the script must not wait for the act it is part of
     }
-    await trigger(
-      plugins,
-      {
-        name,
-        args: facts.args ?? [],
-        vars: defined(vars),
-        json: {
-          app: facts.app ?? null,
-          user: facts.user ?? null,
-          urls,
-          release: release ?? null,
-          commit: commit ?? null,
-          args: facts.args ?? [],
-          error: facts.error ?? null,
-          config: known,
-        },
-      },
-      { say: masked(known, say), signal, timeoutMs: config.triggerTimeoutMs, cwd: facts.cwd },
-    )
+    const json = {
+      app: facts.app ?? null,
+      user: facts.user ?? null,
+      urls,
+      release: release ?? null,
+      commit: commit ?? null,
+      args: facts.args ?? [],
+      error: facts.error ?? null,
+      config: known,
+    }
+    const { timeoutMs, cwd } = { timeoutMs: config.triggerTimeoutMs, cwd: facts.cwd }
+    return {
+      event: { name, args: facts.args ?? [], vars: defined(vars), json },
+      context: { say: masked(known, say), signal, timeoutMs, cwd },
+    }
+  }
+
+  /** Throws a Failure when a plugin stops the act; costs a look-up where nobody listens. */
+  async function fire(
+    name: TriggerName,
+    facts: TriggerFacts,
+    say: Say,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    if (!listens(plugins, name)) return
+    const { event, context } = prepare(name, facts, say, signal)
+    await trigger(plugins, event, context)
   }
 
   return {
     fire,
+    /** Runs a plugin's own command; returns its exit status. */
+    call(plugin: Plugin, facts: TriggerFacts, say: Say, signal: AbortSignal): Promise<number> {
+      const { event, context } = prepare('commands', facts, say, signal)
+      return runCommand(plugin, event, context)
+    },
+    /** Every command that plugins which are on have of their own. */
+    commands: () =>
+      plugins
+        .filter(({ state }) => state === 'enabled')
+        .flatMap((plugin) => plugin.commands.map((command) => ({ plugin, command }))),
     /** Whether anybody would hear it. */
     listens: (name: TriggerName) => listens(plugins, name),
     /** Every plugin there is now: what was put in the directory since is taken in. */

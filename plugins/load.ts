@@ -13,7 +13,11 @@ export type Plugin = {
   state: 'enabled' | 'disabled' | 'unusable'
   problem: string | null
   triggers: TriggerName[]
+  /** Of its own, each called `<plugin>:<name>`. */
+  commands: PluginCommand[]
 }
+
+export type PluginCommand = { name: string; usage: string; summary: string }
 
 /** Plugins that come with paas, beside this file. */
 export const bundledPlugins = import.meta.dirname
@@ -49,17 +53,20 @@ function loadPlugin(
     state: 'unusable',
     problem: null,
     triggers: scripts(dir),
+    commands: [],
   }
   try {
     const facts = parse(readFileSync(join(dir, 'plugin.toml'), 'utf8'))
     const { version, description, api, enabled } = facts
     const on = switches.get(name) ?? enabled !== false
     const problem = problemOf(name, facts.name, api)
+    const commands = plugin.triggers.includes('commands') ? commandsOf(facts.commands) : []
     return {
       ...plugin,
       version: typeof version === 'string' ? version : '-',
       description: typeof description === 'string' ? description : '',
       problem,
+      commands,
       state: problem ? 'unusable' : on ? 'enabled' : 'disabled',
     }
   } catch (error) {
@@ -67,6 +74,24 @@ function loadPlugin(
     const why = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error)
     return { ...plugin, problem: `plugin.toml cannot be read: ${why}` }
   }
+}
+
+/** Throws for what is no table of commands. */
+function commandsOf(value: unknown): PluginCommand[] {
+  if (value === undefined) return []
+  return Object.entries(table(value, 'commands')).map(([name, facts]) => {
+    if (!/^[a-z][a-z0-9-]{0,39}$/.test(name)) throw new Error(`"${name}" is not a command name`)
+    const { usage = '', summary = '' } = table(facts, `commands.${name}`)
+    if (typeof usage !== 'string' || typeof summary !== 'string') {
+      throw new Error(`usage and summary of commands.${name} are texts`)
+    }
+    return { name, usage, summary }
+  })
+}
+
+function table(value: unknown, name: string): Record<string, unknown> {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value }
+  throw new Error(`[${name}] is not a table`)
 }
 
 function problemOf(folder: string, name: unknown, api: unknown): string | null {

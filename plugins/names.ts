@@ -23,6 +23,12 @@ export const triggers = {
   'post-scale': { stops: false, args: ['TYPE=COUNT ...'], when: 'the formation changed' },
   'pre-start': { stops: true, args: ['PROCESS'], when: 'before a container starts' },
   'post-stop': { stops: false, args: ['PROCESS'], when: 'a container was stopped' },
+  urls: { stops: false, args: [], when: 'URLs of an app are shown; prints more of them' },
+  commands: {
+    stops: true,
+    args: ['COMMAND', 'ARGUMENT ...'],
+    when: "a command of the plugin's own is called",
+  },
   'user-auth': { stops: true, args: ['USER', 'COMMAND ...'], when: 'somebody asks for something' },
   'process-died': { stops: false, args: ['PROCESS', 'CODE'], when: 'a process ended by itself' },
 } as const satisfies Record<string, { stops: boolean; args: string[]; when: string }>

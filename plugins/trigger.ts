@@ -53,6 +53,20 @@ export async function trigger(
   }
 }
 
+/**
+ * Runs the script `commands` of one plugin; what it prints is handed on as it is. Returns its exit
+ * status.
+ */
+export async function runCommand(
+  plugin: Plugin,
+  event: TriggerEvent,
+  context: TriggerContext,
+): Promise<number> {
+  const every = Array.from({ length: 256 }, (_, code) => code)
+  const { code } = await runScript(plugin, event, context, { indent: '', accept: every })
+  return code
+}
+
 function listeners(plugins: Plugin[], name: TriggerName): Plugin[] {
   return plugins.filter(({ state, triggers: own }) => state === 'enabled' && own.includes(name))
 }
@@ -61,15 +75,17 @@ async function runScript(
   plugin: Plugin,
   { name, args, vars, json }: TriggerEvent,
   { say, signal, timeoutMs, cwd }: TriggerContext,
-): Promise<void> {
-  await exec(join(plugin.dir, name), args, {
+  { indent, accept }: { indent: string; accept: number[] } = { indent: '       ', accept: [0] },
+) {
+  return exec(join(plugin.dir, name), args, {
     cwd: cwd ?? plugin.dir,
     env: { ...baseEnvironment(), ...vars, PAAS_TRIGGER: name, PAAS_PLUGIN: plugin.name },
     input: JSON.stringify(json),
     timeoutMs,
     killRest: true,
     ...(signal ? { signal } : {}),
-    onLine: (line) => say(`       ${line}`),
+    accept,
+    onLine: (line) => say(`${indent}${line}`),
   })
 }
 

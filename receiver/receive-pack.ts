@@ -8,6 +8,7 @@ import { spawnGroup, waitForEnd } from '../core/exec.ts'
 import { logError } from '../core/log.ts'
 import type { Say } from '../core/types.ts'
 import { gitEnvironment, hooksPath, receivePackArgs, uploadPackArgs } from './git.ts'
+import { explainGit } from './git-words.ts'
 import { readPush, sayTo } from './hook-link.ts'
 import type { Session } from './session.ts'
 
@@ -56,8 +57,14 @@ export async function receivePack(options: ReceivePackOptions): Promise<number> 
     receivePackArgs(options.repo, hooks),
     pushTimeoutMs,
   )
+  const explained = explainGit(git.stdout)
   const [control, output] = [socketAt(git, 3), socketAt(git, 4)]
-  const deciding = decide(options, control, output)
+  let asked = false
+  const onPush: OnPush = (...push) => {
+    asked = true
+    return options.onPush(...push)
+  }
+  const deciding = decide({ ...options, onPush }, control, output)
   let tidying: NodeJS.Timeout | undefined
   const onAbort = async () => {
     forget(git)
@@ -69,7 +76,10 @@ export async function receivePack(options: ReceivePackOptions): Promise<number> 
   if (options.signal.aborted) void onAbort()
   options.signal.addEventListener('abort', onAbort, { once: true })
   try {
-    return await ended
+    const code = await ended
+    const failure = asked ? undefined : explained()
+    if (failure) options.stderr.write(`${failureLines(failure).join('\n')}\n`)
+    return code
   } finally {
     options.signal.removeEventListener('abort', onAbort)
     control.destroy() // ends a hook that outlived git, and `deciding` when there was none

@@ -19,16 +19,22 @@ export async function ensureRepo(path: string): Promise<void> {
   }
 }
 
+/** Removes the half-made repositories that a kill has left in `dir`. Returns how many. */
+export async function sweepHalfMade(dir: string): Promise<number> {
+  const found = await children(dir, /\.new-[0-9a-f]{8}$/)
+  for (const item of found) await rm(item, { recursive: true, force: true })
+  return found.length
+}
+
 /**
- * Removes what a killed push left in the repository at `path`: quarantines, half packs, locks; also
- * half-made repositories beside it. Returns how many. Call it only while no push to `path` runs.
+ * Removes what a killed push left in the repository at `path`: quarantines, half packs, locks.
+ * Returns how many. Call it only while no push to `path` runs.
  */
 export async function sweepRepo(path: string): Promise<number> {
   const objects = await children(join(path, 'objects'), /^(tmp_objdir-|tmp_|incoming-)/)
   const packs = await children(join(path, 'objects', 'pack'), /^(tmp_|\.tmp-)/)
   const locks = (await children(path, /\.lock$/)).concat(await refLocks(join(path, 'refs')))
-  const beside = await children(dirname(path), (name) => name.startsWith(`${path}.new-`))
-  const found = [...objects, ...packs, ...locks, ...beside]
+  const found = [...objects, ...packs, ...locks]
   for (const item of found) await rm(item, { recursive: true, force: true })
   return found.length
 }
@@ -44,15 +50,10 @@ async function refLocks(dir: string): Promise<string[]> {
 }
 
 /** Full paths of the entries of `dir` that fit; none when there is no such directory. */
-async function children(
-  dir: string,
-  fits: RegExp | ((path: string) => boolean),
-): Promise<string[]> {
+async function children(dir: string, fits: RegExp): Promise<string[]> {
   try {
     const names = await readdir(dir)
-    const matches = (name: string) =>
-      fits instanceof RegExp ? fits.test(name) : fits(join(dir, name))
-    return names.filter(matches).map((name) => join(dir, name))
+    return names.filter((name) => fits.test(name)).map((name) => join(dir, name))
   } catch (error) {
     if (errno(error) === 'ENOENT') return []
     throw error

@@ -30,6 +30,7 @@ export type SshServer = { port: number; close: () => Promise<void> }
 const ident = 'OpenSSH_9.9 paas'
 
 const keepAliveProbes = 3
+const leaveTimeoutMs = 1000
 const closeTimeoutMs = 5000
 
 /**
@@ -157,14 +158,27 @@ async function listen(front: Server, options: SshOptions): Promise<void> {
   front.removeAllListeners('error')
 }
 
-/** Cuts every connection, which aborts every session, and waits for what those leave behind. */
+/**
+ * Gives sessions a moment to end by themselves, then cuts every connection, which aborts the
+ * others, and waits for what those leave behind.
+ */
 async function close(front: Server, state: State): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
   front.close(() => resolve())
-  for (const peer of state.peers.values()) peer.socket.destroy()
+  await within(leaveTimeoutMs, Promise.allSettled(state.running))
+  for (const { socket } of state.peers.values()) socket.destroySoon()
+  await within(leaveTimeoutMs, promise)
+  for (const { socket } of state.peers.values()) socket.destroy()
   const deadline = AbortSignal.timeout(closeTimeoutMs)
   deadline.addEventListener('abort', () => resolve(), { once: true })
   await promise
   const late = new Promise<void>((done) => deadline.addEventListener('abort', () => done()))
   await Promise.race([Promise.allSettled(state.running), late])
+}
+
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  const late = Promise.withResolvers<void>()
+  const timer = setTimeout(late.resolve, ms)
+  await Promise.race([work, late.promise])
+  clearTimeout(timer)
 }

@@ -25,15 +25,15 @@ export type AccessEntry = {
 export type AccessPosition = { inode: number; offset: number }
 
 const chunkBytes = 256 * 1024
-/** What is longer is no line of Caddy's, and would only fill our memory. */
-const lineBytesMost = 256 * 1024
 
 /** Opens the log at `position`, or at its end when that is undefined or of a file long gone. */
 export function openAccessLog(path: string, position?: AccessPosition) {
   let fd: number | undefined
   let inode = 0
   let offset = 0
-  let rest = Buffer.alloc(0)
+  const data = Buffer.allocUnsafe(chunkBytes)
+  /** Bytes at the front of it: the beginning of a line whose end is still to come. */
+  let held = 0
 
   function begin(): boolean {
     try {
@@ -44,7 +44,7 @@ export function openAccessLog(path: string, position?: AccessPosition) {
     }
     inode = fstatSync(fd).ino
     offset = 0
-    rest = Buffer.alloc(0)
+    held = 0
     return true
   }
 
@@ -53,37 +53,28 @@ export function openAccessLog(path: string, position?: AccessPosition) {
     fd = undefined
   }
 
-  /** Whether the log has begun anew under its name, so that ours will not grow any more. */
-  function hasMoved(): boolean {
-    try {
-      return statSync(path).ino !== inode
-    } catch (error) {
-      if (errno(error) === 'ENOENT') return false
-      throw error
-    }
-  }
-
   async function readOn(onEntry: (entry: AccessEntry) => void): Promise<void> {
     for (;;) {
       if (fd === undefined && !begin()) return
-      const moved = hasMoved() // asked first: what is written in between is then read below
-      await readToEnd(onEntry)
+      const moved = isOther(path, inode) // asked first: the last lines are then read below
+      await readTo(Infinity, onEntry)
       if (!moved) return
       end()
     }
   }
 
-  async function readToEnd(onEntry: (entry: AccessEntry) => void): Promise<void> {
-    const chunk = Buffer.alloc(chunkBytes)
+  async function readTo(stop: number, onEntry: (entry: AccessEntry) => void): Promise<void> {
     for (;;) {
-      const count = fd === undefined ? 0 : readSync(fd, chunk, 0, chunkBytes, offset)
+      const size = Math.min(data.length - held, stop - offset)
+      const count = fd === undefined ? 0 : readSync(fd, data, held, size, offset)
       if (count === 0) return
       offset += count
-      rest = eachLine(Buffer.concat([rest, chunk.subarray(0, count)]), (line) => {
-        const entry = parseEntry(line)
-        if (entry) onEntry(entry)
-      })
-      if (rest.length > lineBytesMost) rest = Buffer.alloc(0)
+      held += count
+      const whole = data.subarray(0, held).lastIndexOf(10) + 1
+      eachEntry(data.toString('utf8', 0, whole), onEntry)
+      data.copyWithin(0, whole, held)
+      held -= whole
+      if (held === data.length) held = 0 // what fills all of it is no line of Caddy's
       await breathe() // requests of others to this daemon come in between
     }
   }
@@ -95,41 +86,99 @@ export function openAccessLog(path: string, position?: AccessPosition) {
   return {
     /** Hands on what was written since; one call at a time. */
     readOn,
-    position: (): AccessPosition => ({ inode, offset: offset - rest.length }),
+    /** The same for what lies before a position in the file that is being read. */
+    async readUntil(stop: AccessPosition, onEntry: (entry: AccessEntry) => void): Promise<void> {
+      if (stop.inode === inode && stop.offset > offset) await readTo(stop.offset, onEntry)
+    },
+    position: (): AccessPosition => ({ inode, offset: offset - held }),
     close: end,
   }
 }
 
-function eachLine(data: Buffer, onLine: (line: string) => void): Buffer<ArrayBuffer> {
+/** Whether the log has begun anew under its name, so that ours will not grow any more. */
+function isOther(path: string, inode: number): boolean {
+  try {
+    return statSync(path).ino !== inode
+  } catch (error) {
+    if (errno(error) === 'ENOENT') return false
+    throw error
+  }
+}
+
+function eachEntry(lines: string, onEntry: (entry: AccessEntry) => void): void {
   let from = 0
-  for (let to = data.indexOf(10); to >= 0; to = data.indexOf(10, from)) {
-    onLine(data.toString('utf8', from, to))
+  for (let to = lines.indexOf('\n'); to >= 0; to = lines.indexOf('\n', from)) {
+    const entry = parseEntry(lines.slice(from, to))
+    if (entry) onEntry(entry)
     from = to + 1
   }
-  return Buffer.from(data.subarray(from))
 }
 
 /** Pure; undefined for a line that is no request. */
 export function parseEntry(line: string): AccessEntry | undefined {
+  const [whole, ts, client = '', method = '', host = '', uri = '', user = '', ...rest] =
+    usual.exec(line) ?? []
+  if (whole === undefined) return parseUnusual(line)
+  const [duration, bytes, status] = rest
+  return {
+    at: Number(ts) * 1000,
+    host: hostName(host),
+    method,
+    path: withoutQuery(uri),
+    status: Number(status),
+    ms: Number(duration) * 1000,
+    bytes: Number(bytes),
+    client,
+    upstream: upstreamIn(user),
+  }
+}
+
+/**
+ * A line as Caddy writes nearly all: its fields in their order, no character escaped. To read that
+ * costs a quarter of JSON.parse, and there may be tens of thousands in a second.
+ */
+const usual = new RegExp(
+  String.raw`^\{"level":"\w+","ts":([\d.]+),"logger":"[^"\\]*","msg":"[^"\\]*","request":\{` +
+    String.raw`"remote_ip":"([^"\\]*)","remote_port":"\d*",(?:"client_ip":"[^"\\]*",)?` +
+    String.raw`"proto":"[^"\\]*","method":"([^"\\]*)","host":"([^"\\]*)","uri":"([^"\\]*)"\},` +
+    String.raw`(?:"bytes_read":\d+,)?"user_id":"([^"\\]*)","duration":([\d.e-]+),` +
+    String.raw`"size":(\d+),"status":(\d+)\}$`,
+)
+
+function parseUnusual(line: string): AccessEntry | undefined {
   try {
     const entry: unknown = JSON.parse(line)
     if (!isObject(entry) || !isObject(entry.request)) return undefined
     const { request } = entry
-    const user = string(entry.user_id)
     return {
       at: number(entry.ts) * 1000,
-      host: string(request.host).toLowerCase().replace(/:\d+$/, '').replace(/\.$/, ''),
+      host: hostName(string(request.host)),
       method: string(request.method),
-      path: string(request.uri).replace(/\?.*$/s, ''),
+      path: withoutQuery(string(request.uri)),
       status: number(entry.status),
       ms: number(entry.duration) * 1000,
       bytes: number(entry.size),
       client: string(request.remote_ip),
-      upstream: /^[\d.]+:\d+$/.test(user) ? user : undefined,
+      upstream: upstreamIn(string(entry.user_id)),
     }
   } catch {
     return undefined // half a line from before a crash
   }
+}
+
+function hostName(text: string): string {
+  const colon = text.lastIndexOf(':')
+  const name = colon >= 0 && /^\d+$/.test(text.slice(colon + 1)) ? text.slice(0, colon) : text
+  return (name.endsWith('.') ? name.slice(0, -1) : name).toLowerCase()
+}
+
+function withoutQuery(uri: string): string {
+  const mark = uri.indexOf('?')
+  return mark >= 0 ? uri.slice(0, mark) : uri
+}
+
+function upstreamIn(user: string): string | undefined {
+  return /^[\d.]+:\d+$/.test(user) ? user : undefined
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

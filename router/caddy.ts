@@ -8,6 +8,7 @@ import { log } from '../core/log.ts'
 import { type CaddyApi, caddyApi } from './caddy-api.ts'
 import { type CaddyProcess, endProcess, isAlive, readProcess, startCaddy } from './caddy-process.ts'
 import { makeDirectories } from './directories.ts'
+import { HostMap } from './host-map.ts'
 import { caddyConfig, routerPaths } from './routes.ts'
 
 /** A running Caddy and its table of routes. Opening it again is cheap and leaks nothing. */
@@ -15,7 +16,7 @@ export type Router = {
   at: ReturnType<typeof routerPaths>
   api: CaddyApi
   /** Which app each host leads to: what `routes/h` says, kept in step by switch.ts. */
-  appOf: Map<string, string>
+  appOf: HostMap
 }
 
 const hungTimeoutMs = 10_000
@@ -90,14 +91,14 @@ async function stopUnrecorded(api: CaddyApi): Promise<void> {
   while ((await api.ping()) && Date.now() < deadline) await pause(50)
 }
 
-function readHosts(dir: string): Map<string, string> {
-  const pairs = readdirSync(dir).flatMap((host): [string, string][] => {
+function readHosts(dir: string): HostMap {
+  const hosts = new HostMap()
+  for (const host of readdirSync(dir)) {
     try {
-      return [[host, basename(readlinkSync(join(dir, host)))]]
+      hosts.set(host, basename(readlinkSync(join(dir, host))))
     } catch (error) {
-      if (errno(error) === 'EINVAL' || errno(error) === 'ENOENT') return [] // no link of ours
-      throw error
+      if (errno(error) !== 'EINVAL' && errno(error) !== 'ENOENT') throw error // no link of ours
     }
-  })
-  return new Map(pairs)
+  }
+  return hosts
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseDomain } from '../core/names.ts'
 import type { Router } from './caddy.ts'
@@ -23,6 +23,11 @@ export function showPage(router: Router, hosts: string[], html: string): void {
 /** Takes the pages away; no error when there are none. */
 export function hidePage(router: Router, hosts: string[]): void {
   for (const host of hosts) rmSync(pageFile(router, host), { force: true })
+}
+
+/** Whether a page stands in for any of these. */
+export function hasPage(router: Router, hosts: string[]): boolean {
+  return hosts.some((host) => existsSync(pageFile(router, host)))
 }
 
 function pageFile(router: Router, host: string): string {

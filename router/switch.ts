@@ -4,6 +4,7 @@ import {
   openSync,
   readdirSync,
   readlinkSync,
+  renameSync,
   rmSync,
   symlinkSync,
   unlinkSync,
@@ -16,7 +17,7 @@ import { limits } from '../core/config.ts'
 import { errno, Failure } from '../core/errors.ts'
 import { parseAppName, parseDomain } from '../core/names.ts'
 import type { Router } from './caddy.ts'
-import { hidePage } from './maintenance.ts'
+import { hasPage, hidePage } from './maintenance.ts'
 
 /**
  * The only writer of the route table (drawn in routes.ts). Every change is one file that appears or
@@ -50,6 +51,20 @@ export async function publish(router: Router, app: string, upstreams: string[]):
 }
 
 /**
+ * Whether the table has just this of the app already, and no page stands in for it: what `publish`
+ * and `setHosts` would do is then done. Costs a few calls of the kernel and asks nobody.
+ */
+export function isPublished(router: Router, app: string, { upstreams, hosts }: Route): boolean {
+  const name = routeName(upstreams)
+  const wanted = new Set(hosts.map(parseDomain))
+  const linked = router.appOf.of(app)
+  if (linked.length !== wanted.size || !linked.every((host) => wanted.has(host))) return false
+  if (!linked.every((host) => ownerOnDisk(router, host) === app)) return false
+  const names = namesOf(router, app)
+  return names.length === (name ? 1 : 0) && names[0] === name && !hasPage(router, linked)
+}
+
+/**
  * Makes the app answer to these host names and no others. Throws a Failure, and changes nothing,
  * when one of them leads to another app.
  */
@@ -59,14 +74,32 @@ export function setHosts(router: Router, app: string, hosts: string[]): void {
   for (const host of wanted) refuseTaken(router, name, host)
   mkdirSync(join(router.at.apps, name), { recursive: true })
   for (const host of wanted) link(router, name, host)
-  for (const host of hostsOf(router, name)) if (!wanted.has(host)) unlink(router, host)
+  for (const host of router.appOf.of(name)) if (!wanted.has(host)) unlink(router, host)
 }
 
 /** Makes the app unknown to the router. Safe to repeat. */
 export function removeApp(router: Router, app: string): void {
-  for (const host of hostsOf(router, app)) unlink(router, host)
+  for (const host of router.appOf.of(app)) unlink(router, host)
   // The last part alone: whatever lies there may go, whatever it is called.
   rmSync(join(router.at.apps, basename(app)), { recursive: true, force: true })
+}
+
+/**
+ * Makes the routes and hosts of `from` those of `to`; no host is without its route at any moment.
+ * Safe to repeat after a kill.
+ */
+export function renameApp(router: Router, from: string, to: string): void {
+  const dir = join(router.at.apps, parseAppName(to))
+  mkdirSync(dir, { recursive: true })
+  for (const name of namesOf(router, from)) appear(dir, name)
+  for (const host of [...router.appOf.of(from)]) {
+    const beside = join(router.at.routes, 'moving')
+    rmSync(beside, { force: true })
+    symlinkSync(join('..', 'a', to), beside)
+    renameSync(beside, join(router.at.hosts, host))
+    router.appOf.set(host, to)
+  }
+  removeApp(router, from)
 }
 
 /** The whole table by app, as it is on disk. */
@@ -116,7 +149,7 @@ function vanish(dir: string, name: string): void {
 
 /** Asks the running Caddy, by one of the app's hosts, until it finds just this route. */
 async function confirmed(router: Router, app: string, name: string | undefined): Promise<void> {
-  const [host] = hostsOf(router, app)
+  const [host] = router.appOf.of(app)
   if (host === undefined) return // nothing leads to the app, so nobody can see a difference
   const deadline = Date.now() + confirmTimeoutMs
   let seen: string | undefined
@@ -147,10 +180,6 @@ function namesOf(router: Router, app: string): string[] {
     if (errno(error) === 'ENOENT') return []
     throw error
   }
-}
-
-function hostsOf(router: Router, app: string): string[] {
-  return [...router.appOf].filter(([, owner]) => owner === app).map(([host]) => host)
 }
 
 function refuseTaken(router: Router, app: string, host: string): void {

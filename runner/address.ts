@@ -34,8 +34,15 @@ export function hardwareAddress(address: string): string {
   return ['02', '70', ...bytes].join(':')
 }
 
+/** Does the network or address `inner` lie within `outer`, or is it the same? */
+export function isWithin(inner: string, outer: string): boolean {
+  const [a, b] = [range(inner), range(outer)]
+  const block = 2 ** (32 - b.bits)
+  return a.bits >= b.bits && Math.floor(a.network / block) * block === b.network
+}
+
 function range(cidr: string): { network: number; bits: number } {
-  const [base = '', size = ''] = cidr.split('/')
+  const [base = '', size = '32'] = cidr.split('/')
   const bits = Number(size)
   const block = 2 ** (32 - bits)
   return { network: Math.floor(number(base) / block) * block, bits }

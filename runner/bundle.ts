@@ -5,6 +5,7 @@ import { errno, Failure } from '../core/errors.ts'
 import { kernelNames, paths } from '../core/names.ts'
 import type { Instance, InstanceSpec, Limits } from '../core/types.ts'
 import { hardwareAddress, parseSubnet } from './address.ts'
+import { ensureBuildGroup } from './build-group.ts'
 import type { Host } from './host.ts'
 import { type Idmap, mapped, openIdmap } from './idmap.ts'
 import { mountOverlay } from './kernel.ts'
@@ -104,13 +105,14 @@ async function writeFiles(
 ): Promise<void> {
   const { config } = host
   const names = kernelNames(config)
+  if (spec.kind === 'build') await ensureBuildGroup(config)
   const { gateway, bits } = parseSubnet(config.subnet)
   const address = `${spec.address}/${bits}`
   const hardware = hardwareAddress(spec.address)
   const json = ociSpec(spec, {
     idBase: idmap?.base,
     bundle,
-    cgroup: names.cgroup(spec.id),
+    cgroup: spec.kind === 'build' ? names.buildCgroup(spec.id) : names.cgroup(spec.id),
     architecture: process.arch,
     init: host.programs.init,
     certificates: host.certificates,

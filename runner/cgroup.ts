@@ -109,6 +109,7 @@ async function removeTree(directory: string): Promise<void> {
       const code = errno(error)
       if (code === 'ENOENT') return
       if (code !== 'EBUSY' || wait > 1024) throw error
+      for (const pid of processes(directory)) kill(pid) // it was joining when the others died
       await delay(wait)
     }
   }

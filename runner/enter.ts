@@ -42,8 +42,12 @@ export async function enterInstance(
       ...['--pid-file', pidFile, '--process', description, id],
     ]
     const code = await attach(host.programs.runc, args, `the program in ${instance.process}`, io)
-    if (pidIn(pidFile) === undefined) throw await entryFailure(instance, log)
-    return code
+    if (pidIn(pidFile) !== undefined) return code
+    const said = await lastWords(log)
+    // The runtime has told the client; the status is the one that every shell gives.
+    if (/executable file not found|no such file/.test(said)) return 127
+    const why = said.replace(/^exec failed: /, '') || 'the runtime said nothing'
+    throw new Failure('failed', `Could not start the program in ${instance.process}: ${why}`)
   } finally {
     await leave(group)
     for (const kind of ['json', 'pid', 'log'])
@@ -87,9 +91,8 @@ function isSpec(value: unknown): value is Spec {
   return 'args' in own && 'env' in own && Array.isArray(own.env)
 }
 
-async function entryFailure({ process }: Pick<Instance, 'process'>, log: string): Promise<Failure> {
+/** The last message of the runtime's log; empty when there is none. */
+async function lastWords(log: string): Promise<string> {
   const text = await readFile(log, 'utf8').catch(() => '')
-  const said = /"msg":"((?:[^"\\]|\\.)*)"/.exec(text.trim().split('\n').at(-1) ?? '')?.[1]
-  const why = said?.replace(/^exec failed: /, '') ?? 'the runtime said nothing'
-  return new Failure('failed', `Could not start the program in ${process}: ${why}`)
+  return /"msg":"((?:[^"\\]|\\.)*)"/.exec(text.trim().split('\n').at(-1) ?? '')?.[1] ?? ''
 }

@@ -35,7 +35,8 @@ export function isMonitored(host: Host, id: string): boolean {
 /** An Exit from a code seen now; the control group, asked about memory, must still be there. */
 export function makeExit(host: Host, id: string, code: number): Exit {
   // A child may have been killed while the app itself went on and ended well.
-  const usage = readUsage(kernelNames(host.config).cgroup(id))
+  const { cgroup, buildCgroup } = kernelNames(host.config)
+  const usage = readUsage(cgroup(id)) ?? readUsage(buildCgroup(id))
   const oom = code !== 0 && (usage?.oomKills ?? 0) > 0
   const at = new Date().toISOString()
   if (!usage) return { id, code, oom, at }

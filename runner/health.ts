@@ -147,7 +147,7 @@ export async function drained(
   instance: Instance,
   options: { timeoutMs: number; signal?: AbortSignal; port?: number },
 ): Promise<void> {
-  const port = options.port ?? appPort
+  const port = options.port ?? instance.port ?? appPort
   const deadline = performance.now() + options.timeoutMs
   const busy = () => {
     return socketsOf(instance.pid).some((socket) => socket.state === 'open' && socket.port === port)

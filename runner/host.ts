@@ -5,7 +5,7 @@ import type { PaasConfig } from '../core/config.ts'
 import { errno, Failure } from '../core/errors.ts'
 import { exec } from '../core/exec.ts'
 import { kernelNames, paths } from '../core/names.ts'
-import { hardwareAddress, parseSubnet } from './address.ts'
+import { hardwareAddress, isWithin, parseSubnet } from './address.ts'
 import { limitsSwap, removeCgroup } from './cgroup.ts'
 import { firewall, noFirewall } from './firewall.ts'
 import { closeIdmap, type Idmap, idmappedApps, whyNoIdmap } from './idmap.ts'
@@ -52,12 +52,12 @@ export async function openHost(config: PaasConfig): Promise<Host> {
 /** Removes what `openHost` made in the kernel; sweepOrphans first, for no container may be left. */
 export async function closeHost(host: Host): Promise<void> {
   const { config } = host
-  const { bridge, cgroupParent } = kernelNames(config)
+  const { bridge, builds, cgroupParent } = kernelNames(config)
   host.idmaps.clear()
   for (const app of await idmappedApps(config)) await closeIdmap(config, app)
   await exec('nft', ['-f', '-'], { input: noFirewall(config) })
   if (await isReadable(`/sys/class/net/${bridge}`)) await exec('ip', ['link', 'delete', bridge])
-  await removeCgroup(cgroupParent)
+  for (const group of [cgroupParent, builds]) await removeCgroup(group)
   const { bundles, exits, idmaps, runcRoot } = paths(config)
   for (const directory of [bundles, exits, idmaps, runcRoot]) await removeIfEmpty(directory)
 }
@@ -94,6 +94,24 @@ async function checkPassage(config: PaasConfig): Promise<void> {
         hint: `chmod o+x ${folder}, or choose another directory`,
       })
     }
+  }
+}
+
+/**
+ * Throws a usage Failure when the host reaches addresses of a bridge still to be made through
+ * another device, such as another instance's bridge. A wider network than ours is no harm, for the
+ * narrower route wins.
+ */
+export async function checkSubnet(config: PaasConfig): Promise<void> {
+  const { bridge } = kernelNames(config)
+  if (await isReadable(`/sys/class/net/${bridge}`)) return
+  const { stdout } = await exec('ip', ['-oneline', '-4', 'route', 'show'])
+  for (const line of stdout.split('\n')) {
+    const [, to = '', device = ''] = /^(\d[\d./]*) .*\bdev (\S+)/.exec(line) ?? []
+    if (!to || !isWithin(to, config.subnet)) continue
+    throw new Failure('usage', `PAAS_SUBNET is ${config.subnet}, and ${device} has ${to}`, {
+      hint: 'Choose a network that nothing on this host uses, such as PAAS_SUBNET=10.88.0.0/16',
+    })
   }
 }
 

@@ -9,6 +9,9 @@ const cMount = libc.func(
   'int mount(const char *from, const char *to, const char *type, ulong flags, const char *data)',
 )
 const cUnmount = libc.func('int umount2(const char *target, int flags)')
+const cExchange = libc.func(
+  'int renameat2(int fromAt, const char *from, int toAt, const char *to, uint flags)',
+)
 // These three have one number on every architecture, and no wrapper in older C libraries.
 const callOpenTree = libc.func('syscall', 'long', ['long', 'int', 'str', 'uint'])
 const callMoveMount = libc.func('syscall', 'long', ['long', 'int', 'str', 'int', 'str', 'uint'])
@@ -26,6 +29,7 @@ const idmapAttribute = 0x100000n
 const privatePropagation = 1n << 18n
 const attributeBytes = 32
 const detachFlag = 2
+const exchangeFlag = 2
 
 /**
  * Mounts an overlay; `lower` lies lowest first. The upper is `volatile`: nothing in it outlives
@@ -74,6 +78,12 @@ export function mountIdmapped(source: string, target: string, userNamespace: num
   }
 }
 
+/** Lets two paths of one file system change places, at once. */
+export function exchange(one: string, other: string): void {
+  const result = cExchange(currentDirectory, one, currentDirectory, other, exchangeFlag)
+  check(result, `exchange ${one} and ${other}`)
+}
+
 /** Overlay takes `:` and `,` and `\` for its own. */
 function escape(path: string): string {
   return path.replace(/[\\:,]/g, (character) => `\\${character}`)
@@ -85,7 +95,7 @@ function check(result: unknown, act: string): number {
   return value
 }
 
-function systemError(code: number, act: string): Error {
+export function systemError(code: number, act: string): Error {
   const name = Object.entries(koffi.os.errno).find(([, value]) => value === code)?.[0]
   return Object.assign(new Error(`Could not ${act}: ${name ?? `errno ${code}`}`), { code: name })
 }

@@ -29,13 +29,21 @@ export async function boundLogs(
   const p = paths(host.config)
   const directory = p.logs(app)
   const isLive = (file: LogFile) => existsSync(p.bundle(file.id))
-  const files = await findFiles(directory, {})
-  for (const file of files) if (file.piece === undefined) await keepPiece(directory, file, files)
-  const kept = await findFiles(directory, {})
-  for (const file of kept) {
-    if (isAtRest(file, isLive(file))) await compressPiece(directory, file, kept)
+  let files = await findFiles(directory, {})
+  const again = async (changes: boolean[]): Promise<void> => {
+    if (changes.includes(true)) files = await findFiles(directory, {})
   }
-  await deleteOldest(await findFiles(directory, {}), bytes, isLive)
+  const whole = files.filter(({ piece }) => piece === undefined)
+  await again(await inTurn(whole, (file) => keepPiece(directory, file, files)))
+  const atRest = files.filter((file) => isAtRest(file, isLive(file)))
+  await again(await inTurn(atRest, (file) => compressPiece(directory, file, files)))
+  await deleteOldest(files, bytes, isLive)
+}
+
+async function inTurn<T, R>(items: T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = []
+  for (const item of items) results.push(await work(item))
+  return results
 }
 
 /** Removes what a kill in the middle of a compression has left. */
@@ -46,13 +54,15 @@ export async function sweepLogs(host: Host, app: string): Promise<void> {
   }
 }
 
-async function keepPiece(directory: string, file: FoundFile, files: FoundFile[]): Promise<void> {
-  if (file.names.length > 1) return
+/** Whether the file had to get its second name. */
+async function keepPiece(directory: string, file: FoundFile, files: FoundFile[]): Promise<boolean> {
+  if (file.names.length > 1) return false
   const own = file.id === ownLogId
-  if (own && file.size < limits.logBytesPerApp / logPiecesPerApp) return
+  if (own && file.size < limits.logBytesPerApp / logPiecesPerApp) return false
   const target = join(directory, logPiece(file, nextPiece(file, files)))
   // A file of ours is opened anew for each line, a monitor's is open until the monitor leaves it.
   await (own ? rename(file.path, target) : link(file.path, target)).catch(ignoreMissing)
+  return true
 }
 
 function nextPiece(file: FoundFile, files: FoundFile[]): number {
@@ -78,16 +88,17 @@ async function compressPiece(
   directory: string,
   file: FoundFile,
   files: FoundFile[],
-): Promise<void> {
+): Promise<boolean> {
   const number = file.piece ?? (highestPiece(file) || nextPiece(file, files))
   const target = join(directory, `${logPiece(file, number)}.zst`)
   const data = await readFile(file.path).catch(ignoreMissing)
-  if (!data) return
+  if (!data) return true // it went meanwhile
   const small = await compress(data, { params: { [constants.ZSTD_c_compressionLevel]: 3 } })
   await writeFile(`${target}.new`, small, { mode: 0o600 })
   await utimes(`${target}.new`, file.changedAt / 1000, file.changedAt / 1000)
   await rename(`${target}.new`, target)
   for (const name of file.names) await unlink(name).catch(ignoreMissing)
+  return true
 }
 
 const compress = promisify(zstdCompress)

@@ -1,4 +1,4 @@
-import { appendFile, mkdir } from 'node:fs/promises'
+import { appendFile, mkdir, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { limits } from '../core/config.ts'
@@ -49,24 +49,32 @@ export async function tailLogs(
  */
 export async function followLogs(
   directory: string,
-  options: LogFilter & LineFilter & { from?: LogPosition },
+  options: LogFilter &
+    LineFilter & {
+      from?: LogPosition
+      /** Told each time that all lines up to there have been handed on. */
+      onPosition?: (position: LogPosition) => void
+    },
   onLine: (line: LogLine) => void | Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 })
+  await using opened = await open(directory)
+  const held = `/proc/self/fd/${opened.fd}` // it may be renamed, and the app with it
   const wanted = { since: options.since, until: options.until, match: options.match }
   const position = options.from ?? (await tailLogs(directory, { ...options, lines: 0 })).end
   const readers = new Map<string, ReturnType<typeof lineReader>>()
   let wake: (() => void) | undefined
   using scope = new DisposableStack()
-  scope.use(watchDirectory(directory, () => wake?.()))
+  scope.use(watchDirectory(held, () => wake?.()))
   while (!signal.aborted) {
     const { promise, resolve } = Promise.withResolvers<void>()
     wake = resolve
-    for (const line of await select(await readOn(directory, options, position, readers), wanted)) {
+    for (const line of await select(await readOn(held, options, position, readers), wanted)) {
       if (signal.aborted) return
       await onLine(line)
     }
+    options.onPosition?.(position)
     // The look once a second is for an event that the kernel's full queue has dropped.
     using timer = stopTimer(signal)
     await Promise.race([promise, delay(followLookMs, undefined, timer).catch(() => {})])

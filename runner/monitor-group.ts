@@ -12,8 +12,8 @@ import { pidIn } from './processes.ts'
  * bounds that: whoever floods the log waits for its monitor, and the neighbours keep their CPU.
  */
 
-/** Copies some 20 MB/s, which no log needs; a twentieth of two cores. */
-const quotaUs = 10_000
+/** Copies some 12 MB/s, which no log needs; 3 % of two cores. */
+const quotaUs = 6_000
 const periodUs = 100_000
 
 /** Bounds the monitor of a container that was just created; without it the container runs too. */

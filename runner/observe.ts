@@ -84,6 +84,7 @@ export async function sweepOrphans(host: Host, keepIds: ReadonlySet<string>): Pr
   const found = [
     ...(await Promise.all(places.map(names))).flat(),
     ...childGroups(kernelNames(host.config).cgroupParent),
+    ...childGroups(kernelNames(host.config).builds),
     ...childGroups(kernelNames(host.config).monitors),
     ...(await vethIds(host)),
   ]

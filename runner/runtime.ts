@@ -1,4 +1,4 @@
-import { constants, existsSync } from 'node:fs'
+import { constants } from 'node:fs'
 import { type FileHandle, open, readdir, rm, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -6,7 +6,7 @@ import { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { limits } from '../core/config.ts'
 import { errno, Failure, stopIfCancelled } from '../core/errors.ts'
-import { exec, spawnGroup, waitForEnd } from '../core/exec.ts'
+import { spawnGroup, waitForEnd } from '../core/exec.ts'
 import { paths } from '../core/names.ts'
 import type { InstanceSpec } from '../core/types.ts'
 import type { Host } from './host.ts'
@@ -21,6 +21,9 @@ const startTimeoutMs = 10_000
 /** One process may fill this much before its log begins anew; the ring keeps the older pieces. */
 const logPieceBytes = Math.floor(limits.logBytesPerApp / logPiecesPerApp)
 
+/** The runtime, a Go program, lives too briefly for a garbage collection to be worth its CPU. */
+const shortLived = { GOGC: 'off', GOMAXPROCS: '1' }
+
 /**
  * Has a monitor of its own create the container, up to but not into its program. The monitor
  * belongs to nobody: it keeps output and exit status whatever becomes of the daemon.
@@ -33,7 +36,7 @@ export async function createContainer(
 ): Promise<number> {
   const monitor = spawnGroup(host.programs.conmon, monitorArguments(host, spec), {
     cwd: paths(host.config).bundle(spec.id),
-    env: { _OCI_SYNCPIPE: '3', PATH: process.env.PATH ?? '/usr/sbin:/usr/bin' },
+    env: { _OCI_SYNCPIPE: '3', PATH: process.env.PATH ?? '/usr/sbin:/usr/bin', ...shortLived },
     stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
   })
   const pipe = monitor.stdio[3]
@@ -73,19 +76,13 @@ export async function startContainer(host: Host, id: string, pid: number): Promi
   await unlink(fifo) // what tells the runtime "running" from "created"
 }
 
-/** Removes the runtime's state of a container, whatever it is in; no error when there is none. */
+/**
+ * Removes the runtime's state of a container of which no process is left; no error when there is
+ * none. It is all that `runc delete` would do once the groups are ours to remove. A runtime that
+ * was killed at work may have left a mount of itself in there.
+ */
 export async function deleteContainer(host: Host, id: string): Promise<void> {
   const state = join(paths(host.config).runcRoot, id)
-  if (!existsSync(join(state, 'state.json'))) return removeState(state)
-  // 1: half made, so that runc does not know what to do with it; its group is removed by us.
-  await exec(host.programs.runc, [...rootArguments(host), 'delete', '--force', id], {
-    accept: [0, 1],
-  })
-  await removeState(state)
-}
-
-/** A runtime that was killed at work may have left a mount of itself in there. */
-async function removeState(state: string): Promise<void> {
   const names = await readdir(state).catch(() => [])
   for (const name of names.filter((one) => one.startsWith('runc.'))) {
     unmount(join(state, name), { detach: true })

@@ -1,4 +1,4 @@
-import { appPort, appUser } from '../core/config.ts'
+import { appPort, appUser, searchPath } from '../core/config.ts'
 import type { InstanceSpec } from '../core/types.ts'
 import { seccompProfile } from './seccomp.ts'
 
@@ -28,7 +28,7 @@ const filesWanted = 65_536
 const sharedMemory = '67108864'
 export const cpuPeriodUs = 100_000
 const initTarget = '/dev/init' // on a tmpfs, and so never in a layer
-const searchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+const lowestFreePort = 'net.ipv4.ip_unprivileged_port_start'
 const oomScores = { app: 100, run: 300, build: 900 }
 
 /** The OCI configuration of a container: deny by default, then what a server needs. Pure. */
@@ -49,6 +49,8 @@ export function ociSpec(spec: InstanceSpec, context: SpecContext) {
       ...namespacesOf(context),
       cgroupsPath: context.cgroup,
       resources: resourcesOf(spec, context),
+      // A port below 1024 needs a capability otherwise; this says so of its own network alone.
+      ...((spec.port ?? appPort) < 1024 && { sysctl: { [lowestFreePort]: '0' } }),
       seccomp: seccompProfile(context.architecture),
       maskedPaths,
       readonlyPaths,
@@ -57,17 +59,16 @@ export function ociSpec(spec: InstanceSpec, context: SpecContext) {
 }
 
 function processOf(spec: InstanceSpec, context: SpecContext) {
-  const id = spec.user === 'root' ? 0 : appUser
   const files = Math.min(filesWanted, context.filesMax)
-  const env = { PATH: searchPath, HOME: '/app', PORT: String(appPort), ...spec.env }
+  const env = { PATH: searchPath, HOME: '/app', PORT: String(spec.port ?? appPort), ...spec.env }
   return {
     terminal: spec.terminal ?? false,
-    user: { uid: id, gid: id, umask: 0o022 },
+    user: userOf(spec),
     // -g: signals go to the whole group, or an app behind `sh -c` or npm would never see them.
     args: [initTarget, '-g', '--', ...spec.argv],
     env: Object.entries(env).map(([key, value]) => `${key}=${value}`),
-    cwd: '/app',
-    capabilities: { bounding: [], effective: [], inheritable: [], permitted: [], ambient: [] },
+    cwd: spec.workdir ?? '/app',
+    capabilities: capabilitiesOf(spec, context),
     rlimits: [
       { type: 'RLIMIT_NOFILE', soft: files, hard: files },
       { type: 'RLIMIT_CORE', soft: 0, hard: 0 },
@@ -75,6 +76,26 @@ function processOf(spec: InstanceSpec, context: SpecContext) {
     noNewPrivileges: true,
     oomScoreAdj: Math.max(oomScores[spec.kind ?? 'app'], context.oomScore),
   }
+}
+
+function userOf({ user = 'app' }: InstanceSpec) {
+  const ids = { app: appUser, root: 0 }
+  const known = typeof user === 'string' ? { uid: ids[user], gid: ids[user] } : user
+  const { uid, gid, groups = [] } = known
+  return { uid, gid, umask: 0o022, ...(groups.length > 0 && { additionalGids: groups }) }
+}
+
+/** What official images of servers do as root before they become somebody else. */
+const rootCapabilities = ['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'KILL', 'SETGID', 'SETUID']
+
+/**
+ * None, but for an image from elsewhere that says it runs as root: then those over its own files,
+ * users and processes, which hold within its user namespace and nowhere else.
+ */
+function capabilitiesOf({ user }: InstanceSpec, { idBase }: SpecContext) {
+  const isRoot = typeof user === 'object' && user.uid === 0 && idBase !== undefined
+  const held = isRoot ? rootCapabilities.map((name) => `CAP_${name}`) : []
+  return { bounding: held, effective: held, inheritable: [], permitted: held, ambient: [] }
 }
 
 function namespacesOf({ idBase }: SpecContext) {
@@ -91,11 +112,7 @@ function resourcesOf(spec: InstanceSpec, context: SpecContext) {
     devices: [{ allow: false, access: 'rwm' }],
     // The same number twice: no swap, or a leak would slow the whole host before it is killed.
     memory: context.limitsSwap ? { limit, swap: limit } : { limit },
-    cpu: {
-      period: cpuPeriodUs,
-      quota: Math.round(cpus * cpuPeriodUs),
-      ...(spec.kind === 'build' && { shares: 256 }),
-    },
+    cpu: { period: cpuPeriodUs, quota: Math.round(cpus * cpuPeriodUs) },
     pids: { limit: pids },
   }
 }

@@ -26,7 +26,6 @@ export async function startInstance(
   await mkdir(paths(host.config).logs(spec.app), { recursive: true, mode: 0o700 })
   stopIfCancelled(signal)
   const pid = await createContainer(host, spec, signal)
-  await limitMonitor(host, spec.id)
   checkLimits(kernelNames(host.config).cgroup(spec.id), spec.limits)
   const began = startTime(pid)
   if (began === undefined) {
@@ -35,8 +34,10 @@ export async function startInstance(
   const { id, app, process, release, address } = spec
   const instance: Instance = { id, app, process, release, address, pid, startedAt: Date.now() }
   if (spec.kind === 'run') instance.kind = 'run'
+  if (spec.port !== undefined) instance.port = spec.port
   stopIfCancelled(signal)
-  await startContainer(host, id, pid)
+  // Together: to move a process between groups can take the kernel longer than all the rest.
+  await Promise.all([startContainer(host, id, pid), limitMonitor(host, id)])
   await writeRecord(host, { ...instance, startTime: began, limits: spec.limits })
   undo.move()
   return instance

@@ -45,7 +45,8 @@ mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts dev/pts
 mount -t tmpfs tmpfs dev/shm
 ln -s pts/ptmx dev/ptmx
 ln -s /proc/self/fd dev/fd
-mount -t tmpfs -o mode=755 tmpfs run
+# As systemd mounts it.
+mount -t tmpfs -o mode=755,nosuid,nodev,noexec tmpfs run
 pivot_root . old
 umount -l /old
 cd /root/paas

@@ -7,6 +7,7 @@ import type { PaasConfig } from '../core/config.ts'
 import { Failure } from '../core/errors.ts'
 import { exec, type ExecOptions, type ExecResult, spawnGroup } from '../core/exec.ts'
 import { paths } from '../core/names.ts'
+import { claimDirectory } from '../core/own-directory.ts'
 import { checkPorts } from './ports.ts'
 import { repository } from './script.ts'
 import { ownsService, serviceFailed, startService } from './service.ts'
@@ -24,6 +25,7 @@ const logBytesMost = 10 * 1024 * 1024
 export async function startDaemon(config: PaasConfig): Promise<'started' | 'running'> {
   if (await answers(config)) return 'running'
   await checkPorts(config)
+  await claimDirectory('PAAS_HOME', config.home)
   if (ownsService(config)) {
     await startService()
     await untilReady(config, serviceFailed, readJournal)

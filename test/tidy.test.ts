@@ -136,6 +136,43 @@ describe('banned', () => {
   )
 })
 
+/** `return work()` ends the block, and what it holds by `using`, before the work is done. */
+test('who holds something by `using` awaits the work that it returns', () => {
+  const names = sources.flatMap(({ text }) => [
+    ...text.matchAll(/^ *(?:export )?async (?:function )?([\w#]+)\(/gm),
+  ])
+  const slow = new Set(names.map(([, name]) => name))
+  const bad = sources.flatMap(({ path, text }) => {
+    const all = text.split('\n')
+    return all.flatMap((line, index) => {
+      const [, indent] = /^( +)(?:await )?using \w+ =/.exec(line) ?? []
+      if (indent === undefined) return []
+      const rest = all.slice(index)
+      const end = rest.findIndex((one) => one !== '' && !one.startsWith(indent))
+      const own = withoutInnerFunctions(rest.slice(0, end))
+      return own
+        .map((one) => /^ *return ([\w.#]+)\(/.exec(one)?.[1])
+        .filter((callee) => slow.has(callee?.split('.').at(-1)))
+        .map((callee) => `${path}: return await ${callee}`)
+    })
+  })
+  expect(bad).toEqual([])
+})
+
+/** What they return is another matter. */
+function withoutInnerFunctions(block: string[]): string[] {
+  let inside: string | undefined
+  return block.filter((line) => {
+    const indent = /^ */.exec(line)?.[0] ?? ''
+    if (inside !== undefined) {
+      if (line.startsWith(`${inside}}`)) inside = undefined
+      return false
+    }
+    if (line.endsWith('=> {')) inside = indent
+    return true
+  })
+}
+
 /** Where the environment comes in: the entry points, and what passes it on to a child. */
 function envReaders(): RegExp {
   return /^(scripts|plugins|core\/exec\.ts|daemon\/(main|cli|down)\.ts)/

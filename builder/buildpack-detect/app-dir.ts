@@ -29,6 +29,9 @@ export function movedTo(folder: string, plan: LanguagePlan): LanguagePlan {
     env: Object.fromEntries(
       Object.entries(plan.env).map(([key, value]) => [key, movedPaths(folder, value)]),
     ),
+    ...(plan.release && {
+      release: { ...plan.release, file: `${folder}/${plan.release.file}` },
+    }),
     web,
   }
 }

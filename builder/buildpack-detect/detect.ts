@@ -4,43 +4,58 @@ import type { Source } from '../source.ts'
 import { commandIn, inFolder, movedTo } from './app-dir.ts'
 import { bun } from './bun.ts'
 import { deno } from './deno.ts'
+import { go } from './go.ts'
+import { readBuildpacks } from '../app-json.ts'
+import type { BuildpackList } from './buildpack-address.ts'
+import { buildpacks, givenBuildpacks } from './buildpacks.ts'
+import { clojure } from './clojure.ts'
+import { dotnet } from './dotnet.ts'
+import { elixir } from './elixir.ts'
+import { java } from './java.ts'
 import { node } from './node.ts'
 import { readWishes, type Wishes } from './paas-toml.ts'
+import { php } from './php.ts'
 import type { Detector, LanguagePlan, Plan } from './plan.ts'
 import { parseProcfile } from './procfile.ts'
 import { python } from './python.ts'
+import { ruby } from './ruby.ts'
+import { procfileOnly, shell } from './shell.ts'
+import { rust } from './rust.ts'
+import { scala } from './scala.ts'
 import { staticSite } from './static.ts'
-import { unavailable } from './unavailable.ts'
 import { withWishes } from './wishes.ts'
 
 /** Order matters: the first whose file is there is used, and no other is tried after it. */
 export const detectors: [name: string, detector: Detector][] = [
-  ['php', unavailable('PHP', ['composer.json', 'index.php'])],
-  ['go', unavailable('Go', ['go.mod', 'go.work'])],
-  ['java', unavailable('Java', ['pom.xml', 'build.gradle', 'build.gradle.kts'])],
-  ['rust', unavailable('Rust', ['Cargo.toml'])],
-  ['ruby', unavailable('Ruby', ['Gemfile'])],
-  ['elixir', unavailable('Elixir', ['mix.exs'])],
+  ['buildpacks', buildpacks],
+  ['php', php],
+  ['go', go],
+  ['java', java],
+  ['scala', scala],
+  ['clojure', clojure],
+  ['rust', rust],
+  ['ruby', ruby],
+  ['elixir', elixir],
   ['python', python],
   ['deno', deno],
-  ['dotnet', unavailable('.NET', ['global.json'])],
+  ['dotnet', dotnet],
   ['bun', bun],
   ['node', node],
   ['static', staticSite],
+  ['shell', shell],
+  ['procfile', procfileOnly],
 ]
 
 /**
  * Decides how a tree is built. `builder` is the user's own choice: `detect` or the name of a
- * detector, which wins over `builder` in paas.toml; without either a Dockerfile or .buildpacks in
- * the tree is one. Throws a Failure when nothing fits, and when what fits cannot be built.
+ * detector; then the buildpacks that the user has set; then `builder` in paas.toml; without any of
+ * them a Dockerfile or .buildpacks in the tree is one. Throws a Failure when nothing fits, and when
+ * what fits cannot be built.
  */
-export function detect(source: Source, builder: string | undefined): Plan {
+export function detect(source: Source, builder?: string, set?: BuildpackList): Plan {
   const wishes = readWishes(source)
-  const name = builder ?? wishes.builder
   const app = inFolder(source, wishes.appDir)
-  if (name === undefined) refuseOtherBuilders(app)
-  const { detector, because } = choose(app, name)
-  if (detector.unavailable) throw cannotBuild(detector, because)
+  const { detector, because } = decide({ source, app }, { builder, set, wished: wishes.builder })
   const given = givenProcesses(app, wishes)
   const around = {
     root: source,
@@ -53,8 +68,8 @@ export function detect(source: Source, builder: string | undefined): Plan {
   const { processes, processesFrom } = given
     ? inItsFolder(given, wishes)
     : ownProcesses(detector, plan)
-  const noWeb =
-    'web' in processes ? [] : [`No web process in ${processesFrom}: nothing will answer requests`]
+  const isKnown = 'web' in processes || plan.release !== undefined
+  const noWeb = isKnown ? [] : [`No web process in ${processesFrom}: nothing will answer requests`]
   return {
     language: detector.language,
     because: wishes.appDir === '' ? because : `${because} in ${wishes.appDir}/`,
@@ -66,10 +81,34 @@ export function detect(source: Source, builder: string | undefined): Plan {
     processesFrom,
     env,
     warnings: [...warnings, ...noWeb],
+    ...(plan.release && { release: plan.release }),
+    ...(plan.profile && { profile: plan.profile }),
   }
 }
 
-function choose(source: Source, builder = 'detect'): { detector: Detector; because: string } {
+type Decision = { detector: Detector; because: string }
+
+/** Who says how to build, in order. `wished` is `builder` of paas.toml. */
+function decide(
+  { source, app }: { source: Source; app: Source },
+  o: { builder: string | undefined; set: BuildpackList | undefined; wished: string | undefined },
+): Decision {
+  const { builder, set, wished } = o
+  const wantsBuildpacks = builder === undefined || builder === 'buildpacks'
+  if (set && wantsBuildpacks) return { detector: givenBuildpacks(set), because: set.from }
+  const name = builder ?? wished
+  if (name === undefined) refuseOtherBuilders(app)
+  if ((name === undefined || name === 'buildpacks') && !app.isFile('.buildpacks')) {
+    const addresses = readBuildpacks(source)
+    const from = 'buildpacks in app.json'
+    if (addresses.length > 0) {
+      return { detector: givenBuildpacks({ addresses, from }), because: from }
+    }
+  }
+  return choose(app, name)
+}
+
+function choose(source: Source, builder = 'detect'): Decision {
   if (builder !== 'detect') return chosen(source, builder)
   for (const [, detector] of detectors) {
     const because = detector.detect(source)
@@ -78,17 +117,10 @@ function choose(source: Source, builder = 'detect'): { detector: Detector; becau
   throw nothingDetected(source)
 }
 
-function cannotBuild({ language }: Detector, because: string): Failure {
-  const seen = `${language} detected (${because})`
-  return new Failure('failed', `${seen}: this version of paas cannot build it`, {
-    hint: `It builds: ${supported()}\n${override}`,
-  })
-}
-
-function chosen(source: Source, builder: string): { detector: Detector; because: string } {
+function chosen(source: Source, builder: string): Decision {
   const detector = detectors.find(([name]) => name === builder)?.[1]
   if (!detector) {
-    const names = ['detect', ...available().map(([name]) => name)].join(', ')
+    const names = ['detect', ...detectors.map(([name]) => name)].join(', ')
     throw new Failure('failed', `The builder is "${printable(builder)}": expected one of ${names}`)
   }
   const because = detector.detect(source)
@@ -115,17 +147,16 @@ function inItsFolder({ processes, processesFrom }: Processes, { appDir }: Wishes
 }
 
 function ownProcesses({ language }: Detector, plan: LanguagePlan): Processes {
+  if (plan.release) return { processes: {}, processesFrom: 'bin/release of the buildpacks' }
   if (plan.web) return { processes: { web: plan.web.command }, processesFrom: plan.web.from }
   throw new Failure('failed', `${language} detected, but nothing says how to start it`, {
     hint: plan.howToStart,
   })
 }
 
-const override = 'To choose: builder:set <app> <name>, and push again'
-
-/** Whoever writes one of these means it; building another thing instead would be a surprise. */
+/** Whoever writes one means it; building another thing instead would be a surprise. */
 function refuseOtherBuilders(source: Source): void {
-  const file = ['Dockerfile', '.buildpacks'].find((name) => source.isFile(name))
+  const file = ['Dockerfile'].find((name) => source.isFile(name))
   if (!file) return
   const fits = detectors.find(([, detector]) => detector.detect(source))?.[1]
   const instead = fits ? `To build it as ${fits.language} instead` : 'To detect a language instead'
@@ -143,7 +174,7 @@ function nothingDetected(source: Source): Failure {
     hint: nested ?? 'Add one of the files below to the top of the repository, and push again',
     details: [
       `Files seen: ${shown}${more}`,
-      ...available().map(([, detector]) => `${detector.language}: ${detector.looksFor}`),
+      ...detectors.map(([, detector]) => `${detector.language}: ${detector.looksFor}`),
     ],
   })
 }
@@ -162,14 +193,4 @@ function findNested(source: Source, names: string[]): string | undefined {
     }
   }
   return undefined
-}
-
-function supported(): string {
-  return available()
-    .map(([, { language, looksFor }]) => `${language} (${looksFor})`)
-    .join('; ')
-}
-
-function available(): typeof detectors {
-  return detectors.filter(([, detector]) => !detector.unavailable)
 }

@@ -22,6 +22,10 @@ export type Plan = {
   /** Environment of every process, below the app's own config. */
   env: Record<string, string>
   warnings: string[]
+  /** The step whose file says, as Heroku's bin/release does, what processes there are besides. */
+  release?: { step: string; file: string }
+  /** Whether scripts in .profile.d are read before a process starts. */
+  profile?: true
 }
 
 /** A version as someone wrote it: the words, the semver range they mean, and where. */
@@ -43,13 +47,21 @@ export type ToolRequest = {
   inImage: boolean
   /** For a tool that comes from the stack's own suite: where from. */
   suite?: SuiteTool
+  /** For a tool that is a git repository: the layer has the files of its commit. */
+  git?: GitTool
 }
+
+/** `ref` is a branch, a tag or a commit; `into` a directory, without the leading slash. */
+export type GitTool = { url: string; ref: string; shown: string; into: string }
 
 /** A tool in Debian packages. The first candidate that the suite has is the default. */
 export type SuiteTool = { name: string; candidates: SuiteCandidate[] }
 
-/** `package` is the one whose version is the tool's version: `3.13.5-1` is Python 3.13.5. */
-export type SuiteCandidate = AptPackages & { package: string }
+/**
+ * `package` is the one whose version is the tool's version: `3.13.5-1` is Python 3.13.5. `path` is
+ * where its programs are, if not where all are; steps search it first.
+ */
+export type SuiteCandidate = AptPackages & { package: string; path?: string }
 
 export type Step = {
   /** Unique within the plan; what people see: `dependencies`, `npm dependencies`, `build`. */
@@ -63,6 +75,8 @@ export type Step = {
   configKeys: string[]
   /** Beginnings of config keys whose values the step may write into its output. */
   configPrefixes: string[]
+  /** The step has that config as files in `configTarget`, and none of it as environment. */
+  configFiles?: true
   inputs: StepInputs
   /** Names of earlier steps whose layers lie beneath. */
   on: string[]
@@ -98,8 +112,6 @@ export type Detector = {
   detect(source: Source): string | undefined
   /** Throws a Failure when the language is there and cannot be built. */
   plan(source: Source, around: Surroundings): LanguagePlan
-  /** Recognised, so that no other language takes its place, but not built by this version. */
-  unavailable?: true
 }
 
 /** What is known of an app beside its own folder. */
@@ -115,7 +127,10 @@ export type Surroundings = {
 }
 
 /** A plan but for its processes: a Procfile takes the place of `web`. */
-export type LanguagePlan = Pick<Plan, 'tools' | 'steps' | 'env' | 'warnings'> & {
+export type LanguagePlan = Pick<
+  Plan,
+  'tools' | 'steps' | 'env' | 'warnings' | 'release' | 'profile'
+> & {
   /** Steps and paths are of the repository, and not of the app's folder. */
   ofRepository?: true
   apt?: AptPackages

@@ -1,9 +1,11 @@
 import { Failure } from '../../core/errors.ts'
 import { parseAppName } from '../../core/names.ts'
 import type { App } from '../../core/types.ts'
-import { cloneApp, createApp, destroyApp } from '../apps.ts'
+import { cloneApp, createApp, destroyApp, recordCreated } from '../apps.ts'
 import type { Daemon } from '../daemon.ts'
 import { appUrls } from '../hosts.ts'
+import { renameApp } from '../rename.ts'
+import { shownUrls } from '../urls.ts'
 import { confirmByName } from './ask.ts'
 import type { Answer, Call, Command } from './command.ts'
 import { columns } from './output.ts'
@@ -20,7 +22,8 @@ export const appCommands: Command[] = [
       if (name === undefined) throw usageFailure(call.command, 'apps:create needs a name')
       const wanted = freeName(daemon, name)
       const app = await createApp(daemon, wanted, call.say)
-      const urls = appUrls(daemon.config, daemon.store, app)
+      recordCreated(daemon, app, call.session.identity.name, 'Created')
+      const urls = await shownUrls(daemon, app, call.say)
       return {
         lines: [`-----> Created ${app.name}`, ...urls.map((url) => `       ${url}`)],
         json: describe(daemon, app),
@@ -49,7 +52,8 @@ export const appCommands: Command[] = [
     summary: 'Show what is known of an app',
     app: true,
     run: async (call, daemon) => {
-      const facts = describe(daemon, call.app())
+      const urls = await shownUrls(daemon, call.app(), call.say)
+      const facts = { ...describe(daemon, call.app()), urls }
       const rows = Object.entries(facts).map(([key, value]) => [`${key}:`, show(value)])
       return { lines: columns(rows), json: facts }
     },
@@ -71,11 +75,33 @@ export const appCommands: Command[] = [
       if (name === undefined) throw usageFailure(call.command, 'apps:clone needs a new name')
       const wanted = { name: freeName(daemon, name), by: call.session.identity.name }
       const app = await cloneApp(daemon, call.app(), wanted, call.ask)
-      const urls = appUrls(daemon.config, daemon.store, app)
+      const urls = await shownUrls(daemon, app, call.say)
       return {
         lines: [
           `-----> Cloned ${call.app().name} to ${app.name}`,
           ...urls.map((url) => `       ${url}`),
+        ],
+        json: describe(daemon, app),
+      }
+    },
+  },
+  {
+    name: 'apps:rename',
+    usage: 'APP NEW',
+    summary: 'Give an app another name and host name; all that belongs to it goes along',
+    app: true,
+    run: async (call, daemon) => {
+      const [name] = call.args
+      if (name === undefined) throw usageFailure(call.command, 'apps:rename needs a new name')
+      const before = call.app().name
+      const wanted = { name: freeName(daemon, name), by: call.session.identity.name }
+      const app = await renameApp(daemon, call.app(), wanted, call.ask)
+      const urls = await shownUrls(daemon, app, call.say)
+      return {
+        lines: [
+          `-----> Renamed ${before} to ${app.name}`,
+          ...urls.map((url) => `       ${url}`),
+          `       In each checkout: git remote set-url paas paas:${app.name}`,
         ],
         json: describe(daemon, app),
       }
@@ -104,7 +130,11 @@ export const appCommands: Command[] = [
       const app = call.app()
       await confirmByName(call, app.name, `This destroys ${app.name} with all that belongs to it`)
       await destroyApp(daemon, app, call.ask)
-      return { lines: [`-----> Destroyed ${app.name}`], json: { destroyed: app.name } }
+      return {
+        lines: [`-----> Destroyed ${app.name}`],
+        json: { destroyed: app.name },
+        event: { kind: 'destroyed', text: `Destroyed ${app.name}`, app: null },
+      }
     },
   },
 ]
@@ -119,7 +149,11 @@ function setLock(call: Call, daemon: Daemon, by: string | null): Answer {
   const { name } = call.app()
   daemon.store.setLock(call.app(), by)
   const line = by === null ? `${name} takes pushes and changes again` : `${name} is locked`
-  return { lines: [`       ${line}`], json: { app: name, lockedBy: by } }
+  return {
+    lines: [`       ${line}`],
+    json: { app: name, lockedBy: by },
+    event: { kind: 'lock', text: by === null ? 'Unlocked' : 'Locked' },
+  }
 }
 
 function describe(daemon: Daemon, app: App) {

@@ -20,7 +20,9 @@ export const builderCommands: Command[] = [
         })
       }
       daemon.store.setBuilder(call.app(), name ?? null)
-      return report(daemon, { ...call.app(), builder: name ?? null })
+      const text = name === undefined ? 'Let the code choose the builder' : `Chose builder ${name}`
+      const answer = report(daemon, { ...call.app(), builder: name ?? null })
+      return { ...answer, event: { kind: 'builder', text } }
     },
   },
   {
@@ -33,7 +35,7 @@ export const builderCommands: Command[] = [
 ]
 
 function buildable(): string[] {
-  return detectors.filter(([, detector]) => !detector.unavailable).map(([name]) => name)
+  return detectors.map(([name]) => name)
 }
 
 function report(daemon: Daemon, app: App): Answer {

@@ -84,7 +84,8 @@ async function set(
   await applySetting(daemon, app, call.ask, () => {
     daemon.store.setChecks(app.name, change(daemon.store.checks(app.name)))
   })
-  return report(daemon, app)
+  const text = [call.command.name, ...call.args].join(' ')
+  return { ...report(daemon, app), event: { kind: 'checks', text } }
 }
 
 function report(daemon: Daemon, app: App): Answer {

@@ -36,8 +36,12 @@ export type Options = Record<string, string | boolean | string[] | undefined>
 
 /**
  * What a command that prints facts returns: lines for people, and the same as data for `--json`.
+ * `event` is what it has changed, for `events` of the app or of the host, without any secret.
  */
-export type Answer = { lines: string[]; json: unknown }
+export type Answer = { lines: string[]; json: unknown; event?: Changed }
+
+/** `app`: of which, unless it is the one that the call names; null for the host itself. */
+export type Changed = { kind: string; text: string; app?: App | null }
 
 /** Where a command's words come from and go to, whichever door it came through. */
 export type Session = {
@@ -52,6 +56,8 @@ export type Session = {
   tty: Terminal | null
   /** The app in whose change a plugin is calling back, so that it does not wait for itself. */
   turn: string | null
+  /** Tells a client that can ask again what to ask, should the connection be lost from here on. */
+  resume?: (argv: string[]) => void
 }
 
 /** One call, parsed and looked up. `args` are those after the app. */
@@ -60,7 +66,9 @@ export type Call = {
   command: Command
   /** Every command there is, for those that list them. */
   table: Command[]
-  /** The app that the call names; throws for a command that takes none, which is a defect. */
+  /** The app that the call names, where it names one. */
+  named: App | undefined
+  /** The same; throws for a command that takes none, which is a defect. */
   app: () => App
   args: string[]
   options: Options

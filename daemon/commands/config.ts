@@ -153,7 +153,11 @@ async function change(call: Call, daemon: Daemon, patch: ConfigPatch): Promise<A
   const done = keys.map((key) => `       ${patch[key] === undefined ? 'Unset' : 'Set'} ${key}`)
   if (call.options.global) {
     daemon.store.setGlobalConfig(patchConfig(daemon.store.globalConfig(), patch))
-    return { lines: [...done, ...sayAffected(daemon, keys)], json: { changed: keys } }
+    return {
+      lines: [...done, ...sayAffected(daemon, keys)],
+      json: { changed: keys },
+      event: { kind: 'config', text: `Changed the global ${keys.join(', ')}` },
+    }
   }
   await changeApp(call, daemon, patch)
   return { lines: done, json: { changed: keys } }

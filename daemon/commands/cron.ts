@@ -5,7 +5,7 @@ import type { App, CronEntry } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
 import { describeEnd, durationMs } from '../run-words.ts'
 import { parseSchedule } from '../schedule.ts'
-import { shellText } from '../shell-text.ts'
+import { shellText } from '../../core/shell-text.ts'
 import type { CronJob } from '../store/cron.ts'
 import type { Run } from '../store/runs.ts'
 import type { Answer, Call, Command } from './command.ts'
@@ -45,6 +45,7 @@ export const cronCommands: Command[] = [
           `       Next: ${facts.next} (${job.timezone})`,
         ],
         json: facts,
+        event: { kind: 'cron', text: `Added cron.${job.number}, ${job.schedule}` },
       }
     },
   },
@@ -89,7 +90,11 @@ export const cronCommands: Command[] = [
       for (const run of going) run.stop(`its job was removed by ${call.session.identity.name}`)
       await Promise.all(going.map(({ ended }) => ended))
       daemon.store.removeCronJob(job)
-      return { lines: [`-----> Removed cron.${job.number}`], json: { removed: job.number } }
+      return {
+        lines: [`-----> Removed cron.${job.number}`],
+        json: { removed: job.number },
+        event: { kind: 'cron', text: `Removed cron.${job.number}` },
+      }
     },
   },
   {
@@ -185,7 +190,11 @@ function suspend(call: Call, daemon: Daemon, suspended: boolean): Answer {
   daemon.cron.look()
   const verb = suspended ? 'Suspended' : 'Resumed'
   const names = jobs.map(({ number }) => `cron.${number}`)
-  return { lines: names.map((name) => `-----> ${verb} ${name}`), json: { jobs: names, suspended } }
+  return {
+    lines: names.map((name) => `-----> ${verb} ${name}`),
+    json: { jobs: names, suspended },
+    ...(names.length > 0 && { event: { kind: 'cron', text: `${verb} ${names.join(', ')}` } }),
+  }
 }
 
 function describe(daemon: Daemon, job: CronJob, last: Run | undefined) {

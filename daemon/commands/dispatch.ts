@@ -3,10 +3,11 @@ import { logError } from '../../core/log.ts'
 import { parseAppName, printable } from '../../core/names.ts'
 import type { App, Say } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
-import type { Call, Session } from './command.ts'
+import type { Call, Changed, Command, Session } from './command.ts'
 import { helpFor } from './help.ts'
 import { print } from './output.ts'
 import { didYouMean, type Parsed, parseCommand, usageFailure } from './parse.ts'
+import { withPluginCommands } from './plugin-commands.ts'
 import { table } from './table.ts'
 
 /**
@@ -15,12 +16,13 @@ import { table } from './table.ts'
  */
 export async function dispatch(session: Session, daemon: Daemon): Promise<number> {
   try {
-    const parsed = parseCommand(session.argv, table)
+    const commands = withPluginCommands(table, daemon)
+    const parsed = parseCommand(session.argv, commands)
     await authorize(session, daemon)
-    const answer = parsed.help
-      ? helpFor(parsed.command)
-      : await parsed.command.run(openCall(parsed, session, daemon), daemon)
+    const call = parsed.help ? undefined : openCall(parsed, session, daemon, commands)
+    const answer = call ? await parsed.command.run(call, daemon) : helpFor(parsed.command)
     if (typeof answer === 'number') return answer
+    if (call && answer.event) recordChange(daemon, call, answer.event)
     await print(session.stdout, parsed.json ? [JSON.stringify(answer.json, null, 2)] : answer.lines)
     return 0
   } catch (error) {
@@ -29,6 +31,17 @@ export async function dispatch(session: Session, daemon: Daemon): Promise<number
     }
     await print(session.stderr, failureLines(error))
     return statusOf(error)
+  }
+}
+
+/** Tells `events` of the app, or of the host when the call named none, who changed what. */
+function recordChange(daemon: Daemon, call: Call, { kind, text, app }: Changed): void {
+  const by = call.session.identity.name
+  const whose = app === undefined ? (call.named ?? null) : app
+  try {
+    daemon.store.addEvent(whose, { kind, by, release: null, text })
+  } catch (error) {
+    logError('event-unrecorded', error, { text }) // a full disk: what was done is done
   }
 }
 
@@ -62,14 +75,15 @@ export function findApp(name: string, daemon: Daemon): App {
   )
 }
 
-function openCall(parsed: Parsed, session: Session, daemon: Daemon): Call {
+function openCall(parsed: Parsed, session: Session, daemon: Daemon, commands: Command[]): Call {
   const ofApp = parsed.command.app && parsed.options.global !== true
   const app = ofApp ? findApp(requireApp(parsed), daemon) : undefined
   const say = sayTo(session, parsed)
   return {
     session,
     command: parsed.command,
-    table,
+    table: commands,
+    named: app,
     app() {
       if (!app) throw new TypeError(`${parsed.command.name} takes no app`)
       return app

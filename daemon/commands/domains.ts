@@ -1,8 +1,9 @@
 import { Failure } from '../../core/errors.ts'
 import { parseDomain } from '../../core/names.ts'
 import type { Daemon } from '../daemon.ts'
-import { appUrls, defaultHost, refuseTakenHost } from '../hosts.ts'
+import { defaultHost, refuseTakenHost } from '../hosts.ts'
 import { refuseLocked } from '../locks.ts'
+import { shownUrls } from '../urls.ts'
 import type { Call, Command } from './command.ts'
 import { usageFailure } from './parse.ts'
 
@@ -17,6 +18,10 @@ export const domainCommands: Command[] = [
       refuseLocked(daemon.store, app.name)
       const hosts = parseHosts(call, daemon)
       for (const host of hosts) refuseTakenHost(daemon.config, daemon.store, host, app.name)
+      if (hosts.length === 0) {
+        const line = `       ${call.args.join(', ')} leads to ${app.name} already`
+        return { lines: [line], json: { added: [] } }
+      }
       const known = new Set(daemon.store.domains(app))
       for (const host of hosts.filter((one) => !known.has(one))) daemon.store.addDomain(app, host)
       daemon.routes.syncHosts(app)
@@ -24,6 +29,7 @@ export const domainCommands: Command[] = [
       return {
         lines: hosts.map((host) => `-----> ${host} leads to ${app.name}`),
         json: { added: hosts },
+        event: { kind: 'domains', text: `Added ${hosts.join(', ')}` },
       }
     },
   },
@@ -47,6 +53,7 @@ export const domainCommands: Command[] = [
       return {
         lines: hosts.map((host) => `-----> ${host} no longer leads to ${app.name}`),
         json: { removed: hosts },
+        event: { kind: 'domains', text: `Removed ${hosts.join(', ')}` },
       }
     },
   },
@@ -60,7 +67,7 @@ export const domainCommands: Command[] = [
       const facts = {
         default: defaultHost(daemon.config, app.name),
         domains: daemon.store.domains(app),
-        urls: appUrls(daemon.config, daemon.store, app),
+        urls: await shownUrls(daemon, app, call.say),
       }
       return { lines: facts.urls.map((url) => `       ${url}`), json: facts }
     },

@@ -37,15 +37,27 @@ async function add(daemon: Daemon, app: App, url: string): Promise<Answer> {
   }
   daemon.store.addDrain(app, url)
   await daemon.drains.sync(app)
-  return { lines: [`       Sending to ${shownDrain(url)}`], json: { url: shownDrain(url) } }
+  const shown = shownDrain(url)
+  return {
+    lines: [`       Sending to ${shown}`],
+    json: { url: shown },
+    event: { kind: 'drains', text: `Added ${shown}`, app },
+  }
 }
 
-async function remove(daemon: Daemon, app: App, url: string): Promise<Answer> {
+/** `given` as it was added, or as it is shown. */
+async function remove(daemon: Daemon, app: App, given: string): Promise<Answer> {
+  const url = daemon.store.drains(app).find((one) => shownDrain(one) === given) ?? given
   if (!daemon.store.removeDrain(app, url)) {
     throw new Failure('failed', `${app.name} has no drain ${shownDrain(url)}`)
   }
   await daemon.drains.sync(app)
-  return { lines: [`       Removed ${shownDrain(url)}`], json: { url: shownDrain(url) } }
+  const shown = shownDrain(url)
+  return {
+    lines: [`       Removed ${shown}`],
+    json: { url: shown },
+    event: { kind: 'drains', text: `Removed ${shown}`, app },
+  }
 }
 
 function list(daemon: Daemon, app: App): Answer {

@@ -6,10 +6,11 @@ import { usageFailure } from './parse.ts'
 export const eventCommands: Command[] = [
   {
     name: 'events',
-    usage: 'APP',
-    summary: 'List what happened to an app and who did it: changes, failures, deaths',
+    usage: 'APP | --global',
+    summary: 'List what happened to an app, or to the host, and who did it',
     app: true,
     options: {
+      global: { type: 'boolean', help: 'Of the host: keys, plugins, storages, apps; no APP then' },
       num: {
         type: 'string',
         short: 'n',
@@ -22,7 +23,7 @@ export const eventCommands: Command[] = [
       if (!Number.isInteger(most) || most < 1 || most > limits.eventsKept) {
         throw usageFailure(call.command, `-n wants a number from 1 to ${limits.eventsKept}`)
       }
-      const events = daemon.store.events(call.app(), most).toReversed()
+      const events = daemon.store.events(call.named ?? null, most).toReversed()
       const rows = events.map(({ at, kind, by, release, text }) => [
         at,
         kind,

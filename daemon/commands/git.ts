@@ -2,9 +2,11 @@ import { parseBranch, paths } from '../../core/names.ts'
 import { refuseLocked } from '../locks.ts'
 import { setHead } from '../refs.ts'
 import type { Command } from './command.ts'
+import { importCommands } from './git-import.ts'
 import { usageFailure } from './parse.ts'
 
 export const gitCommands: Command[] = [
+  ...importCommands,
   {
     name: 'git:set',
     usage: 'APP deploy-branch BRANCH',
@@ -21,6 +23,7 @@ export const gitCommands: Command[] = [
       return {
         lines: [`       Pushes of "${branch}" to ${call.app().name} are deployed`],
         json: { app: call.app().name, deployBranch: branch },
+        event: { kind: 'git', text: `Set the deploy branch to ${branch}` },
       }
     },
   },

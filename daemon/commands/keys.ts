@@ -34,7 +34,11 @@ export const keyCommands: Command[] = [
         })
       }
       daemon.store.addKey({ name, algorithm, blob, fingerprint })
-      return { lines: [`-----> Added ${name} (${fingerprint})`], json: { name, fingerprint } }
+      return {
+        lines: [`-----> Added ${name} (${fingerprint})`],
+        json: { name, fingerprint },
+        event: { kind: 'keys', text: `Added ${name} (${fingerprint})` },
+      }
     },
   },
   {
@@ -59,7 +63,11 @@ export const keyCommands: Command[] = [
       if (!daemon.store.removeKey(name)) {
         throw new Failure('failed', `There is no key named "${printable(name)}"`)
       }
-      return { lines: [`-----> Removed ${name}`], json: { removed: name } }
+      return {
+        lines: [`-----> Removed ${name}`],
+        json: { removed: name },
+        event: { kind: 'keys', text: `Removed ${name}` },
+      }
     },
   },
 ]

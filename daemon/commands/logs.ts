@@ -1,12 +1,12 @@
 import { limits } from '../../core/config.ts'
-import { Failure } from '../../core/errors.ts'
+import { Failure, stopIfCancelled } from '../../core/errors.ts'
 import { paths, printable } from '../../core/names.ts'
 import type { App } from '../../core/types.ts'
-import { followLogs, type LogLine, tailLogs } from '../../runner/logs.ts'
+import { followLogs, type LogLine, type LogPosition, tailLogs } from '../../runner/logs.ts'
 import type { Daemon } from '../daemon.ts'
 import { openGrep } from '../grep.ts'
 import type { Death } from '../store/nouns.ts'
-import type { Call, Command } from './command.ts'
+import type { Answer, Call, Command } from './command.ts'
 import { parseSize, parseWhen } from './measures.ts'
 import { print } from './output.ts'
 import { usageFailure } from './parse.ts'
@@ -33,6 +33,7 @@ export const logCommands: Command[] = [
       since: { type: 'string', value: 'WHEN', help: 'Only from then on: 1h, 2d, or a time' },
       until: { type: 'string', value: 'WHEN', help: 'Only before then' },
       grep: { type: 'string', value: 'RE', help: 'Only lines that match a regular expression' },
+      from: { type: 'string', value: 'POSITION', help: 'Where an earlier -t had come to' },
       failed: { type: 'boolean', help: 'Only what the last process or build that failed said' },
     },
     run: async (call, daemon) => show(call, daemon),
@@ -46,7 +47,10 @@ export const logCommands: Command[] = [
       const [size] = call.args
       if (size !== undefined) daemon.store.setLogLimit(call.app(), parseLimit(call, size))
       const bytes = daemon.store.logLimit(call.app())
-      return { lines: [`       ${bytes / 1024 ** 2} MiB`], json: { bytes } }
+      const shown = `${bytes / 1024 ** 2} MiB`
+      const answer: Answer = { lines: [`       ${shown}`], json: { bytes } }
+      if (size !== undefined) answer.event = { kind: 'logs', text: `Limited the log to ${shown}` }
+      return answer
     },
   },
 ]
@@ -62,14 +66,40 @@ async function show(call: Call, daemon: Daemon) {
   const found = await tailLogs(directory, filter)
   const lines = found.lines.length > 0 ? found.lines : keptLines(failed?.death)
   if (!call.options.tail) return { lines: lines.map(format), json: lines }
-  await print(stdout, lines.map(call.json ? toJson : format))
+  const shown = call.json ? toJson : format
+  await print(stdout, lines.map(shown))
+  const { signal: stopping } = daemon.farewell
   await followLogs(
     directory,
-    { ...filter, from: found.end },
-    (line) => print(stdout, [call.json ? toJson(line) : format(line)]),
-    signal,
+    {
+      ...filter,
+      from: givenPosition(call) ?? found.end,
+      onPosition: (at) => sayPosition(call, at),
+    },
+    (line) => print(stdout, [shown(line)]),
+    AbortSignal.any([signal, stopping]),
   )
+  if (!signal.aborted) stopIfCancelled(stopping)
   return 0
+}
+
+/** The same call, but to begin behind what has been shown. */
+function sayPosition({ session }: Call, position: LogPosition): void {
+  const { argv } = session
+  const before = argv.filter((word, index) => word !== '--from' && argv[index - 1] !== '--from')
+  session.resume?.([...before, '-n', '0', '--from', JSON.stringify(position)])
+}
+
+function givenPosition(call: Call): LogPosition | undefined {
+  const { from } = call.options
+  if (from === undefined) return undefined
+  try {
+    const value: unknown = JSON.parse(String(from))
+    const pairs = Object.entries(typeof value === 'object' && value !== null ? value : {})
+    return Object.fromEntries(pairs.map(([inode, offset]) => [inode, Number(offset)]))
+  } catch {
+    throw usageFailure(call.command, '--from wants a position that paas has told')
+  }
 }
 
 function parseFilter(call: Call) {

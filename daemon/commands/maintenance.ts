@@ -47,7 +47,11 @@ async function set(call: Call, daemon: Daemon, page: string | null): Promise<Ans
     daemon.store.setMaintenance(app, app.maintenance)
     throw error
   }
-  return report({ ...app, maintenance: page })
+  const on = page === '' ? 'On' : 'On, with a page of its own'
+  return {
+    ...report({ ...app, maintenance: page }),
+    event: { kind: 'maintenance', text: page === null ? 'Off' : on },
+  }
 }
 
 function report({ name, maintenance }: App): Answer {

@@ -50,7 +50,7 @@ function parseVerbatim(command: Command, before: string[], after: string[]): Par
   }
   const { values } = parse(command, [...before, ...after.slice(0, end)])
   const rest = after.slice(end)
-  const app = text(values.app) ?? rest.shift()
+  const app = command.app ? (text(values.app) ?? rest.shift()) : undefined
   if (rest[0] === '--') rest.shift()
   return parsed(command, values, app, rest)
 }

@@ -1,7 +1,7 @@
 import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
 import type { Daemon } from '../daemon.ts'
-import type { Call, Command } from './command.ts'
+import type { Answer, Call, Command } from './command.ts'
 import { columns } from './output.ts'
 import { usageFailure } from './parse.ts'
 
@@ -39,7 +39,7 @@ export const pluginCommands: Command[] = [
   },
 ]
 
-async function flip(call: Call, daemon: Daemon, enabled: boolean) {
+async function flip(call: Call, daemon: Daemon, enabled: boolean): Promise<Answer> {
   const [name] = call.args
   if (name === undefined) throw usageFailure(call.command, `${call.command.name} needs a plugin`)
   const plugin = daemon.triggers.list().find((one) => one.name === name)
@@ -51,5 +51,10 @@ async function flip(call: Call, daemon: Daemon, enabled: boolean) {
   if (enabled && plugin.problem) throw new Failure('failed', `${name}: ${plugin.problem}`)
   daemon.store.switchPlugin(name, enabled)
   daemon.triggers.list()
-  return { lines: [`-----> ${enabled ? 'Enabled' : 'Disabled'} ${name}`], json: { name, enabled } }
+  const done = `${enabled ? 'Enabled' : 'Disabled'} ${name}`
+  return {
+    lines: [`-----> ${done}`],
+    json: { name, enabled },
+    event: { kind: 'plugins', text: done },
+  }
 }

@@ -11,6 +11,7 @@ import {
   stoppedTypes,
   wishedFormation,
 } from '../process-changes.ts'
+import { rebuild } from '../rebuild.ts'
 import { runRows } from '../run-rows.ts'
 import { processType, wantedProcesses } from '../processes.ts'
 import type { Answer, Call, Command } from './command.ts'
@@ -47,6 +48,9 @@ export const processCommands: Command[] = [
           const formation = daemon.store.formation(app)
           const wish = wishedFormation(formation, wishes)
           daemon.store.setFormation(app, { ...formation, ...wish })
+          const by = call.session.identity.name
+          const text = `Scale ${call.args.join(' ')}, for the first release`
+          daemon.store.addEvent(app, { kind: 'scale', by, release: null, text })
         })
       } else if (wishes.length > 0) {
         const decide = (release: Release) => wishedFormation(release.formation, wishes)
@@ -58,6 +62,19 @@ export const processCommands: Command[] = [
         await daemon.triggers.fire('post-scale', { app: app.name, args: call.args }, call.say)
       }
       return showFormation(call, daemon)
+    },
+  },
+  {
+    name: 'ps:rebuild',
+    usage: 'APP',
+    summary: 'Build the commit that runs again, and deploy that',
+    app: true,
+    options: { 'no-cache': { type: 'boolean', help: 'Run every command of the build anew' } },
+    run: async (call, daemon) => {
+      const about = { by: call.session.identity, noCache: call.options['no-cache'] === true }
+      await rebuild(daemon, call.app(), about, call.ask)
+      const version = current(daemon, call.app()).version
+      return { lines: [], json: { app: call.app().name, version } }
     },
   },
   {
@@ -160,7 +177,8 @@ async function freeze(call: Call, daemon: Daemon, verb: 'pause' | 'resume'): Pro
   for (const member of members) await daemon.fleet[verb](member)
   const names = members.map(({ process }) => process).sort()
   const done = verb === 'pause' ? 'Paused' : 'Resumed'
-  return { lines: [`-----> ${done} ${names.join(', ')}`], json: { [verb]: names } }
+  const text = `${done} ${names.join(', ')}`
+  return { lines: [`-----> ${text}`], json: { [verb]: names }, event: { kind: verb, text } }
 }
 
 function showFormation(call: Call, daemon: Daemon): Answer {
@@ -173,7 +191,7 @@ function showFormation(call: Call, daemon: Daemon): Answer {
 }
 
 function parseWish(call: Call, arg: string): CountWish {
-  const [, type, sign = '=', count] = /^([a-z][a-z0-9-]*?)([=+-])(\d{1,4})$/.exec(arg) ?? []
+  const [, type, sign = '=', count] = /^([a-z][a-z0-9-]*?)([=+-])(\d{1,9})$/.exec(arg) ?? []
   if (type === undefined || !isProcessType(type)) {
     throw usageFailure(call.command, `"${printable(arg)}" is not TYPE=COUNT`)
   }

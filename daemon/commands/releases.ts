@@ -3,6 +3,7 @@ import { printable } from '../../core/names.ts'
 import type { App, Release } from '../../core/types.ts'
 import { applyChange, rollbackChange } from '../changes.ts'
 import type { Daemon } from '../daemon.ts'
+import { showMount } from '../storage.ts'
 import type { ReleaseRow } from '../store/nouns.ts'
 import type { Command } from './command.ts'
 import { columns } from './output.ts'
@@ -69,6 +70,7 @@ function describe(daemon: Daemon, app: App, release: ReleaseRow) {
   return {
     release: `v${release.version}`,
     status: isCurrent ? 'current' : release.status,
+    ...(release.error === null ? {} : { error: release.error }),
     cause: release.cause,
     by: release.by,
     createdAt: release.createdAt,
@@ -82,6 +84,7 @@ function describe(daemon: Daemon, app: App, release: ReleaseRow) {
       .sort(),
     formation: release.formation,
     limits: release.limits,
+    mounts: release.mounts.map(showMount),
   }
 }
 
@@ -96,7 +99,7 @@ function showOne(value: unknown): string {
   return 'label' in value ? String(value.label) : JSON.stringify(value)
 }
 
-function findRelease(daemon: Daemon, app: App, wanted: string | undefined): ReleaseRow {
+export function findRelease(daemon: Daemon, app: App, wanted: string | undefined): ReleaseRow {
   const all = daemon.store.releases(app)
   const [, number] = /^v?(\d{1,9})$/.exec(wanted ?? '') ?? []
   const found =

@@ -7,9 +7,9 @@ import { applyLimits } from '../process-changes.ts'
 import { limitsOf } from '../processes.ts'
 import type { Answer, Call, Command } from './command.ts'
 import { isProcessType } from '../../core/names.ts'
+import { parseSize } from './measures.ts'
 import { usageFailure } from './parse.ts'
 
-const units: Record<string, number> = { k: 1024, m: 1024 ** 2, g: 1024 ** 3 }
 const memoryLeast = 16 * 1024 ** 2
 
 export const resourceCommands: Command[] = [
@@ -35,7 +35,11 @@ export const resourceCommands: Command[] = [
       const by = call.session.identity.name
       const how = await applyLimits(daemon, { app, limits, by }, call.ask)
       if (how === 'live') call.say('       Changed as they run; nothing was restarted')
-      return report(limits)
+      const text = `Changed limits, ${how === 'live' ? 'as they run' : how}`
+      return {
+        ...report(limits),
+        ...(how === 'restarted' ? {} : { event: { kind: 'limits', text } }),
+      }
     },
   },
   {
@@ -76,17 +80,13 @@ function wishedLimits(call: Call, daemon: Daemon, wish: Partial<Limits>): AppLim
 function parseLimits(call: Call): Partial<Limits> {
   const { memory, cpu, pids } = call.options
   const wish: Partial<Limits> = {}
-  if (memory !== undefined) wish.memoryBytes = parseMemory(call, String(memory))
+  if (memory !== undefined) {
+    const bytes = parseSize(String(memory)) ?? NaN
+    wish.memoryBytes = within(call, 'memory', bytes, memoryLeast, totalmem())
+  }
   if (cpu !== undefined) wish.cpus = within(call, 'cpu', Number(cpu), 0.01, availableParallelism())
   if (pids !== undefined) wish.pids = within(call, 'pids', whole(String(pids)), 8, 100_000)
   return wish
-}
-
-/** `256m`, `1g`, `512MiB`; a bare number is mebibytes. */
-function parseMemory(call: Call, text: string): number {
-  const [, number, unit = 'm'] = /^(\d+(?:\.\d+)?)([kmg]?)(?:i?b)?$/i.exec(text) ?? []
-  const bytes = Math.floor(Number(number) * (units[unit.toLowerCase() || 'm'] ?? NaN))
-  return within(call, 'memory', bytes, memoryLeast, totalmem())
 }
 
 function whole(text: string): number {

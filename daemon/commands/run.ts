@@ -4,13 +4,14 @@ import { parseConfigKey, printable } from '../../core/names.ts'
 import type { Release } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
 import type { Member } from '../fleet.ts'
+import { mebibytes } from '../deaths.ts'
 import { enterProcess, runOneOff } from '../one-off.ts'
 import { describeEnd, durationMs } from '../run-words.ts'
 import type { Active, Wish } from '../run-facts.ts'
-import { shellText } from '../shell-text.ts'
+import { shellText } from '../../core/shell-text.ts'
 import type { Run } from '../store/runs.ts'
 import type { Call, Command } from './command.ts'
-import { columns } from './output.ts'
+import { columns, print } from './output.ts'
 import { usageFailure } from './parse.ts'
 
 const options = {
@@ -31,6 +32,11 @@ export const runCommands: Command[] = [
     options,
     run: async (call, daemon) => {
       const exit = await runOneOff(daemon, releaseOf(call, daemon), wishOf(call), call.session)
+      const { oom, memory } = exit
+      if (oom) {
+        const all = memory ? `all of its ${mebibytes(memory.limitBytes)}` : 'all of its memory'
+        await print(call.session.stderr, [` !     killed: used ${all}`])
+      }
       return exit.code
     },
   },

@@ -22,10 +22,7 @@ export const storageCommands: Command[] = [
       }
       await makeStorage(daemon.config, name)
       daemon.store.createStorage(name)
-      return {
-        lines: [`-----> Created ${name}`, `       To use it: storage:mount APP ${name}:/app/data`],
-        json: { name },
-      }
+      return done(`Created ${name}`, { name }, `To use it: storage:mount APP ${name}:/app/data`)
     },
   },
   {
@@ -48,7 +45,8 @@ export const storageCommands: Command[] = [
       if (taken) {
         throw new Failure('failed', `${showMount(taken)} is mounted at ${mount.target} already`)
       }
-      await change(call, daemon, (before) => [...before, mount])
+      const cause = `Mount ${showMount(mount)}`
+      await change(call, daemon, { cause, edit: (before) => [...before, mount] })
       return {
         lines: [`-----> ${call.app().name} has ${showMount(mount)}`],
         json: { app: call.app().name, mounted: mount },
@@ -70,7 +68,8 @@ export const storageCommands: Command[] = [
           hint: `It has: ${has}`,
         })
       }
-      await change(call, daemon, (before) => before.filter((one) => !same(one)))
+      const cause = `Unmount ${showMount(mount)}`
+      await change(call, daemon, { cause, edit: (before) => before.filter((one) => !same(one)) })
       return {
         lines: [`-----> ${call.app().name} no longer has ${showMount(mount)}`],
         json: { app: call.app().name, unmounted: mount },
@@ -94,10 +93,7 @@ export const storageCommands: Command[] = [
       await confirmByName(call, name, `This destroys the storage ${name} with its files`)
       daemon.store.removeStorage(name)
       await trashStorage(daemon.config, name)
-      return {
-        lines: [`-----> Destroyed ${name}`, `       For 7 days: storage:restore ${name}`],
-        json: { destroyed: name },
-      }
+      return done(`Destroyed ${name}`, { destroyed: name }, `For 7 days: storage:restore ${name}`)
     },
   },
   {
@@ -112,10 +108,16 @@ export const storageCommands: Command[] = [
       }
       await untrashStorage(daemon.config, name)
       daemon.store.createStorage(name)
-      return { lines: [`-----> Restored ${name}`], json: { restored: name } }
+      return done(`Restored ${name}`, { restored: name })
     },
   },
 ]
+
+/** What was done to a storage: told to whoever asked, and kept in the host's events. */
+function done(text: string, json: Record<string, string>, hint?: string): Answer {
+  const lines = [`-----> ${text}`, ...(hint ? [`       ${hint}`] : [])]
+  return { lines, json, event: { kind: 'storage', text } }
+}
 
 async function list(daemon: Daemon): Promise<Answer> {
   const storages = daemon.store.storages().map((name) => ({ name, users: usersOf(daemon, name) }))
@@ -141,14 +143,20 @@ function usersOf(daemon: Daemon, storage: string): string[] {
   )
 }
 
-async function change(call: Call, daemon: Daemon, edit: (mounts: Mount[]) => Mount[]) {
+async function change(
+  call: Call,
+  daemon: Daemon,
+  { cause, edit }: { cause: string; edit: (mounts: Mount[]) => Mount[] },
+): Promise<void> {
   const app: App = call.app()
+  const by = call.session.identity.name
   if (daemon.store.currentRelease(app.name)) {
-    await applyChange(daemon, mountsChange(daemon, app, edit, call.session.identity.name), call.ask)
+    await applyChange(daemon, { ...mountsChange(daemon, app, edit, by), cause }, call.ask)
     return
   }
   await applySetting(daemon, app, call.ask, () => {
     daemon.store.setMounts(app, edit(daemon.store.mounts(app)))
+    daemon.store.addEvent(app, { kind: 'storage', by, release: null, text: cause })
   })
 }
 

@@ -1,6 +1,6 @@
 import type { App, AppLimits, Formation, Limits } from '../../core/types.ts'
 import { type Database, now } from './database.ts'
-import { json, must, optional, toApp, toNumbers } from './rows.ts'
+import { json, must, optional, texts, toApp, toNumbers } from './rows.ts'
 
 export function appStore({ all, get, run, transaction }: Database) {
   return {
@@ -13,6 +13,10 @@ export function appStore({ all, get, run, transaction }: Database) {
       const sql = 'insert into apps (name, limits, created_at) values (?, ?, ?) returning *'
       return toApp(must(get(sql, name, JSON.stringify(limits), now())))
     },
+
+    /** For an app without a release: another gets its new name with one, by commitRelease. */
+    renameApp: (app: App, name: string) =>
+      run('update apps set name = ? where id = ?', name, app.id),
 
     destroyApp: (app: App): void =>
       transaction(() => {
@@ -40,6 +44,12 @@ export function appStore({ all, get, run, transaction }: Database) {
 
     setBuilder: (app: App, builder: string | null) =>
       run('update apps set builder = ? where id = ?', builder, app.id),
+
+    /** Addresses of buildpacks that the owner has set, in order. */
+    buildpacks: (app: App): string[] =>
+      texts(json(must(get('select buildpacks from apps where id = ?', app.id)).buildpacks)),
+    setBuildpacks: (app: App, list: string[]) =>
+      run('update apps set buildpacks = ? where id = ?', JSON.stringify(list), app.id),
 
     setLimits: (app: App, limits: AppLimits) =>
       run('update apps set limits = ? where id = ?', JSON.stringify(limits), app.id),

@@ -14,6 +14,7 @@ export function configStore({ get, run }: Database, cipher: Cipher) {
   const config = (app: App): Config => read(get('select config from apps where id = ?', app.id))
   return {
     sealed,
+    unsealed: (stored: string): Config => toStrings(json(cipher.open(stored))),
     /** A release's row with its config readable. */
     opened: (row: Row): Row => ({
       ...row,
@@ -35,12 +36,13 @@ export function configStore({ get, run }: Database, cipher: Cipher) {
   }
 }
 
-/** Columns that hold config, and nothing else does. */
+/** Columns that hold secrets, and nothing else does. */
 const places = [
   { table: 'apps', column: 'config' },
   { table: 'releases', column: 'config' },
   { table: 'releases', column: 'globals' },
   { table: 'global_config', column: 'config' },
+  { table: 'registries', column: 'login' },
 ]
 
 /** Whether anything was sealed before, so that its key must be there. */

@@ -26,7 +26,9 @@ export function openDatabase(path: string) {
   }
   return {
     all: (sql: string, ...values: Value[]): Row[] => prepare(sql).all(...values),
-    get: (sql: string, ...values: Value[]): Row | undefined => prepare(sql).get(...values),
+    /** A write that returns its row is read to its end: only there it tells of a full disk. */
+    get: (sql: string, ...values: Value[]): Row | undefined =>
+      / returning /.test(sql) ? prepare(sql).all(...values)[0] : prepare(sql).get(...values),
     /** The number of rows changed. */
     run: (sql: string, ...values: Value[]): number => Number(prepare(sql).run(...values).changes),
     /** Statements without values or results. */
@@ -38,7 +40,7 @@ export function openDatabase(path: string) {
         db.exec('commit')
         return result
       } catch (error) {
-        db.exec('rollback')
+        if (db.isTransaction) db.exec('rollback') // a full disk has ended it already
         throw error
       }
     },

@@ -7,25 +7,29 @@ import { json, must, number, type Row, text } from './rows.ts'
 /** What happened to an app: who changed what, and which process died of what. Both are bounded. */
 export function historyStore({ all, get, run, transaction }: Database) {
   return {
-    addEvent: (app: App, event: Omit<AppEvent, 'at'>): void =>
+    /** Without an app it is the host's own. What is said of an app that is gone is dropped. */
+    addEvent: (app: App | null, event: Omit<AppEvent, 'at'>): void =>
       transaction(() => {
+        if (app && !get('select 1 from apps where id = ?', app.id)) return
         run(
           'insert into events (app_id, at, kind, by, release, text) values (?, ?, ?, ?, ?, ?)',
-          app.id,
+          app?.id ?? null,
           now(),
           event.kind,
           event.by,
           event.release,
           event.text.slice(0, textMost),
         )
-        forgetOldest('events', app, limits.eventsKept)
+        forgetOldest('events', app?.id ?? null, limits.eventsKept)
       }),
 
     /** Newest first. */
-    events: (app: App, most: number): AppEvent[] =>
-      all('select * from events where app_id = ? order by id desc limit ?', app.id, most).map(
-        toEvent,
-      ),
+    events: (app: App | null, most: number): AppEvent[] =>
+      all(
+        'select * from events where app_id is ? order by id desc limit ?',
+        app?.id ?? null,
+        most,
+      ).map(toEvent),
 
     /** `times` of the answer: how often this process has now died in this release. */
     addDeath: (app: App, death: Omit<Death, 'times'>): Death =>
@@ -53,7 +57,7 @@ export function historyStore({ all, get, run, transaction }: Database) {
           number(before?.times ?? 0) + 1,
           JSON.stringify(death.lines.map((line) => line.slice(0, textMost))),
         )
-        forgetOldest('deaths', app, limits.deathsKept)
+        forgetOldest('deaths', app.id, limits.deathsKept)
         return toDeath(must(row))
       }),
 
@@ -62,11 +66,11 @@ export function historyStore({ all, get, run, transaction }: Database) {
       all('select * from deaths where app_id = ? order by id desc', app.id).map(toDeath),
   }
 
-  function forgetOldest(table: 'events' | 'deaths', app: App, keep: number): void {
+  function forgetOldest(table: 'events' | 'deaths', app: number | null, keep: number): void {
     run(
-      `delete from ${table} where app_id = ?1 and id <= (select id from ${table}
-        where app_id = ?1 order by id desc limit 1 offset ?2)`,
-      app.id,
+      `delete from ${table} where app_id is ?1 and id <= (select id from ${table}
+        where app_id is ?1 order by id desc limit 1 offset ?2)`,
+      app,
       keep,
     )
   }

@@ -18,10 +18,10 @@ export type Build = {
   finishedAt: string | null
 }
 
-/** Something that was done to an app, and by whom: `paas` when nobody asked for it. */
+/** Something done to an app, or to the host, and by whom: `paas` when nobody asked for it. */
 export type AppEvent = {
   at: string
-  /** `deploy`, `deploy-failed`, `config`, `death` and the like. */
+  /** `changed`, `change-failed`, `config`, `domains`, `death` and the like. */
   kind: string
   by: string
   release: number | null
@@ -48,7 +48,8 @@ export type Death = {
 }
 
 export type ReleaseStatus = 'starting' | 'live' | 'failed'
-export type ReleaseRow = Release & { status: ReleaseStatus }
+/** `error`: why it failed. */
+export type ReleaseRow = Release & { status: ReleaseStatus; error: string | null }
 export type Draft = Pick<
   Release,
   'commit' | 'image' | 'config' | 'globals' | 'formation' | 'limits' | 'mounts'

@@ -16,8 +16,17 @@ const forgetOldest = `delete from releases where app_id = ?1 and version < (sele
   from (select version from releases where app_id = ?1 and status = 'live'
     order by version desc limit ?2))`
 
+/** What is rolled back to is a release as it last ran, scaled and limited since it was made. */
+const keepAsItRan = `update releases set (formation, limits) =
+  (select apps.formation, apps.limits from apps where apps.id = app_id)
+  where id = (select current_release from apps where id = ?)`
+
+const scaleAndName = 'update apps set formation = ?, name = coalesce(?, name) where id = ?'
+
 const forgetFailed = `delete from releases where status = 'failed' and id not in
   (select id from releases where status = 'failed' order by id desc limit ?)`
+
+const toJson = (part: unknown): string => JSON.stringify(part)
 
 export function releaseStore({ all, get, run, transaction }: Database, secrets: ConfigStore) {
   const read = (row: Row): ReleaseRow => toRelease(secrets.opened(row))
@@ -47,9 +56,7 @@ export function releaseStore({ all, get, run, transaction }: Database, secrets: 
     createRelease(app: App, draft: Draft, about: { cause: string; by: string }): Release {
       const { image, config, formation, mounts, globals = secrets.globalConfig() } = draft
       const sealed = [config, globals].map(secrets.sealed)
-      const [whole, ...rest] = [image, formation, draft.limits, mounts].map((part) =>
-        JSON.stringify(part),
-      )
+      const [whole, ...rest] = [image, formation, draft.limits, mounts].map(toJson)
       const parts = [whole ?? '', ...sealed, ...rest]
       const more = [about.cause.slice(0, 200), about.by, now()]
       return release(number(must(get(insertRelease, app.id, draft.commit, ...parts, ...more)).id))
@@ -59,12 +66,14 @@ export function releaseStore({ all, get, run, transaction }: Database, secrets: 
      * The one row that makes a release the app's own. What config and formation the app has from
      * here on goes with it, and the releases too old to roll back to are forgotten. For the current
      * release it is only the formation: config set with --no-restart still waits for its release.
+     * With a `name` the app is called so from here on.
      */
-    commitRelease: ({ id, config, formation, limits: caps, mounts }: Release): void =>
+    commitRelease: ({ id, config, formation, limits: caps, mounts }: Release, name?: string) =>
       transaction(() => {
         const app = number(must(get('select app_id from releases where id = ?', id)).app_id)
+        run(keepAsItRan, app)
         const counts = JSON.stringify(formation)
-        run('update apps set formation = ? where id = ?', counts, app)
+        run(scaleAndName, counts, name ?? null, app)
         if (get('select 1 from apps where id = ? and current_release = ?', app, id)) return
         run(`update releases set status = 'live' where id = ?`, id)
         run(

@@ -1,6 +1,14 @@
 import type { SQLOutputValue } from 'node:sqlite'
 import { Failure } from '../../core/errors.ts'
-import type { App, AppLimits, CronEntry, Image, Limits, Mount } from '../../core/types.ts'
+import type {
+  App,
+  AppLimits,
+  ContainerUser,
+  CronEntry,
+  Image,
+  Limits,
+  Mount,
+} from '../../core/types.ts'
 import { toAppJson } from './app-json.ts'
 import type { Build, Key, ReleaseRow } from './nouns.ts'
 import { number, object, text } from './values.ts'
@@ -34,6 +42,7 @@ export function toRelease(row: Row): ReleaseRow {
     app: text(row.app),
     version: number(row.version),
     status: status === 'live' || status === 'starting' ? status : 'failed',
+    error: row.error === null ? null : text(row.error),
     commit: row.git_commit === null ? null : text(row.git_commit),
     image: toImage(json(row.image)),
     config: toStrings(json(row.config)),
@@ -72,7 +81,7 @@ export function toKey(row: Row): Key {
 }
 
 export function toImage(value: unknown): Image {
-  const { layers, processes, env, language, cron, appJson } = object(value)
+  const { layers, processes, env, language, cron, appJson, profile, ...run } = object(value)
   if (!Array.isArray(layers)) throw new TypeError('image without layers in the database')
   return {
     layers: layers.map((layer) => {
@@ -85,7 +94,33 @@ export function toImage(value: unknown): Image {
     language: text(language),
     ...(appJson === undefined ? {} : { appJson: toAppJson(appJson) }),
     ...(Array.isArray(cron) && { cron: cron.map(toCronEntry) }),
+    ...(profile === true && { profile }),
+    ...toRunSettings(run),
   }
+}
+
+/** What an image says itself of how its processes run; most say nothing. */
+function toRunSettings({ commands, workdir, user, port }: Record<string, unknown>) {
+  const lists = commands === undefined ? [] : Object.entries(object(commands))
+  return {
+    ...(lists.length > 0 && {
+      commands: Object.fromEntries(lists.map(([type, argv]) => [type, texts(argv)])),
+    }),
+    ...(workdir === undefined ? {} : { workdir: text(workdir) }),
+    ...(user === undefined ? {} : { user: toUser(user) }),
+    ...(port === undefined ? {} : { port: number(port) }),
+  }
+}
+
+function toUser(value: unknown): ContainerUser {
+  const { uid, gid, groups } = object(value)
+  const ids = { uid: number(uid), gid: number(gid) }
+  return Array.isArray(groups) ? { ...ids, groups: groups.map(number) } : ids
+}
+
+export function texts(value: unknown): string[] {
+  if (!Array.isArray(value)) throw new TypeError('a command is no list in the database')
+  return value.map(text)
 }
 
 export function toCronEntry(value: unknown): CronEntry {
@@ -100,7 +135,7 @@ export function toCronEntry(value: unknown): CronEntry {
 }
 
 export function layerKind(value: unknown) {
-  const kinds = ['stack', 'apt', 'runtime', 'dependencies', 'build', 'app'] as const
+  const kinds = ['stack', 'apt', 'runtime', 'dependencies', 'build', 'app', 'image'] as const
   const kind = kinds.find((one) => one === value)
   if (!kind) throw new TypeError(`unknown layer kind ${String(value)} in the database`)
   return kind

@@ -6,11 +6,13 @@ import { openDatabase } from './database.ts'
 import { cronStore } from './cron.ts'
 import { openCipher } from './cipher.ts'
 import { configStore, holdsSealed, sealPlain } from './config.ts'
+import { diskStore } from './disk.ts'
 import { domainStore } from './domains.ts'
 import { historyStore } from './history.ts'
 import { keyStore } from './keys.ts'
 import { logStore } from './logs.ts'
 import { pluginStore } from './plugins.ts'
+import { registryStore } from './registries.ts'
 import { releaseStore } from './releases.ts'
 import { storageStore } from './storages.ts'
 import { runStore } from './runs.ts'
@@ -29,9 +31,11 @@ export function openStore(path: string, keyFile = join(dirname(path), 'config.ke
   return {
     ...appStore(db),
     ...config,
+    ...registryStore(db, config),
     ...releaseStore(db, config),
     ...buildStore(db),
     ...checkStore(db),
+    ...diskStore(db),
     ...domainStore(db),
     ...historyStore(db),
     ...keyStore(db),

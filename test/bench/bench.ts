@@ -1,169 +1,37 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
-import { join } from 'node:path'
-import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { exec } from '../../core/exec.ts'
-import { containerStart } from './container.ts'
-import { layerPaths, layersOf } from './layers.ts'
-import { bareRunc, startOpenSsh } from './raw.ts'
-import { asTable, type Figure, median, sample, timed } from './stats.ts'
-import { startLoad } from '../system/load.ts'
-import { nodeApp, type Paas, startPaas } from '../system/instance.ts'
+import { asTable, type Figure } from './stats.ts'
 
 /**
- * `npm run bench [-- --json FILE]`: our figures and the raw parts beside them, in one run on one
- * machine. These machines are noisy: read the ratios, not the milliseconds.
+ * `npm run bench [-- GROUP… --json FILE]`: our figures and the raw parts beside them, in one run on
+ * one machine. These machines are noisy: read the ratios, not the milliseconds.
  */
-const rounds = 10
-const { values: options } = parseArgs({ options: { json: { type: 'string' } } })
+const groups: Record<string, () => Promise<Figure[]>> = {
+  push: async () => (await import('./push.ts')).benchPush(),
+  releases: async () => (await import('./releases.ts')).benchReleases(),
+  load: async () => (await import('./load.ts')).benchLoad(),
+  flood: async () => (await import('./flood.ts')).benchFlood(),
+  metrics: async () => (await import('./metrics.ts')).benchMetrics(),
+  disk: async () => (await import('./disk.ts')).benchDisk(),
+  neighbour: async () => (await import('./neighbour.ts')).benchNeighbour(),
+  soak: async () => (await import('./soak.ts')).benchSoak(),
+}
 
-await using paas = await startPaas({ PAAS_DRAIN_TIMEOUT: '10' })
-await using openssh = await startOpenSsh()
-await paas.push('shop', await paas.tree('shop', nodeApp('first')))
-
-const figures: Figure[] = [
-  ...(await redeploys(paas)),
-  ...(await shortCommands(paas)),
-  ...(await lostRequests(paas, true)),
-  ...(await lostRequests(paas, false)),
-  ...(await idle(paas)),
-]
+const { values: options, positionals } = parseArgs({
+  options: { json: { type: 'string' } },
+  allowPositionals: true,
+})
+const names = positionals.length > 0 ? positionals : ['push']
+const unknown = names.find((name) => !Object.hasOwn(groups, name))
+if (unknown !== undefined) {
+  process.stderr.write(`No group "${unknown}"; there are: ${Object.keys(groups).join(', ')}\n`)
+  process.exit(2)
+}
+const figures: Figure[] = []
+for (const name of names) figures.push(...((await groups[name]?.()) ?? []))
 process.stdout.write(`${asTable(figures)}\n`)
 if (options.json) {
   const about = { date: new Date().toISOString(), cpu: cpus()[0]?.model, cores: cpus().length }
   await writeFile(options.json, `${JSON.stringify({ ...about, figures }, null, 2)}\n`)
-}
-
-/** One changed line, from the start of the push to the first answer of the new version. */
-async function redeploys(instance: Paas): Promise<Figure[]> {
-  const raw: number[] = []
-  const bare: number[] = []
-  const pushes: number[] = []
-  const starts: number[] = []
-  const ours = await sample(rounds, async (round) => {
-    pushes.push(await barePush(round))
-    bare.push(await bareStart(instance))
-    starts.push(await containerStart(instance, layersOf(instance)))
-    raw.push((pushes.at(-1) ?? 0) + (bare.at(-1) ?? 0))
-    const dir = await instance.tree('shop', nodeApp(`round ${round}`))
-    return timed(async () => {
-      const pushed = instance.push('shop', dir)
-      while ((await instance.get('shop')).body !== `round ${round}`) await pause(5)
-      await pushed
-    })
-  })
-  const restarts = await sample(rounds, () => timed(() => instance.paas(['ps:restart', 'shop'])))
-  const help = await sample(rounds, () => timed(() => instance.paas(['version'])))
-  const start = median(restarts) - median(help)
-  return [
-    {
-      name: 'redeploy of one line, push → first new answer',
-      value: median(ours),
-      unit: 'ms',
-      samples: ours,
-    },
-    { name: 'raw: bare git push over OpenSSH', value: median(pushes), unit: 'ms', samples: pushes },
-    { name: 'raw: bare runc run until it answers', value: median(bare), unit: 'ms', samples: bare },
-    { name: 'redeploy ÷ raw sum', value: median(ours) / median(raw), unit: 'x', bar: 3 },
-    {
-      name: 'ps:restart: start, ready, switch, commit',
-      value: start,
-      unit: 'ms',
-      samples: restarts,
-    },
-    {
-      name: 'container start to ready ÷ bare runc run',
-      value: median(starts) / median(bare),
-      unit: 'x',
-      bar: 2,
-    },
-  ]
-}
-
-async function barePush(round: number): Promise<number> {
-  const dir = await paas.tree('raw', { 'file.txt': `round ${round} ${Date.now()}` })
-  return timed(() =>
-    exec(
-      'git',
-      [
-        'push',
-        '-q',
-        '--force',
-        `${openssh.user}@127.0.0.1:${openssh.repo}`,
-        'HEAD:refs/heads/main',
-      ],
-      {
-        cwd: dir,
-        env: { ...paas.env, GIT_SSH_COMMAND: openssh.ssh.join(' ') },
-      },
-    ),
-  )
-}
-
-/** The same layers, joined by a plain overlay, started by a plain runc. */
-async function bareStart(instance: Paas): Promise<number> {
-  const base = join(instance.base, 'bare')
-  const [upper, work, root] = ['upper', 'work', 'root'].map((name) => join(base, name))
-  for (const dir of [upper, work, root]) await mkdir(dir ?? base, { recursive: true })
-  const lower = (await layerPaths(instance)).toReversed().join(':')
-  const data = `lowerdir=${lower},upperdir=${upper},workdir=${work}`
-  await exec('mount', ['-t', 'overlay', 'overlay', '-o', data, root ?? base])
-  try {
-    return await bareRunc(root ?? base, ['node', 'server.js'], '/app')
-  } finally {
-    await exec('umount', [root ?? base])
-  }
-}
-
-async function shortCommands(instance: Paas): Promise<Figure[]> {
-  await instance.paas(['config:set', '--no-restart', 'shop', 'KEY=value'])
-  const ours: number[] = []
-  const theirs: number[] = []
-  const [file = 'ssh', ...args] = openssh.ssh
-  for (let round = 0; round < rounds * 2; round += 1) {
-    ours.push((await instance.ssh(['config:get', 'shop', 'KEY'])).ms)
-    theirs.push(await timed(() => exec(file, [...args, `${openssh.user}@127.0.0.1`, 'true'])))
-  }
-  return [
-    { name: 'ssh paas config:get', value: median(ours), unit: 'ms', samples: ours },
-    { name: 'raw: ssh host true (OpenSSH)', value: median(theirs), unit: 'ms', samples: theirs },
-    { name: 'config:get ÷ ssh host true', value: median(ours) / median(theirs), unit: 'x', bar: 1 },
-  ]
-}
-
-async function lostRequests(instance: Paas, keepAlive: boolean): Promise<Figure[]> {
-  const host = `shop.${instance.config.domain}`
-  const load = startLoad({ port: instance.config.httpPort, host, perSecond: 200, keepAlive })
-  for (let round = 0; round < 20; round += 1) {
-    const dir = await instance.tree('shop', nodeApp(`load ${keepAlive} ${round}`))
-    const { code, out } = await instance.push('shop', dir)
-    if (code !== 0) throw new Error(out)
-  }
-  const { sent, lost } = await load.stop()
-  const name = `requests lost in 20 redeploys at 200/s, keep-alive ${keepAlive ? 'on' : 'off'}`
-  if (lost.length > 0) process.stderr.write(`${[...new Set(lost)].join('\n')}\n`)
-  return [{ name: `${name} (of ${sent})`, value: lost.length, unit: 'requests', bar: 0 }]
-}
-
-async function idle(instance: Paas): Promise<Figure[]> {
-  const pid = instance.daemonPid()
-  // Until the last old container has drained and the slow tick has passed: idle is measured.
-  await pause(35_000)
-  const before = await cpuTicks(pid)
-  await pause(10_000)
-  const ticks = (await cpuTicks(pid)) - before
-  const status = await readFile(`/proc/${pid}/status`, 'utf8')
-  const rss = Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024
-  return [
-    { name: 'daemon: resident memory, idle', value: rss, unit: 'MB', bar: 100 },
-    { name: 'daemon: CPU, idle', value: ticks / 10, unit: '%', bar: 1 },
-  ]
-}
-
-/** User and system time in clock ticks of 10 ms. */
-async function cpuTicks(pid: number): Promise<number> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return Number(fields[11]) + Number(fields[12])
 }

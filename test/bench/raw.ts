@@ -8,6 +8,8 @@ import { freePort, sshWith } from '../system/instance.ts'
 
 /** The raw parts that paas is made of, without paas: what its own figures are divided by. */
 
+export type OpenSsh = Awaited<ReturnType<typeof startOpenSsh>>
+
 /** Stock OpenSSH on a port of its own, with an empty repository behind an empty hook. */
 export async function startOpenSsh() {
   const base = await mkdtemp(join(tmpdir(), 'paas-raw-'))
@@ -36,10 +38,17 @@ export async function startOpenSsh() {
     stdio: ['ignore', 'ignore', 'ignore'],
   })
   await waitForPort(port)
+  const ssh = sshWith(key, port)
+  const user = userInfo().username
   return {
     repo,
-    user: userInfo().username,
-    ssh: sshWith(key, port),
+    user,
+    ssh,
+    /** The least that any command over SSH costs there. */
+    async sshTrue(): Promise<void> {
+      const [file = 'ssh', ...args] = ssh
+      await exec(file, [...args, `${user}@127.0.0.1`, 'true'])
+    },
     async [Symbol.asyncDispose]() {
       await killGroup(server, 1000)
       await rm(base, { recursive: true, force: true })

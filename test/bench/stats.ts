@@ -2,7 +2,7 @@
 export type Figure = {
   name: string
   value: number
-  unit: 'ms' | 'x' | 'MB' | '%' | 'requests'
+  unit: 'ms' | 'x' | 'MB' | '%' | 'requests' | 'websockets' | 'runs' | 'times' | 'things'
   bar?: number
   samples?: number[]
 }
@@ -12,6 +12,16 @@ export function median(values: number[]): number {
   const middle = Math.floor(sorted.length / 2)
   const upper = sorted[middle] ?? NaN
   return sorted.length % 2 ? upper : ((sorted[middle - 1] ?? NaN) + upper) / 2
+}
+
+export function milliseconds(name: string, samples: number[]): Figure {
+  return { name, value: median(samples), unit: 'ms', samples }
+}
+
+/** Of samples that took turns: the median of each round's own ratio, which the noise hits least. */
+export function ratio(name: string, over: number[], under: number[], bar?: number): Figure {
+  const samples = over.map((value, index) => value / (under[index] ?? NaN))
+  return { name, value: median(samples), unit: 'x', ...(bar && { bar }), samples }
 }
 
 /** Runs `work` so often and returns what each run returned. */

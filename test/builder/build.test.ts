@@ -120,7 +120,7 @@ test('A failing build script says which command, its status and what to try', as
   expect(readdirSync(paths(config).making)).toEqual([])
 }, 120_000)
 
-test('A build that runs out of memory names the limit', async () => {
+test('A build that runs out of memory says of how much, and in which command', async () => {
   const small = { ...config, buildMemoryBytes: 200 * 1024 * 1024 }
   const repo = await makeRepo(config, 'hungry')
   const eat = 'const kept = []; for (;;) kept.push(Buffer.alloc(8_000_000, 1))'
@@ -129,8 +129,21 @@ test('A build that runs out of memory names the limit', async () => {
   const request = { ...(await repo.commit(files)), app: 'hungry', config: {} }
   const { lines } = await tryBuild(small, request)
   expect(lines.slice(-2)).toEqual([
-    ' !     "npm run build" was killed: it used all of its 200 MiB of memory',
+    ' !     The build used 200 of 200 MiB of memory and was killed in "npm run build"',
     ' !     Let the build use less, or raise PAAS_BUILD_MEMORY (MiB) on the server',
+  ])
+}, 120_000)
+
+test('A build that hangs is ended at its deadline, and says so', async () => {
+  const hasty = { ...config, buildTimeoutMs: 3000 }
+  const repo = await makeRepo(config, 'hanging')
+  const packageJson = { scripts: { build: 'sleep 600', start: 'node a.js' } }
+  const files = { 'package.json': JSON.stringify(packageJson), 'a.js': '' }
+  const request = { ...(await repo.commit(files)), app: 'hanging', config: {} }
+  const { lines } = await tryBuild(hasty, request)
+  expect(lines.slice(-2)).toEqual([
+    ' !     The build took longer than 3 s and was stopped in "npm run build"',
+    ' !     Let the build do less, or raise PAAS_BUILD_TIMEOUT (seconds) on the server',
   ])
 }, 120_000)
 
@@ -166,7 +179,7 @@ test.each(refused)('A push with %s is refused in one sentence', async (what, fil
   expect(readdirSync(paths(config).making)).toEqual([])
 })
 
-test('A submodule is named and refused', async () => {
+test('A submodule that is not fetched is named with its address', async () => {
   const inner = await makeRepo(config, 'inner', sample)
   await inner.commit()
   const repo = await makeRepo(config, 'outer', sample)
@@ -180,7 +193,9 @@ test('A submodule is named and refused', async () => {
     'lib',
   )
   const { lines } = await build(repo, 'outer')
-  expect(lines[0]).toBe(' !     lib is a git submodule, and its files are not in this push')
+  expect(lines[0]).toMatch(
+    /lib is a git submodule without its files: its address is "\/.*only https:\/\/ and ssh/,
+  )
 })
 
 test('An app is what was committed, whatever its attributes tell an archive', async () => {

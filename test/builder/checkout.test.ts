@@ -1,8 +1,10 @@
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { checkTree, extractCommit, parseTree, readTreeId } from '../../builder/checkout.ts'
+import { linkUnchanged } from '../../builder/unchanged.ts'
 import { limits, type PaasConfig, readConfig } from '../../core/config.ts'
 import { exec } from '../../core/exec.ts'
 import { makeRepo } from './support.ts'
@@ -23,13 +25,13 @@ afterEach(() => {
 test('The listing of git is read with its odd names', () => {
   const text = '100644 blob 0123      12\ta b\n.txt\x00120000 blob 4567       3\tlink\x00'
   expect(parseTree(text)).toEqual([
-    { mode: '100644', bytes: 12, path: 'a b\n.txt' },
-    { mode: '120000', bytes: 3, path: 'link' },
+    { mode: '100644', sha: '0123', bytes: 12, path: 'a b\n.txt' },
+    { mode: '120000', sha: '4567', bytes: 3, path: 'link' },
   ])
 })
 
 test('Too many files and too many bytes are refused before anything is written', () => {
-  const entry = { mode: '100644', bytes: 1, path: 'a' }
+  const entry = { mode: '100644', sha: '0123', bytes: 1, path: 'a' }
   const many = Array.from({ length: limits.treeEntries + 1 }, () => entry)
   expect(() => checkTree(many)).toThrow('50001 files: at most 50000 are taken')
   const large = { ...entry, bytes: limits.treeBytes + 1024 * 1024 }
@@ -58,6 +60,21 @@ test('Executable files stay so, and names keep every byte', async () => {
   expect(readdirSync(into).sort()).toEqual(names.sort())
   const { stdout } = await exec('stat', ['--format=%a %u', join(into, 'run.sh'), join(into, 'a b')])
   expect(stdout).toBe('755 32767\n644 32767\n')
+})
+
+test('Nothing is removed through a link that a broken earlier tree holds', async () => {
+  const outside = join(home, 'outside')
+  mkdirSync(outside)
+  writeFileSync(join(outside, 'file'), 'precious')
+  const earlier = join(home, 'earlier')
+  mkdirSync(earlier)
+  symlinkSync(outside, join(earlier, 'door'))
+  const into = join(home, 'into')
+  mkdirSync(into)
+  const changes = [{ status: 'D', modes: ['100644', '000000'], path: 'door/file' } as const]
+  const linked = linkUnchanged({ treeId: '', dir: earlier }, changes, into, signal)
+  await expect(linked).rejects.toThrow('leads out of its tree')
+  expect(existsSync(join(outside, 'file'))).toBe(true)
 })
 
 test('A tree that git itself would refuse writes nothing outside its directory', async () => {

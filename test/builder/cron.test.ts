@@ -32,7 +32,7 @@ test.each([
     '{"cron": [{"command": "x", "schedule": "@daily", "concurrency_policy": "no"}]}',
     'cron[0].concurrency_policy in app.json is wrong: expected allow, forbid, replace',
   ],
-  ['{', 'app.json is no JSON'],
+  ['{', 'app.json is not valid JSON: it ends too early'],
 ])('%s is refused', (text, sentence) => {
   expect(() => parseCron(text)).toThrow(sentence)
 })

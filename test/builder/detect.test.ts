@@ -262,14 +262,9 @@ test.each(bad)('The failure says what is wrong with %s', (_what, files, said) =>
   )
 })
 
-test('Another language that comes first is refused, not built as Node', () => {
-  expect(
-    failure(() => detect(tree({ 'go.mod': 'module x', 'package.json': '{}' }), undefined)),
-  ).toEqual([
-    ' !     Go detected (go.mod): this version of paas cannot build it',
-    ' !     It builds: Python (requirements.txt, pyproject.toml, Pipfile, setup.py or uv.lock); Deno (deno.json, deno.jsonc or deno.lock); Bun (bun.lock, bun.lockb, bunfig.toml or bun as packageManager in package.json); Node (package.json); Static site (index.html, public/index.html, static.json, Staticfile or .static)',
-    ' !     To choose: builder:set <app> <name>, and push again',
-  ])
+test('A language that comes first in the order is built, whatever else is there', () => {
+  const source = tree({ 'go.mod': 'module x', 'main.go': 'package main', 'package.json': '{}' })
+  expect(detect(source, undefined)).toMatchObject({ language: 'Go', because: 'go.mod' })
 })
 
 test('BUILDER chooses a language all the same', () => {
@@ -278,8 +273,8 @@ test('BUILDER chooses a language all the same', () => {
     'package.json': '{"scripts": {"start": "a"}}',
   })
   expect(detect(source, 'node')).toMatchObject({ because: 'package.json, builder node' })
-  expect(failure(() => detect(source, 'cobol'))[0]).toBe(
-    ' !     The builder is "cobol": expected one of detect, python, deno, bun, node, static',
+  expect(failure(() => detect(source, 'cobol'))[0]).toMatch(
+    /^ !     The builder is "cobol": expected one of detect, .*python, .*node, static/,
   )
 })
 
@@ -293,17 +288,17 @@ test('A Dockerfile is a choice that is refused aloud, and can be overruled', () 
 })
 
 test('Nothing detected: the files seen, what is looked for, and the folder it may be in', () => {
-  expect(failure(() => detect(openSource(join(apps, 'nested')), undefined))).toEqual([
+  const [said, folder, advice, seen, ...looked] = failure(() =>
+    detect(openSource(join(apps, 'nested')), undefined),
+  )
+  expect([said, folder, advice, seen]).toEqual([
     ' !     Could not tell how to build this app',
     ' !     web/package.json looks like Node, one folder down',
     ' !     Name it in paas.toml at the top of the repository: app_dir = "web"',
     '       Files seen: README.md  web/',
-    '       Python: requirements.txt, pyproject.toml, Pipfile, setup.py or uv.lock',
-    '       Deno: deno.json, deno.jsonc or deno.lock',
-    '       Bun: bun.lock, bun.lockb, bunfig.toml or bun as packageManager in package.json',
-    '       Node: package.json',
-    '       Static site: index.html, public/index.html, static.json, Staticfile or .static',
   ])
+  expect(looked).toContain('       Node: package.json')
+  expect(looked.filter((line) => !/^ {7}\S.*: \S/.test(line))).toEqual([])
 })
 
 const links: [target: string, what: string][] = [

@@ -32,8 +32,8 @@ export function sandboxOf(config: PaasConfig): Sandbox {
     try {
       const { onLine, signal, timeoutMs } = job
       const io = { onLine, signal, timeoutMs }
-      const { code, oom } = await runAttached(host, spec, io, { keepScratch: true })
-      return { code, oom, upper: join(paths(config).scratch(spec.id), 'upper'), discard }
+      const { code, oom, memory } = await runAttached(host, spec, io, { keepScratch: true })
+      return { code, oom, memory, upper: join(paths(config).scratch(spec.id), 'upper'), discard }
     } catch (error) {
       await discard()
       throw error

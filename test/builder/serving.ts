@@ -38,9 +38,9 @@ export async function serving(
 }
 
 export async function until(check: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 20_000
+  const deadline = Date.now() + 60_000
   while (!(await check())) {
-    if (Date.now() > deadline) throw new Error('it did not come about within 20 s')
+    if (Date.now() > deadline) throw new Error('it did not come about within 60 s')
     await sleep(20)
   }
 }

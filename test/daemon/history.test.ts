@@ -53,6 +53,16 @@ test('events are kept in number, the newest first', () => {
   expect(store.events(app, 1)[0]?.text).toBe(`number ${limits.eventsKept + 4}`)
 })
 
+test('events of the host stand apart from those of apps, and outlive them', () => {
+  const app = store.createApp('passing', defaultLimits)
+  store.addEvent(app, { kind: 'domains', by: 'me', release: null, text: 'Added a.example' })
+  store.addEvent(null, { kind: 'keys', by: 'me', release: null, text: 'Added you' })
+  expect(store.events(app, 9).map(({ text }) => text)).toEqual(['Added a.example'])
+  store.destroyApp(app)
+  store.addEvent(app, { kind: 'domains', by: 'me', release: null, text: 'Too late' })
+  expect(store.events(null, 9).map(({ text }) => text)).toEqual(['Added you'])
+})
+
 test('a cause is told from what was seen', () => {
   const exit = { id: 'x', oom: false, at: '' }
   const memory = { limitBytes: 64 * 1024 ** 2, peakBytes: 63 * 1024 ** 2 }
@@ -106,6 +116,20 @@ test('a line of the router is read without the query, and written for people', (
   expect(parseEntry(JSON.stringify({ ...line, user_id: '' }))?.upstream).toBeUndefined()
   expect(parseEntry('{"half')).toBeUndefined()
   expect(parseEntry('7')).toBeUndefined()
+})
+
+test('a line of the router as it usually is reads like the same with a character escaped', () => {
+  const usual =
+    '{"level":"info","ts":1763712000.125,"logger":"http.log.access","msg":"handled request",' +
+    '"request":{"remote_ip":"192.0.2.7","remote_port":"40000","proto":"HTTP/1.1","method":"GET",' +
+    '"host":"Shop.X.:80","uri":"/a?t=1"},"user_id":"10.0.0.2:5000","duration":0.0005,"size":9,' +
+    '"status":200}'
+  const newer = usual.replace('"proto"', '"client_ip":"192.0.2.7","proto"')
+  const entry = parseEntry(usual)
+  expect(entry).toMatchObject({ host: 'shop.x', path: '/a', status: 200, ms: 0.5, bytes: 9 })
+  expect(parseEntry(usual.replace('/a?', '/\\u0061?'))).toEqual(entry)
+  expect(parseEntry(newer)).toEqual(entry)
+  expect(parseEntry(newer.replace('"user_id"', '"bytes_read":0,"user_id"'))).toEqual(entry)
 })
 
 test('sizes and times are read as people type them', () => {

@@ -2,13 +2,13 @@ import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { Failure } from '../../core/errors.ts'
 import { exec } from '../../core/exec.ts'
 import { gitEnvironment } from '../../receiver/git.ts'
 import { type OnPush, receivePack, uploadPack } from '../../receiver/receive-pack.ts'
-import { ensureRepo, sweepRepo } from '../../receiver/repo.ts'
+import { ensureRepo, sweepHalfMade, sweepRepo } from '../../receiver/repo.ts'
 import {
   commit,
   gitOverSsh,
@@ -323,8 +323,9 @@ describe('a repository', () => {
     ]
     for (const path of litter) await writeFile(join(site.repo, path), '')
     await mkdir(`${site.repo}.new-0123abcd`)
-    expect(await sweepRepo(site.repo)).toBe(8)
+    expect(await sweepRepo(site.repo)).toBe(7)
     expect(await sweepRepo(site.repo)).toBe(0)
+    expect(await sweepHalfMade(dirname(site.repo))).toBe(1)
     expect(await leftovers(site.repo)).toEqual([])
     await exec('git', ['--git-dir', site.repo, 'fsck', '--full', '--strict'])
     expect(await refs(site.repo)).toEqual([`${site.head} refs/heads/main`])

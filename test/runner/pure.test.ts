@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { defaultLimits, readConfig } from '../../core/config.ts'
 import type { InstanceSpec } from '../../core/types.ts'
-import { hardwareAddress, nextAddress, parseSubnet } from '../../runner/address.ts'
+import { hardwareAddress, isWithin, nextAddress, parseSubnet } from '../../runner/address.ts'
 import { withoutLoopback } from '../../runner/bundle.ts'
 import { forwardDrops, isAtLeast } from '../../runner/facts.ts'
 import { firewall } from '../../runner/firewall.ts'
@@ -113,6 +113,10 @@ describe('addresses', () => {
   })
 
   test('begin with the bridge and decide the hardware address', () => {
+    expect(isWithin('10.87.4.0/24', '10.87.0.0/16')).toBe(true)
+    expect(isWithin('10.87.4.1', '10.87.9.9/16')).toBe(true)
+    expect(isWithin('10.88.0.0/16', '10.87.0.0/16')).toBe(false)
+    expect(isWithin('10.0.0.0/8', '10.87.0.0/16')).toBe(false)
     expect(parseSubnet('10.87.3.4/16')).toEqual({
       gateway: '10.87.0.1',
       bits: 16,

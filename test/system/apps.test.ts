@@ -1,7 +1,10 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { request } from 'node:http'
+import { join } from 'node:path'
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { nodeApp, type Paas, startPaas } from './instance.ts'
+import { paths } from '../../core/names.ts'
+import { nodeApp, type Paas, startPaas, until } from './instance.ts'
 
 const page = '<!doctype html><title>Back soon</title><p>Grüße, back at 5.\n'
 
@@ -18,6 +21,13 @@ describe('apps', () => {
     expect((await paas.ssh(['apps:exists', 'shop'])).code).toBe(0)
     const no = await paas.ssh(['apps:exists', 'shpo'])
     expect([no.code, no.stderr]).toEqual([20, expect.stringContaining('Did you mean "shop"?')])
+  })
+
+  test('have their own name already: it is not added, and no change', async () => {
+    const own = `shop.${paas.config.domain}`
+    const { code, stdout } = await paas.ssh(['domains:add', 'shop', own])
+    expect([code, stdout]).toEqual([0, `       ${own} leads to shop already\n`])
+    expect((await paas.ssh(['events', 'shop'])).stdout).not.toContain(`Added ${own}`)
   })
 
   test('in maintenance answer 503 with a page while their processes keep running', async () => {
@@ -93,6 +103,24 @@ describe('apps', () => {
     expect((await paas.get('shop')).body).toBe('newer')
     expect((await paas.ssh(['apps:unlock', 'shop'])).code).toBe(0)
     expect((await paas.ssh(['config:set', 'shop', 'A=1'])).code).toBe(0)
+  })
+
+  test('whose destruction is cut off by a kill are gone all the same, with their files', async () => {
+    const files = nodeApp('slow')
+    files['server.js'] += `process.removeAllListeners('SIGTERM').on('SIGTERM', () => {})`
+    await paas.push('slow', await paas.tree('slow', files))
+    const destroying = paas.ssh(['apps:destroy', 'slow', '--force'])
+    await until('it is gone from the list', async () => {
+      return (await paas.paas(['apps:exists', 'slow'])).code === 20
+    })
+    await paas.killDaemon()
+    await destroying
+    await paas.startDaemon()
+    const { repo, logs, bundles } = paths(paas.config)
+    const contained = () => readdirSync(bundles).map((id) => readFileSync(recordOf(id), 'utf8'))
+    const recordOf = (id: string) => join(bundles, id, 'config.json')
+    await until('nothing of it runs', () => !contained().join().includes('PAAS_APP=slow'))
+    expect([existsSync(repo('slow')), existsSync(logs('slow'))]).toEqual([false, false])
   })
 
   test('are cloned with config, formation, limits and image as v1, or not at all', async () => {

@@ -76,6 +76,21 @@ describe('builds', () => {
     expect((await paas.get('shop')).body).toBe('running')
   })
 
+  test('are made again by ps:rebuild: as they were, or every command anew', async () => {
+    await paas.push('again', await paas.tree('again', slowBuild('again', 0)))
+    const asItWas = await paas.ssh(['ps:rebuild', 'again'])
+    expect([asItWas.code, asItWas.stderr]).toEqual([0, ''])
+    expect(asItWas.stdout).toMatch(/Building again from \w+ again[^]*build: re-used[^]*deployed:/)
+    const anew = await paas.ssh(['ps:rebuild', 'again', '--no-cache'])
+    expect(anew.stdout).toContain('building-again')
+    expect((await paas.ssh(['releases', 'again'])).stdout).toMatch(/v3[^]*Rebuild \w{7}[^]*v2/)
+    expect((await paas.get('again')).body).toBe('again')
+    expect((await builds('again')).map(({ status }) => status)).toEqual(Array(3).fill('succeeded'))
+    await paas.ssh(['apps:create', 'empty'])
+    const empty = await paas.ssh(['ps:rebuild', 'empty'])
+    expect([empty.code, empty.stderr]).toEqual([1, expect.stringContaining('no release yet')])
+  })
+
   test('of different apps run side by side up to the limit; the next sees its place', async () => {
     const trees = await Promise.all(
       ['one', 'two', 'three'].map((name) => paas.tree(`side-${name}`, slowBuild(name, 4))),

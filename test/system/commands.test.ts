@@ -135,10 +135,12 @@ describe('commands', () => {
     await paas.ssh(['ps:scale', 'back', 'web=2'])
     await paas.push('back', await paas.tree('back', nodeApp('two')))
     await paas.ssh(['config:set', 'back', 'COLOR=blue'])
+    await paas.ssh(['ps:scale', 'back', 'web=1'])
     const rolled = await paas.ssh(['releases:rollback', 'back', 'v2'])
     expect(rolled.stdout).toContain('back runs v5, a copy of v2')
     expect((await paas.get('back')).body).toBe('one')
     expect((await paas.ssh(['config:get', 'back', 'COLOR'])).stdout).toBe('red\n')
+    expect((await paas.ssh(['ps:scale', 'back'])).stdout).toContain('web=2') // as v2 last ran
     const again = await paas.ssh(['releases:rollback', 'back', 'v99'])
     expect(again.code).toBe(1)
     expect(again.stderr).toContain('There is: v4')

@@ -72,8 +72,20 @@ describe('a job', () => {
     expect((await paas.ssh(['logs', 'shop'])).stdout).toContain(`=====> ${job} ${failed}`)
     const told = (await paas.ssh(['cron:history', 'shop', job, '-o'])).stdout
     expect(told).toMatch(/exited with code 3[^]*\n {7}one\n {7}broken\n/)
+    await runOnce(job)
+    const events = (await paas.ssh(['events', 'shop'])).stdout.split('\n')
+    const ofJob = events.filter((line) => line.includes('cron-failed') && line.includes(failed))
+    expect(ofJob).toHaveLength(1) // the second failure in a row says nothing new
     await paas.ssh(['cron:remove', 'shop', job])
     expect((await paas.ssh(['ps', 'shop'])).stdout).not.toContain(job)
+  })
+
+  test('prints config values as stars into its history, which paas keeps', async () => {
+    await paas.ssh(['config:set', 'shop', 'CRON_SECRET=plain-to-see', '--no-restart'])
+    await paas.ssh(['ps:restart', 'shop'])
+    const { output } = await runOnce(await add('shop', ...never, `'echo $CRON_SECRET'`))
+    expect(output).toEqual(['****'])
+    expect((await paas.ssh(['logs', 'shop', '-p', 'cron'])).stdout).toContain('plain-to-see')
   })
 
   test('has the code, the config and the user of the app', async () => {
@@ -201,6 +213,9 @@ describe('after downtime', () => {
       new RegExp(`${old} +failed: was missed`),
     )
     expect((await paas.ssh(['logs', 'shop'])).stdout).toContain(`=====> ${old} was missed: due at`)
+    expect((await paas.ssh(['events', 'shop'])).stdout).toMatch(
+      new RegExp(`cron-failed +cron .*${old} was missed`),
+    )
 
     expect((await paas.ssh(['cron:resume', 'shop', resting])).stdout).toContain('Resumed')
     await paas.killDaemon()

@@ -123,7 +123,7 @@ test('a drain that is away keeps so much and says how much it has dropped', asyn
   await new Promise<void>((done) => server.listen({ port: 0, host: '127.0.0.1' }, done))
   const { port } = server.address() as AddressInfo
   await new Promise((done) => server.close(done))
-  const drain = new Drain('shop', `http://127.0.0.1:${port}/`)
+  const drain = new Drain(`http://127.0.0.1:${port}/`)
   for (let count = 0; count < 12_000; count++) drain.push(line(`number ${count}`))
   await until('it has failed', () => drain.report().problem !== null)
   expect(drain.report().dropped).toBeGreaterThanOrEqual(1500)

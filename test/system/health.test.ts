@@ -150,7 +150,8 @@ describe('health', () => {
   test('web and workers change together or not at all', async () => {
     const wish = { formation: { worker: { quantity: 1 } } }
     expect((await push('both', app('one', wish))).out).toContain('Application deployed')
-    const crash = { 'worker.js': 'console.log("worker breaks"); process.exit(9)' }
+    // No Node in it: on a busy machine that alone takes more than the second a worker has to stay.
+    const crash = { Procfile: 'web: node server.js\nworker: echo worker breaks; exit 9\n' }
     const result = await push('both', app('two', wish, crash))
     expect(result.code).not.toBe(0)
     expect(result.out).toContain('worker exited with code 9 within 1 s of its start')
@@ -181,6 +182,13 @@ describe('health', () => {
       expect(await logs('alive')).toContain(
         'web.1 is down (liveness check failed 2 times in a row: GET /health: answered 500)',
       )
+      const told = 'failed its check: liveness, 2 times in a row: GET /health: answered 500'
+      expect((await paas.ssh(['ps:why', 'alive'])).stdout).toContain(`web.1 of alive ${told}`)
+      expect((await paas.ssh(['events', 'alive'])).stdout).toContain(`web.1 ${told}`)
+      const { processes: used } = JSON.parse(
+        (await paas.ssh(['metrics', 'alive', '--json'])).stdout,
+      )
+      expect(used).toEqual([expect.objectContaining({ process: 'web.1', restarts: 1 })])
     })
 
     test('goes on after a restart of the daemon', async () => {

@@ -6,7 +6,7 @@ import { kernelNames } from '../../core/names.ts'
 
 /** What the kernel holds for one instance: how many of each kind, processes by their name. */
 export async function holdings(config: PaasConfig): Promise<Record<string, number>> {
-  const { bridge, nftTable, cgroupParent } = kernelNames(config)
+  const { bridge, nftTable, builds, cgroupParent } = kernelNames(config)
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n')
   const tables = (await exec('nft', ['list', 'tables'])).stdout.split('\n')
   const inside = cgroupProcesses(cgroupParent)
@@ -18,16 +18,20 @@ export async function holdings(config: PaasConfig): Promise<Record<string, numbe
     namespaces: new Set(inside.map(({ pid }) => netNamespace(pid))).size,
     tables: tables.filter((line) => line.endsWith(` ${nftTable}`)).length,
     cgroups: cgroups(cgroupParent.slice(1)).length,
+    builds: cgroups(builds.slice(1)).filter((name) => !name.startsWith('/')).length,
     contained: inside.length,
     ...count(ours.map(({ name }) => name)),
   }
 }
 
-/** Processes in a cgroup or below it, whichever hierarchy holds it. */
+/** Processes in a cgroup or below it, or in that of its builds, whichever hierarchy holds it. */
 export function cgroupProcesses(path: string): { pid: number; name: string }[] {
   return processes().filter(({ pid }) => {
     const text = read(`/proc/${pid}/cgroup`)
-    return text.split('\n').some((line) => `${line.split(':')[2] ?? ''}/`.startsWith(`${path}/`))
+    return text.split('\n').some((line) => {
+      const group = `${line.split(':')[2] ?? ''}/`
+      return group.startsWith(`${path}/`) || group.startsWith(`${path}-builds/`)
+    })
   })
 }
 

@@ -99,6 +99,76 @@ describe('logs', () => {
     child.kill()
   })
 
+  test('-t on the host misses no line while the daemon is killed and comes back', async () => {
+    const before = 'let n = 0; setInterval(() => console.log("count", ++n), 20)'
+    await paas.push('counter', await paas.tree('counter', nodeApp('counter', { before })))
+    const cli = join(import.meta.dirname, '../../daemon/cli.ts')
+    const words = ['logs', 'counter', '-t', '-n', '1000', '-p', 'web']
+    const child = spawn(process.execPath, [cli, ...words], {
+      env: paas.env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let [seen, said] = ['', '']
+    child.stdout.on('data', (chunk: Buffer) => (seen += chunk.toString()))
+    child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
+    const counts = () => [...seen.matchAll(/count (\d+)\n/g)].map(([, count]) => Number(count))
+    const highest = () => Math.max(0, ...counts())
+    for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
+      const from = highest()
+      await until('it follows', () => highest() > from + 20, 60_000)
+      await paas.killDaemon(signal)
+      await paas.startDaemon()
+      const back = highest()
+      await until(
+        `it follows again after ${signal}, said ${said}`,
+        () => highest() > back + 20,
+        60_000,
+      )
+    }
+    child.kill()
+    const wanted = Array.from({ length: highest() }, (_, index) => index + 1)
+    expect([...new Set(counts())]).toEqual(wanted)
+    expect(said).toContain('The daemon is away; the log goes on when it is back')
+    await paas.ssh(['apps:destroy', 'counter', '--force'])
+  })
+
+  test('-t on the host ends without a word when its reader has seen enough', async () => {
+    const cli = join(import.meta.dirname, '../../daemon/cli.ts')
+    const child = spawn(process.execPath, [cli, 'logs', 'shop', '-t'], {
+      env: paas.env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let said = ''
+    child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
+    child.stdout.once('data', () => child.stdout.destroy())
+    const ended = new Promise((resolve) => child.once('close', resolve))
+    await until('it has ended', async () => {
+      await paas.get('shop')
+      return child.exitCode !== null
+    })
+    expect([await ended, said]).toEqual([141, ''])
+  })
+
+  test('-t over ssh ends with 75 and a last line when the daemon is restarted', async () => {
+    const words = ['logs', 'shop', '-t', '-n', '1']
+    const child = spawn('ssh', [...paas.sshCommand.slice(1), 'paas@127.0.0.1', ...words], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let [seen, said] = ['', '']
+    child.stdout.on('data', (chunk: Buffer) => (seen += chunk.toString()))
+    child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
+    const ended = new Promise((resolve) => child.once('close', resolve))
+    await until('it is being followed', () => seen !== '')
+    await paas.killDaemon('SIGTERM')
+    expect([await ended, said]).toEqual([
+      75,
+      expect.stringContaining(
+        ' !     paas is stopping or restarting\n !     Run the command again to go on\n',
+      ),
+    ])
+    await paas.startDaemon()
+  })
+
   test('requests are told once, also when the daemon was away meanwhile', async () => {
     await paas.killDaemon()
     for (let count = 0; count < 20; count++) await paas.get('shop', `/away/${count}`)

@@ -55,6 +55,22 @@ setImmediate(() => {
     expect(last?.p99Ms).toBeGreaterThanOrEqual(1000)
   })
 
+  test('a daemon that is killed or restarted counts on, each request once', async () => {
+    for (const signal of ['SIGKILL', 'SIGTERM', 'SIGKILL'] as const) {
+      const before = (await all())?.total ?? 0
+      for (let count = 0; count < 10; count++) await paas.get('shop')
+      await until('they are counted', async () => (await all())?.total === before + 10)
+      await paas.killDaemon(signal)
+      for (let count = 0; count < 5; count++) await paas.get('shop')
+      await paas.startDaemon()
+      await until('all are counted', async () => (await all())?.total === before + 15)
+      await paas.get('shop', '/') // the times of requests are counted from anew
+      await until('it is counted', async () => (await all())?.total === before + 16)
+      const counts = [...(await scrape()).matchAll(/paas_requests_total\{.*\} (\d+)/g)]
+      expect(counts.reduce((sum, [, count]) => sum + Number(count), 0)).toBe(before + 16)
+    }
+  })
+
   test('CPU, memory with limit and peak, and restarts are told by process', async () => {
     await paas.get('shop', '/die')
     await until('it is counted', async () => {
@@ -72,13 +88,13 @@ setImmediate(() => {
     const { stdout } = await paas.ssh(['metrics', 'shop'])
     expect(stdout).toMatch(/PROCESS +RELEASE +CPU +MEMORY +LIMIT +PEAK +PIDS +RESTARTS/)
     expect(stdout).toMatch(/web\.1 +v1 +[\d.]+ % +\d+ MiB +512 MiB/)
-    expect(stdout).toMatch(/all +4[67] +/)
+    expect(stdout).toMatch(/all +9[45] +/)
   })
 
   test('Prometheus can scrape the same', async () => {
     const text = await scrape()
     expect(text).toMatch(
-      /paas_requests_total\{app="shop",process="web\.[12]",release="v1",class="4xx"\} [12]/,
+      /paas_requests_total\{app="shop",process="web\.[12]",release="v1",class="4xx"\} [12]\n/,
     )
     expect(text).toMatch(
       /paas_request_duration_seconds_bucket\{le="0\.1",app="shop",process="web\.1"\} \d+/,

@@ -126,6 +126,14 @@ describe('run', () => {
     expect(came.digest('hex')).toBe(sent.digest('hex'))
   }, 180_000)
 
+  test('a command that is not there ends with 127, in a run and in a running process', async () => {
+    for (const command of ['run', 'enter']) {
+      const { code, stderr } = await paas.ssh([command, 'shop', 'nonsense', '--flag'])
+      expect(stderr).toMatch(/nonsense.*not found/)
+      expect(code).toBe(127)
+    }
+  })
+
   test('--env may be given more than once, and --ttl ends it', async () => {
     const two = ['run', '--env', 'A=1', '--env', 'B=2', 'shop', 'sh', '-c', "'echo $A$B'"]
     expect((await paas.ssh(two)).stdout).toBe('12\n')
@@ -134,6 +142,17 @@ describe('run', () => {
     expect(late.stderr).toMatch(/run\.\d+ took longer than 1 s/)
     const bad = await paas.ssh(['run', '--ttl', 'soon', 'shop', 'true'])
     expect(bad.code).toBe(2)
+  })
+
+  test('one that runs out of memory says so, with its limit', async () => {
+    await paas.ssh(['resource:limit', 'shop', '--memory', '64m', '--process-type', 'run'])
+    const eat = 'const all = []; for (;;) all.push(Buffer.alloc(1e6, 1))'
+    const { code, stderr } = await paas.ssh(['run', 'shop', 'node', '-e', `'${eat}'`])
+    expect([code, stderr]).toEqual([
+      137,
+      expect.stringContaining(' !     killed: used all of its 64 MiB\n'),
+    ])
+    await paas.ssh(['resource:limit', 'shop', '--memory', '512m', '--process-type', 'run'])
   })
 
   test('run:list shows one that is attached, and run:stop ends it', async () => {

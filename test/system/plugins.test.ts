@@ -21,6 +21,7 @@ const lineOfAPush = [
   'check-deploy',
   'pre-switch',
   'post-deploy',
+  'urls',
 ]
 
 describe('plugins', () => {
@@ -63,13 +64,24 @@ describe('plugins', () => {
       [['ps:scale', 'shop', 'web=2'], 'post-scale web=2'],
       [['apps:create', 'other'], 'post-create'],
       [['apps:destroy', 'other', '--force'], 'pre-destroy'],
+      [['apps:create', 'third'], 'post-create'],
+      [['apps:destroy', 'third', '--force'], 'post-destroy'],
+      [['apps:info', 'shop'], 'urls'],
+      [['keys:list'], 'user-auth tester keys:list'],
     ] as const
     for (const [call, line] of calls) {
       rmSync(heardFile(), { force: true })
       await paas.ssh([...call])
       expect(heard()).toContain(line)
     }
-    await until('the replaced containers have stopped', () => heard().length > 0)
+    rmSync(heardFile(), { force: true })
+    await paas.ssh(['ps:scale', 'shop', 'web=1'])
+    await until('the container that is too many has stopped', () =>
+      heard().includes('post-stop web.2'),
+    )
+    await paas.ssh(['enter', 'shop', 'web.1', 'sh', '-c', "'kill -9 $(pidof node)'"])
+    await until('the death is heard of', () => heard().includes('process-died web.1 137'))
+    await until('it runs again', async () => (await paas.get('shop')).status === 200)
   })
 
   test('print into the stream of the pusher, and a failing pre-* stops the deploy', async () => {
@@ -96,6 +108,44 @@ describe('plugins', () => {
     expect(result.out).toContain('shop is being changed by what this plugin was called for')
     expect(result.out).toContain('exit 75')
     expect(result.code).toBe(0)
+  })
+
+  test('may have commands of their own, with help and exit status', async () => {
+    const toml = `[commands.greet]\nusage = "APP [WORD ...]"\nsummary = "Greet an app"\n
+[commands.count]\nusage = "[NUMBER ...]"\n[commands.set]\n`
+    const script = 'echo "$PAAS_USER: $* $PAAS_APP $A"; echo oops >&2; [ "$1" = greet ] || exit 5'
+    await writePlugin('ear', { commands: script })
+    const file = join(paths(paas.config).plugins, 'ear', 'plugin.toml')
+    await writeFile(file, `${readFileSync(file, 'utf8')}${toml}`)
+    await paas.paas(['plugin:list'])
+    const greeted = await paas.ssh(['ear:greet', 'shop', 'good', '--morning'])
+    expect([greeted.code, greeted.stdout]).toEqual([
+      0,
+      expect.stringContaining('tester: greet good --morning shop'),
+    ])
+    expect((await paas.ssh(['ear:greet', 'shpo'])).code).toBe(20)
+    const counted = await paas.ssh(['ear:count', '1', '2'])
+    expect([counted.code, counted.stdout]).toEqual([5, expect.stringContaining('count 1 2')])
+    expect((await paas.ssh(['help'])).stdout).toMatch(/ear:greet APP \[WORD \.\.\.\] +Greet an app/)
+    expect((await paas.ssh(['help', 'ear'])).stdout).toContain('ear:count')
+    await paas.ssh(['plugin:disable', 'ear'])
+    expect((await paas.ssh(['ear:greet', 'shop'])).code).toBe(2)
+    await paas.ssh(['plugin:enable', 'ear'])
+    await writeFile(file, 'name = "ear"\napi = 1\ncommands = "none"\n')
+    expect((await paas.ssh(['plugin:list'])).stdout).toContain('unusable')
+  })
+
+  test('may know of more URLs of an app', async () => {
+    await writePlugin('ear', { urls: 'echo "https://$PAAS_APP.tunnel.example"; echo a word' })
+    const { stdout } = await paas.ssh(['domains:report', 'shop'])
+    expect(stdout).toContain('       https://shop.tunnel.example\n')
+    const info = JSON.parse((await paas.ssh(['apps:info', 'shop', '--json'])).stdout)
+    expect(info.urls).toContain('https://shop.tunnel.example')
+    const pushed = await paas.push('shop', await paas.tree('shop', nodeApp('three')))
+    expect(pushed.out).toContain('       https://shop.tunnel.example')
+    await writePlugin('ear', { urls: 'exit 3' })
+    const failed = await paas.ssh(['domains:report', 'shop'])
+    expect([failed.code, failed.stderr]).toEqual([0, expect.stringContaining('it exited with 3')])
   })
 
   test('may refuse what a user asks, with exit status 21', async () => {
@@ -138,7 +188,7 @@ describe('plugins', () => {
       await paas.ssh(['config:set', 'shop', `DEPLOY_WEBHOOK_URL=http://127.0.0.1:${port}/`])
       const result = await paas.push('shop', await paas.tree('shop', nodeApp('five')))
       expect(result.code).toBe(0)
-      expect(posts.at(-1)).toMatchObject({ event: 'deployed', app: 'shop', release: 'v7' })
+      expect(posts.at(-1)).toMatchObject({ event: 'deployed', app: 'shop', release: 'v8' })
     } finally {
       server.close()
     }

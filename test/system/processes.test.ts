@@ -73,6 +73,8 @@ describe('process types', () => {
     expect((await paas.ssh(['ps:scale', 'shop', 'web+1', 'worker-1'])).stdout).toMatch(
       /web=3\n +worker=1\n/,
     )
+    const tooMany = await paas.ssh(['ps:scale', 'shop', 'web=9999999'])
+    expect([tooMany.code, tooMany.stderr]).toEqual([2, ' !     web can have at most 12\n'])
     expect((await paas.ssh(['ps:scale', 'shop', 'web+99'])).code).toBe(2)
     expect((await paas.ssh(['ps:scale', 'shop', 'web=2', 'worker=2'])).code).toBe(0)
   })

@@ -20,7 +20,7 @@ describe('storage', () => {
     const mounted = await paas.ssh(['storage:mount', 'shop', 'data:/app/data'])
     expect(mounted.out).toContain('shop has data:/app/data')
     expect((await sh('shop', 'echo one > data/file; id -u')).out).toBe('32767\n')
-    expect((await paas.ssh(['releases', 'shop'])).stdout).toContain('Change mounts')
+    expect((await paas.ssh(['releases', 'shop'])).stdout).toContain('Mount data:/app/data')
     expect((await paas.get('shop')).body).toBe('shop')
   })
 

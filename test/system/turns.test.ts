@@ -49,6 +49,20 @@ describe('pushes of one app', () => {
     expect((await paas.get('shop')).body).toBe('later')
   })
 
+  test('of other kinds wait for their turn too: none undoes another', async () => {
+    const keys = ['K1', 'K2', 'K3', 'K4']
+    const changes = keys.map((key) => paas.ssh(['config:set', 'shop', `${key}=set`]))
+    changes.push(paas.ssh(['ps:scale', 'shop', 'web=2']), paas.ssh(['ps:restart', 'shop']))
+    const ended = await Promise.all(changes)
+    expect(ended.map(({ code }) => code)).toEqual(changes.map(() => 0))
+    expect(ended.some(({ stdout }) => stdout.includes('-----> Waiting for'))).toBe(true)
+    const config = JSON.parse((await paas.ssh(['config:show', 'shop', '--json'])).stdout)
+    expect(config).toMatchObject(Object.fromEntries(keys.map((key) => [key, 'set'])))
+    expect((await paas.ssh(['ps:scale', 'shop'])).stdout).toContain('web=2')
+    await paas.ssh(['ps:scale', 'shop', 'web=1'])
+    await paas.ssh(['config:unset', 'shop', ...keys])
+  })
+
   test('are cancelled when the client goes away: nothing of the build is left within 2 s', async () => {
     const dir = await paas.tree('hang', slowBuild('hang', 600))
     const client = spawnGroup(

@@ -58,6 +58,10 @@ describe('a process that dies', () => {
     expect((await paas.push('deaf', deaf)).code).not.toBe(0)
     const death = await why('deaf')
     expect(death.cause).toBe('check')
+    const failed = JSON.parse((await paas.ssh(['releases:info', 'deaf', 'v2', '--json'])).stdout)
+    expect(failed).toMatchObject({ status: 'failed', by: 'tester', mounts: [] })
+    expect(failed.error).toMatch(/^web did not answer on port 5000/)
+    expect((await paas.ssh(['events', 'deaf'])).stdout).toMatch(/change-failed +tester +v2 +Deploy/)
     expect(death.text).toContain('web did not answer on port 5000 within 8 s')
     expect(death.lines).toContain('deaf')
     expect(death.broughtBy).toMatchObject({ release: 'v2', status: 'failed' })
@@ -99,7 +103,9 @@ describe('a process that dies', () => {
     expect(told).toContain('changed tester Scale web=2')
     expect(told).toContain('death paas web.2 exited with code 3')
     const failed = await paas.ssh(['events', 'deaf'])
-    expect(failed.stdout).toMatch(/change-failed +tester +Deploy [0-9a-f]{7}: web did not answer/)
+    expect(failed.stdout).toMatch(
+      /change-failed +tester +v\d+ +Deploy [0-9a-f]{7}: web did not answer/,
+    )
     expect(failed.stdout).not.toContain('undefined')
   })
 })

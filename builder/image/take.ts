@@ -1,0 +1,118 @@
+import { createHash } from 'node:crypto'
+import { limits, type PaasConfig } from '../../core/config.ts'
+import { Failure, stopIfCancelled } from '../../core/errors.ts'
+import { paths } from '../../core/names.ts'
+import type { Image, Layer, Say } from '../../core/types.ts'
+import { ensureLayer, pinLayers } from '../layers.ts'
+import type { ForeignConfig } from './documents.ts'
+import type { LayerWork } from './layer-work.ts'
+import { runSettings } from './run-settings.ts'
+
+/** An image of somebody else's, wherever it comes from; its layers lie lowest first. */
+export type ForeignImage = {
+  /** How a person knows it: `nginx:1.27`, `image 1a2b3c4d5e6f`. */
+  name: string
+  config: ForeignConfig
+  layers: ForeignLayer[]
+}
+
+export type ForeignLayer = {
+  digest?: string
+  diffId: string
+  /** A file that holds the blob until it is disposed of. */
+  fetch(): Promise<{ file: string } & AsyncDisposable>
+}
+
+export type TakeContext = { work: LayerWork; say: Say; signal: AbortSignal }
+
+/**
+ * Makes an image of ours of a foreign one: each layer a directory, named by what is in it and below
+ * it, so that only what is new is fetched and unpacked. The image's own words become how its
+ * processes run. Failure: it is damaged, too large, or would reach out of its own files.
+ */
+export async function takeImage(
+  config: PaasConfig,
+  foreign: ForeignImage,
+  { work, say, signal }: TakeContext,
+): Promise<Image> {
+  checkLayers(foreign)
+  using pins = pinLayers()
+  const layers: Layer[] = []
+  let bytesLeft: number = limits.imageBytes
+  let present = 0
+  for (const { layer, parts } of planLayers(foreign)) {
+    pins.add(layer.key)
+    const lowers = layers.map((one) => paths(config).layer(one))
+    const make = async (dir: string) => {
+      for (const part of parts) {
+        stopIfCancelled(signal)
+        await using blob = await part.fetch()
+        const { file } = blob
+        const { diffId, digest } = part
+        const bounds = { bytesMost: bytesLeft, entriesMost: limits.imageEntries }
+        const known = digest === undefined ? {} : { digest }
+        const done = await work.unpack({ file, diffId, ...known, dir, lowers, ...bounds })
+        bytesLeft -= done.bytes
+        for (const warning of done.warnings) say(` !     ${warning}`)
+      }
+    }
+    if ((await ensureLayer(config, { layer, make, signal })) === 're-used') present += 1
+    layers.push(layer)
+  }
+  say(`       Layers: ${layers.length - present} new, ${present} re-used`)
+  const [passwd = '', group = ''] = await readAccounts(config, layers, work)
+  const settings = runSettings(foreign.config, { passwd, group })
+  sayImage({ ...settings, layers, language: 'image' }, foreign, say)
+  return { ...settings, layers, language: 'image' }
+}
+
+function checkLayers({ layers }: ForeignImage): void {
+  if (layers.length === 0) throw new Failure('failed', 'The image has no files')
+  if (layers.length <= limits.imageLayers) return
+  throw new Failure('failed', `The image has ${layers.length} layers`, {
+    hint: `At most ${limits.imageLayers} are taken`,
+  })
+}
+
+/** An overlay can hold about thirty; of an image with more the lowest are laid into one. */
+const separateMost = 24
+
+/** Grows when unpacking changes, so that layers unpacked the old way are not re-used. */
+const format = 1
+
+type Planned = { layer: Layer; parts: ForeignLayer[] }
+
+/** What becomes a layer of ours: mostly each layer by itself. Pure. */
+export function planLayers({ name, layers }: ForeignImage): Planned[] {
+  const together = Math.max(1, layers.length - separateMost + 1)
+  const groups = [layers.slice(0, together), ...layers.slice(together).map((one) => [one])]
+  let chain = ''
+  return groups.map((parts, at) => {
+    for (const { diffId } of parts) chain = hash(`${chain} ${diffId}`)
+    const key = `image-${hash(`${format} ${parts.length} ${chain}`).slice(0, 32)}`
+    const label = groups.length === 1 ? name : `${name} ${at + 1}/${groups.length}`
+    return { parts, layer: { kind: 'image', key, label } }
+  })
+}
+
+const accountBytesMost = 1024 * 1024
+
+function readAccounts(config: PaasConfig, layers: Layer[], work: LayerWork) {
+  const dirs = layers.map((layer) => paths(config).layer(layer))
+  const read = (path: string) => work.readText({ dirs, path, bytesMost: accountBytesMost })
+  return read('etc/passwd').then(async (passwd) => [passwd, await read('etc/group')])
+}
+
+function sayImage(image: Image, { config: { volumes } }: ForeignImage, say: Say): void {
+  const { user, port, workdir = '/' } = image
+  for (const [type, command] of Object.entries(image.processes)) say(`       ${type}: ${command}`)
+  const who = user?.uid === 0 ? 'root of its own container' : user?.uid
+  say(`       In ${workdir} as ${who ?? 'app'}, ${port ? `on port ${port}` : 'on $PORT'}`)
+  for (const path of volumes) {
+    say(` !     The image calls ${path} a volume: without a storage there it begins anew each time`)
+  }
+}
+
+function hash(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}

@@ -1,0 +1,88 @@
+import { createHash } from 'node:crypto'
+import { closeSync, createReadStream, openSync, readSync } from 'node:fs'
+import { PassThrough, type Transform } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { createGunzip, createZstdDecompress } from 'node:zlib'
+import { errno, Failure } from '../../core/errors.ts'
+import type { Inodes } from './inodes.ts'
+import { openLayerSink } from './layer-sink.ts'
+import type { Unpacked, UnpackJob } from './layer-work.ts'
+import { openTarReader } from './tar-reader.ts'
+
+const chunkBytes = 256 * 1024
+
+/**
+ * Fills a directory from a layer of somebody else's. Everything is bounded and checked: what the
+ * blob and the tar within must hash to, how much comes out, where each file goes. A Failure leaves
+ * a part of it, which is for the caller to remove. Writes synchronously: for a thread of its own.
+ */
+export async function unpackLayer(job: UnpackJob, inodes: Inodes): Promise<Unpacked> {
+  const sink = openLayerSink(job, inodes)
+  const reader = openTarReader(sink)
+  const [blob, tar] = [createHash('sha256'), createHash('sha256')]
+  let bytes = 0
+  try {
+    await pipeline(
+      createReadStream(job.file, { highWaterMark: chunkBytes }),
+      async function* (pieces: AsyncIterable<Buffer>) {
+        for await (const piece of pieces) {
+          blob.update(piece)
+          yield piece
+        }
+      },
+      decompressor(job.file),
+      async (pieces: AsyncIterable<Buffer>) => {
+        for await (const piece of pieces) {
+          bytes += piece.length
+          if (bytes > job.bytesMost) throw tooLarge(job.bytesMost)
+          tar.update(piece)
+          reader.write(piece)
+        }
+      },
+    )
+    reader.end()
+    check('A blob of the image', job.digest, `sha256:${blob.digest('hex')}`)
+    check('A layer of the image', job.diffId, `sha256:${tar.digest('hex')}`)
+    return { bytes, ...sink.finish() }
+  } catch (error) {
+    if (errno(error)?.startsWith('Z_') || errno(error)?.startsWith('ZSTD_')) {
+      throw new Failure('failed', 'A layer of the image cannot be decompressed', { cause: error })
+    }
+    throw errno(error) === 'ENOSPC' ? diskFull(error) : error
+  } finally {
+    sink.close()
+  }
+}
+
+/** By what the bytes begin with: what they are said to be is sometimes wrong. */
+function decompressor(file: string): Transform {
+  const head = Buffer.alloc(4)
+  const fd = openSync(file, 'r')
+  try {
+    readSync(fd, head)
+  } finally {
+    closeSync(fd)
+  }
+  const options = { chunkSize: chunkBytes }
+  if (head.readUInt16BE(0) === 0x1f8b) return createGunzip(options)
+  if (head.readUInt32BE(0) === 0x28b52ffd) return createZstdDecompress(options)
+  return new PassThrough()
+}
+
+function check(what: string, wanted: string | undefined, found: string): void {
+  if (wanted === undefined || wanted === found) return
+  throw new Failure('failed', `${what} is damaged: it should be ${wanted} and is ${found}`, {
+    hint: 'Make the image again, or move it again',
+  })
+}
+
+/** Whoever waits for the image is told, and not only the log. */
+export function diskFull(cause: unknown): Failure {
+  const hint = 'Free some space; nothing of the image was kept'
+  return new Failure('failed', 'The disk is full', { hint, cause })
+}
+
+function tooLarge(most: number): Failure {
+  const gigabytes = (most / 1024 ** 3).toFixed(1)
+  return new Failure('failed', `The image is too large: at most ${gigabytes} GB are taken`)
+}

@@ -1,0 +1,98 @@
+import { statfs } from 'node:fs/promises'
+import { setInterval as ticks } from 'node:timers/promises'
+import type { PaasConfig } from '../core/config.ts'
+import { Failure } from '../core/errors.ts'
+import type { Step } from './buildpack-detect/plan.ts'
+import type { SandboxResult } from './sandbox.ts'
+
+/** What ends a build's command early, and the words for how one ended. */
+
+/** Part of the least free space that a command may not come near: the rest is for the apps. */
+const reservedPart = 4
+const lookMs = 500
+/** A command that has no room for one page more has failed for want of it. */
+const fullBytes = 1024 * 1024
+
+/** Aborts at the deadline (milliseconds since the epoch), or when the disk is about to be full. */
+export function boundStep(
+  step: Step,
+  config: PaasConfig,
+  deadline: number,
+): { signal: AbortSignal } & Disposable {
+  const end = new AbortController()
+  const over = new AbortController()
+  const timer = setTimeout(
+    () => end.abort(tooLate(step, config)),
+    Math.max(1, deadline - Date.now()),
+  )
+  const reserve = config.minFreeBytes / reservedPart
+  watchDisk(config, reserve, over.signal).then(
+    (isShort) => isShort && end.abort(filledDisk(step)),
+    () => {}, // no longer wanted
+  )
+  return {
+    signal: end.signal,
+    [Symbol.dispose]: () => {
+      clearTimeout(timer)
+      over.abort()
+    },
+  }
+}
+
+/** Whether so little is free that whoever failed just now failed for that. */
+export async function isFull(config: PaasConfig): Promise<boolean> {
+  return (await freeBytes(config)) < fullBytes
+}
+
+export function filledDisk(step: Step): Failure {
+  return new Failure('failed', `"${step.title}" filled the disk of the server and was stopped`, {
+    hint: 'Who takes the space: disk. To free what nobody needs: images:gc. Then push again',
+  })
+}
+
+/** A command's own end, in words. */
+export function stepFailure(step: Step, result: SandboxResult, config: PaasConfig): Failure {
+  if (result.oom) {
+    const limit = result.memory?.limitBytes ?? config.buildMemoryBytes
+    const used = result.memory?.peakBytes ?? limit
+    const seen = `The build used ${ofBytes(used, limit)} of memory`
+    return new Failure('failed', `${seen} and was killed in "${step.title}"`, {
+      hint: 'Let the build use less, or raise PAAS_BUILD_MEMORY (MiB) on the server',
+    })
+  }
+  return new Failure('failed', `"${step.title}" exited with ${result.code}; its output is above`, {
+    hint: step.hint,
+  })
+}
+
+/** `1.9 of 2.0 GiB`, `200 of 200 MiB` */
+function ofBytes(used: number, limit: number): string {
+  const small = limit < 1024 ** 3
+  const show = (bytes: number) => (bytes / 1024 ** (small ? 2 : 3)).toFixed(small ? 0 : 1)
+  return `${show(used)} of ${show(limit)} ${small ? 'MiB' : 'GiB'}`
+}
+
+async function watchDisk(
+  config: PaasConfig,
+  reserve: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  for await (const now of ticks(lookMs, true, { signal, ref: false })) {
+    if (now && (await freeBytes(config)) < reserve) return true
+  }
+  return false
+}
+
+async function freeBytes({ home }: PaasConfig): Promise<number> {
+  const { bavail, bsize } = await statfs(home)
+  return bavail * bsize
+}
+
+function tooLate(step: Step, { buildTimeoutMs }: PaasConfig): Failure {
+  const minutes = buildTimeoutMs / 60_000
+  const limit = minutes < 1 ? `${buildTimeoutMs / 1000} s` : `${Math.round(minutes * 10) / 10} min`
+  const seen = `The build took longer than ${limit} and was stopped in "${step.title}"`
+  return new Failure('failed', seen, {
+    hint: 'Let the build do less, or raise PAAS_BUILD_TIMEOUT (seconds) on the server',
+  })
+}

@@ -1,0 +1,2 @@
+import Config
+config :shop, cdn: System.get_env("CDN_URL")

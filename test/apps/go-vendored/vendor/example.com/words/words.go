@@ -1,0 +1,3 @@
+package words
+
+func Greet() string { return "hello, vendored" }

@@ -1,0 +1,2 @@
+<?php
+function greet(string $what): string { return "hello from $what"; }

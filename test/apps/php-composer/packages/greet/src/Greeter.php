@@ -1,0 +1,7 @@
+<?php
+namespace Greet;
+
+class Greeter
+{
+    public static function hello(): string { return "hello, packaged"; }
+}

@@ -1,0 +1,3 @@
+module Words
+  WORD = "gems"
+end
