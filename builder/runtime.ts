@@ -4,6 +4,7 @@ import type { ToolRequest } from './buildpack-detect/plan.ts'
 import { caddyRuntime } from './runtime-caddy.ts'
 import { bunRuntime, denoRuntime } from './runtime-bun-deno.ts'
 import { npmRuntime, pnpmRuntime, yarnRuntime } from './runtime-managers.ts'
+import { goRuntime } from './runtime-go.ts'
 import { nodeRuntime } from './runtime-node.ts'
 import type { Choice } from './versions.ts'
 
@@ -34,4 +35,5 @@ export const runtimes: Record<string, Runtime> = {
   bun: bunRuntime,
   deno: denoRuntime,
   caddy: caddyRuntime,
+  go: goRuntime,
 }

@@ -79,7 +79,7 @@ function buildStep(source: Source, mains: Main[], on: string[]): Step {
     name: 'build',
     kind: 'build',
     title: `go build -o bin/ ${packages.join(' ')}`,
-    argv: ['go', 'build', ...options, ...packages],
+    argv: ['sh', '-c', build, 'sh', ...options, ...packages],
     env: {
       GOCACHE: `${cacheTarget}/go-build`,
       GOMODCACHE: `${cacheTarget}/go-mod`,
@@ -104,6 +104,18 @@ function buildStep(source: Source, mains: Main[], on: string[]): Step {
       : 'There is no go.mod: go mod init and go mod tidy make one',
   }
 }
+
+/** An app's own cache of compiled packages begins with the library's, anew for each toolchain. */
+const build = `set -e
+begun=$GOCACHE/begun-$(go env GOVERSION)
+if [ ! -e "$begun" ]; then
+  rm -rf "$GOCACHE"
+  library=$(go env GOROOT)/library
+  if [ -d "$library" ]; then cp -r "$library" "$GOCACHE"; fi
+  mkdir -p "$GOCACHE"
+  touch "$begun"
+fi
+exec go build "$@"`
 
 /** The program at the top, the only one, or the one whose name says that it serves. */
 function webOf(mains: Main[]): LanguagePlan['web'] {

@@ -11,7 +11,8 @@ import {
   systemPath,
   type ToolRequest,
 } from './plan.ts'
-import { servedFiles } from './served-files.ts'
+import { servedFiles, type Site } from './served-files.ts'
+import { settingsOfSite } from './static.ts'
 
 /** Node: package.json; npm, pnpm or Yarn installs, by the lockfile when there is one. */
 export const node: Detector = {
@@ -34,7 +35,8 @@ export function planProject(
 ): LanguagePlan {
   const found = findWeb(project)
   // A Procfile starts something of its own, and needs what that runs with.
-  const site = around.processes ? undefined : found.site
+  const asked = settingsOfSite(project.source)
+  const site = around.processes || !found.site ? undefined : siteOf(found.site, asked)
   const { manager, folder } = project
   const steps = planSteps(project, site)
   const tools = [...runtimes, ...(manager.tool ? [manager.tool] : [])]
@@ -55,10 +57,18 @@ export function planProject(
   return {
     ...rest,
     tools: [...tools.map((tool) => ({ ...tool, inImage: false })), ...served.tools],
-    env: { ...envOf(project, undefined), ...served.env },
+    warnings: [...rest.warnings, ...asked.warnings],
+    env: { ...envOf(project, undefined), ...served.env, ...asked.env },
     // It serves by an absolute path, wherever it starts.
     web: { command: served.command, from: `the files in ${site.root}/, ${found.framework?.name}` },
   }
+}
+
+/** A static.json beside the sources says where the build writes, and how that is served. */
+function siteOf(site: Site, { root, spa }: { root: string | undefined; spa: boolean }): Site {
+  const named = root?.replace(/^\.?\/+|\/+$/g, '')
+  const isBelow = named && !named.split('/').includes('..')
+  return { root: isBelow ? named : site.root, spa: site.spa || spa }
 }
 
 /** The Node of a project: an app in a workspace may leave it to the workspace. */

@@ -59,9 +59,10 @@ export type SuiteTool = { name: string; candidates: SuiteCandidate[] }
 
 /**
  * `package` is the one whose version is the tool's version: `3.13.5-1` is Python 3.13.5. `path` is
- * where its programs are, if not where all are; steps search it first.
+ * where its programs are, if not where all are; steps search it first. `finish` is a script that
+ * root runs when the packages for builds are installed, once per host and before any user's files.
  */
-export type SuiteCandidate = AptPackages & { package: string; path?: string }
+export type SuiteCandidate = AptPackages & { package: string; path?: string; finish?: string }
 
 export type Step = {
   /** Unique within the plan; what people see: `dependencies`, `npm dependencies`, `build`. */

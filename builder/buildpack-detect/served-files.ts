@@ -19,7 +19,7 @@ export function servedFiles({ root, spa }: Site): Pick<LanguagePlan, 'tools' | '
       },
     ],
     env: {
-      STATIC_ROOT: posix.join('/app', root),
+      STATIC_ROOT: posix.join('/app', root).replace(/\/$/, ''),
       XDG_CONFIG_HOME: '/tmp',
       XDG_DATA_HOME: '/tmp',
     },

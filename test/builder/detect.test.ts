@@ -267,6 +267,13 @@ test('A language that comes first in the order is built, whatever else is there'
   expect(detect(source, undefined)).toMatchObject({ language: 'Go', because: 'go.mod' })
 })
 
+test('A language that comes first and cannot be built is an error, not another language', () => {
+  const source = tree({ 'go.mod': 'module x', 'package.json': '{}' })
+  expect(failure(() => detect(source, undefined))[0]).toBe(
+    ' !     Go detected, but there is no program in the module',
+  )
+})
+
 test('BUILDER chooses a language all the same', () => {
   const source = tree({
     'requirements.txt': 'mkdocs',
