@@ -35,7 +35,7 @@ export const builderCommands: Command[] = [
 ]
 
 function buildable(): string[] {
-  return detectors.filter(([, detector]) => !detector.unavailable).map(([name]) => name)
+  return detectors.map(([name]) => name)
 }
 
 function report(daemon: Daemon, app: App): Answer {

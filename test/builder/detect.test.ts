@@ -239,12 +239,11 @@ const bad: [what: string, files: Record<string, string>, said: string[]][] = [
     ],
   ],
   [
-    'another manager',
-    { 'package.json': '{"scripts": {"start": "a"}}', 'pnpm-lock.yaml': '' },
+    'a package manager that is none',
+    { 'package.json': '{"packageManager": "cargo@1", "scripts": {"start": "a"}}' },
     [
-      'Node detected (package.json), but pnpm-lock.yaml asks for more than npm',
-      'This version of paas installs with npm alone',
-      'To use it: npm install --package-lock-only, commit package-lock.json, push again',
+      'packageManager in package.json says "cargo@1": not a package manager',
+      'Use npm, pnpm, yarn or bun with a version, such as "pnpm@10.34.9"',
     ],
   ],
   [
