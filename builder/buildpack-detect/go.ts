@@ -105,14 +105,17 @@ function buildStep(source: Source, mains: Main[], on: string[]): Step {
   }
 }
 
-/** An app's own cache of compiled packages begins with the library's, anew for each toolchain. */
+/**
+ * An app's own cache of compiled packages has links to the library's, which the toolchain brings.
+ * Go tidies away what it thinks is old; a library of another making begins the cache anew.
+ */
 const build = `set -e
-begun=$GOCACHE/begun-$(go env GOVERSION)
-if [ ! -e "$begun" ]; then
-  rm -rf "$GOCACHE"
-  library=$(go env GOROOT)/library
-  if [ -d "$library" ]; then cp -r "$library" "$GOCACHE"; fi
+library=$(go env GOROOT)/library
+if [ -d "$library" ]; then
+  begun=$GOCACHE/begun-$(stat --format=%Y "$library")
+  if [ ! -e "$begun" ]; then rm -rf "$GOCACHE"; fi
   mkdir -p "$GOCACHE"
+  cp -rs --update=none "$library"/[0-9a-f][0-9a-f] "$GOCACHE"
   touch "$begun"
 fi
 exec go build "$@"`

@@ -4,6 +4,7 @@ import { printable } from '../../core/names.ts'
 import { member, parseJson, words } from '../json-document.ts'
 import type { Source } from '../source.ts'
 import type { Detector, LanguagePlan } from './plan.ts'
+import { servedFiles } from './served-files.ts'
 import { type Rules, rulesOf } from './static-rules.ts'
 
 /** Static sites: HTML files, served by a real web server. */
@@ -23,34 +24,38 @@ function planStatic(source: Source): LanguagePlan {
   const root = settings.root ?? usualRoot(source)
   const inside = posix.normalize(posix.join('/', root)).slice(1).replace(/\/$/, '')
   if (!source.isDirectory(inside)) throw noDirectory(inside, settings)
-  const style = settings.spa ? 'spa' : 'site'
+  const { tools, env, command } = servedFiles({ root: inside, spa: settings.spa })
   return {
-    tools: [
-      {
-        tool: 'caddy',
-        constraint: undefined,
-        pin: undefined,
-        choose: 'a Procfile with a web server of your own',
-        inImage: true,
-      },
-    ],
+    tools,
     steps: [],
-    env: {
-      STATIC_ROOT: posix.join('/app', inside).replace(/\/$/, ''),
-      ...(settings.errorPage !== undefined && { STATIC_ERROR_PAGE: settings.errorPage }),
-      ...(settings.lines.length > 0 && { STATIC_RULES: settings.lines.join('\n') }),
-      XDG_CONFIG_HOME: '/tmp',
-      XDG_DATA_HOME: '/tmp',
-    },
-    warnings: settings.unknown.map(
-      (key) => `"${printable(key)}" in ${settings.from} is not supported and has no effect`,
-    ),
+    env: { ...env, ...rulesEnv(settings) },
+    warnings: warningsOf(settings),
     web: {
-      command: `caddy run --adapter caddyfile --config /usr/local/etc/static/${style}.caddyfile`,
+      command,
       from: inside === '' ? 'the files at the top of the repository' : `the files in ${inside}/`,
     },
     howToStart: 'Add a Procfile with: web: your command',
   }
+}
+
+/** What static.json or Staticfile says of a site that a build makes. */
+export function settingsOfSite(
+  source: Source,
+): Pick<Settings, 'root' | 'spa'> & Pick<LanguagePlan, 'env' | 'warnings'> {
+  const settings = readSettings(source)
+  const { root, spa } = settings
+  return { root, spa, env: rulesEnv(settings), warnings: warningsOf(settings) }
+}
+
+function rulesEnv({ errorPage, lines }: Settings): Record<string, string> {
+  return {
+    ...(errorPage !== undefined && { STATIC_ERROR_PAGE: errorPage }),
+    ...(lines.length > 0 && { STATIC_RULES: lines.join('\n') }),
+  }
+}
+
+function warningsOf({ unknown, from }: Settings): string[] {
+  return unknown.map((key) => `"${printable(key)}" in ${from} is not supported and has no effect`)
 }
 
 /** Where generators of sites put what they made, for a tree in which it is committed. */

@@ -10,6 +10,8 @@ import { paths } from '../../core/names.ts'
 import { openLayerWork } from '../../daemon/layer-work.ts'
 import { temporaryConfig } from './support.ts'
 
+const umoci = (...args: string[]) => exec('umoci', args)
+
 test.skipIf(!existsSync('/usr/bin/umoci'))(
   'Blobs of layers that were taken are hollow, and are missed once the layers are gone',
   async () => {
@@ -18,7 +20,6 @@ test.skipIf(!existsSync('/usr/bin/umoci'))(
     const dir = join(config.home, 'layout')
     const file = join(config.home, 'file')
     writeFileSync(file, Buffer.alloc(100_000, 7))
-    const umoci = (...args: string[]) => exec('umoci', args)
     await umoci('init', '--layout', dir)
     await umoci('new', '--image', `${dir}:image`)
     await umoci('insert', '--image', `${dir}:image`, file, '/file')

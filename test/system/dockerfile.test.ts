@@ -73,9 +73,7 @@ GREETING = "bonjour"
 const minutes = 60_000
 const dockerfile = (...lines: string[]) => ['FROM paas/stack', ...lines, ''].join('\n')
 const pushShop = (changes: Record<string, string> = {}) =>
-  paas
-    .tree('shop', changes)
-    .then((dir) => paas.push('shop', dir, ['HEAD:refs/heads/main'], 10 * minutes))
+  paas.tree('shop', changes).then((dir) => paas.push('shop', dir))
 
 describe('A Dockerfile', () => {
   test(
@@ -89,7 +87,7 @@ describe('A Dockerfile', () => {
       expect(pushed.out).toMatch(/^remote:\s+only-once\s*$/m)
       expect(pushed.code, pushed.out).toBe(0)
       expect((await paas.ssh(['builds:plan', 'shop'])).stdout).toContain('"target": "web"')
-    expect((await paas.get('shop')).body).toBe(
+      expect((await paas.get('shop')).body).toBe(
         'ids 1234:1234 cwd /srv/site args one two words colour blue port 8081 bonjour there unseen v1',
       )
     },

@@ -48,6 +48,12 @@ export async function startPaas(settings: Record<string, string> = {}) {
       stdio: ['ignore', out, out],
     })
     child.unref()
+    // A test that loses its daemon cannot say why; this can.
+    child.once('exit', (code, signal) => {
+      if (code !== 0 && signal !== 'SIGKILL') {
+        process.stderr.write(`daemon ended: ${code ?? signal}\n${daemonLog().slice(-4000)}\n`)
+      }
+    })
     const deadline = Date.now() + readyTimeoutMs
     while ((await paas(['version'])).code !== 0) {
       if (child.exitCode !== null || Date.now() > deadline) {
@@ -77,10 +83,9 @@ export async function startPaas(settings: Record<string, string> = {}) {
     run('ssh', [...sshCommand.slice(1), 'paas@127.0.0.1', ...args], input ? { input } : {})
 
   /** Pushes what is committed in `dir` with the stock git and ssh clients. */
-  const push = (app: string, dir: string, refs = ['HEAD:refs/heads/main'], timeoutMs?: number) =>
+  const push = (app: string, dir: string, refs = ['HEAD:refs/heads/main']) =>
     timed('git', ['push', '--force', `paas@127.0.0.1:${app}`, ...refs], {
       cwd: dir,
-      ...(timeoutMs !== undefined && { timeoutMs }),
       env: { ...env, GIT_SSH_COMMAND: sshCommand.join(' ') },
     })
 
@@ -207,14 +212,14 @@ export function isRunning(pid: number): boolean {
 async function timed(
   file: string,
   args: string[],
-  options: { cwd?: string; input?: string; env: Record<string, string>; timeoutMs?: number },
+  options: { cwd?: string; input?: string; env: Record<string, string> },
 ): Promise<Result> {
   const began = performance.now()
   const every = Array.from({ length: 256 }, (_, code) => code)
   const { code, stdout, stderr } = await exec(file, args, {
-    timeoutMs: 180_000,
     ...options,
     accept: every,
+    timeoutMs: 600_000, // a toolchain may have to come first; each test has its own deadline
   })
   return { code, stdout, stderr, out: stdout + stderr, ms: performance.now() - began }
 }
