@@ -70,10 +70,11 @@ export async function fetchBases(
   try {
     const once = new Map(images.map((image) => [image.name, image]))
     for (const [at, image] of [...once.values()].entries()) {
-      const known = await cache.base(image.name)
+      const names = storageNames(image)
+      const known = await cache.base(names[0])
       const place = { into: join(dir, String(at)), inside: `${basesTarget}/${at}` }
       const found = await fetchBase(image, known, place, context)
-      if (found) fetched.pulls.push({ ...found, names: storageNames(image) })
+      if (found) fetched.pulls.push({ ...found, names })
     }
     return fetched
   } catch (error) {

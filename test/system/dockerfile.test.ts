@@ -100,6 +100,7 @@ describe('A Dockerfile', () => {
       const pushed = await pushShop({ 'server.pl': server.replace('VERSION', 'v2') })
       expect(pushed.code, pushed.out).toBe(0)
       expect(pushed.out).not.toMatch(/^remote:\s+only-once\s*$/m)
+      expect(pushed.out).not.toContain('Taking paas/stack')
       expect(pushed.out).toContain('Layers: 1 new, ')
       expect((await paas.get('shop')).body).toMatch(/ v2$/)
     },
