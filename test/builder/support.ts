@@ -8,18 +8,19 @@ import { failureLines } from '../../core/errors.ts'
 import { exec } from '../../core/exec.ts'
 import type { Image } from '../../core/types.ts'
 import { closeHost } from '../../runner/host.ts'
+import { freeSubnet } from '../subnet.ts'
 import { openedHost, sandboxOf } from './sandbox.ts'
 
 export const apps = join(import.meta.dirname, '..', 'apps')
 export const sample = join(import.meta.dirname, '..', '..', 'scripts', 'sample')
 
 /** An instance's directories, removed with it. Stacks and runtimes are the host's. */
-export function temporaryConfig(subnet = '10.92.0.0/20'): { config: PaasConfig } & AsyncDisposable {
+export function temporaryConfig(): { config: PaasConfig } & AsyncDisposable {
   const home = mkdtempSync(join(tmpdir(), 'paas-builder-'))
   const config = readConfig({
     PAAS_HOME: home,
     PAAS_RUN: join('/run', basename(home)),
-    PAAS_SUBNET: subnet,
+    PAAS_SUBNET: freeSubnet(),
     PAAS_CACHE: process.env.PAAS_CACHE,
   })
   return {

@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { spawnGroup, waitForEnd } from '../../core/exec.ts'
 import { sitAt } from './client-terminal.ts'
+import { freeSubnet } from '../subnet.ts'
 import { nodeApp, type Paas, startPaas, until } from './instance.ts'
 import { cgroupProcesses, holdings } from './leaks.ts'
 
@@ -12,7 +13,7 @@ const pipedBytes = 100 * 1024 * 1024
 
 let paas: Paas
 beforeAll(async () => {
-  paas = await startPaas({ PAAS_SUBNET: `10.${randomInt(128, 250)}.${randomInt(0, 250)}.0/23` })
+  paas = await startPaas({ PAAS_SUBNET: freeSubnet(23) })
   const pushed = await paas.push('shop', await paas.tree('shop', nodeApp('shop')))
   expect(pushed.code).toBe(0)
 }, 180_000)
