@@ -1,4 +1,5 @@
 import { closeSync, constants, openSync } from 'node:fs'
+import { createHash } from 'node:crypto'
 import { opendir } from 'node:fs/promises'
 import { join } from 'node:path'
 import koffi from 'koffi'
@@ -35,6 +36,12 @@ const inheritsProject = 0x200
 /** `limitBytes` is 0 where there is none. */
 export type QuotaUse = { usedBytes: number; limitBytes: number }
 
+/** The first project of an instance, from its tag, so that two on a host seldom meet. Pure. */
+export function firstProject(tag: string): number {
+  const hash = createHash('sha256').update(tag).digest().readUInt32BE()
+  return firstOfAll + (hash % instancesMost) * projectsOfInstance
+}
+
 /** Why the file system of `path` keeps nobody to a limit, or undefined when it does. */
 export function whyNoQuota(path: string): string | undefined {
   const state = Buffer.alloc(stateBytes)
@@ -63,14 +70,19 @@ export function limitDirectory(path: string, bytes: number, first: number): numb
   return project
 }
 
-/** As limitDirectory, for one that has files already; those are counted by and by. */
+/**
+ * As limitDirectory, for one that has files already. Its own project is written last, so that a
+ * walk that was cut off is done anew; then comes what was made meanwhile.
+ */
 export async function limitTree(path: string, bytes: number, first: number): Promise<void> {
   using directory = open(path)
-  if (projectIn(readAttributes(directory.fd))) {
-    limitDirectory(path, bytes, first)
-    return
+  if (projectIn(readAttributes(directory.fd)) === 0) {
+    const project = freeProject(directory.fd, first)
+    await countBelow(directory.fd, project)
+    writeProject(directory.fd, readAttributes(directory.fd), project)
+    await countBelow(directory.fd, project)
   }
-  await countBelow(directory.fd, limitDirectory(path, bytes, first))
+  limitDirectory(path, bytes, first)
 }
 
 /** What is counted for the directory's project; undefined when it has none. */
@@ -88,6 +100,8 @@ export function liftLimit(path: string): void {
 }
 
 const projectsOfInstance = 65_536
+const firstOfAll = 1_000_000_000
+const instancesMost = 40_000
 const lastTaken = new Map<number, number>()
 
 /** Goes on after the one given last, so that none comes round again soon. */
@@ -112,7 +126,9 @@ async function countBelow(parent: number, project: number): Promise<void> {
     if (!entry.isDirectory() && !entry.isFile()) continue
     try {
       using child = open(join(throughFd(parent), entry.name))
-      writeProject(child.fd, readAttributes(child.fd), project, entry.isDirectory())
+      const attributes = readAttributes(child.fd)
+      if (projectIn(attributes) !== project)
+        writeProject(child.fd, attributes, project, entry.isDirectory())
       if (entry.isDirectory()) await countBelow(child.fd, project)
     } catch (error) {
       if (!isGone(error)) throw error

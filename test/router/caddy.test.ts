@@ -58,6 +58,23 @@ test('a Caddy whose pid file was lost is replaced, not doubled', async () => {
   expect(() => process.kill(before, 0)).toThrow('ESRCH')
 })
 
+test('a Caddy whose whole run directory was removed is found and replaced', async () => {
+  const { config, router } = await opened()
+  const before = pidOf(router)
+  rmSync(config.run, { recursive: true })
+  const again = await openRouter(config)
+  expect(pidOf(again)).not.toBe(before)
+  expect(() => process.kill(before, 0)).toThrow('ESRCH')
+})
+
+test('is closed without its run directory as well', async () => {
+  const { config, router } = await opened()
+  const before = pidOf(router)
+  rmSync(config.run, { recursive: true })
+  await closeRouter(config)
+  await expect.poll(() => () => process.kill(before, 0)).toThrow('ESRCH') // ours to reap, here
+})
+
 test('a pid that now belongs to somebody else is left alone', async () => {
   const { config, router } = await opened()
   await kill(router)

@@ -2,14 +2,12 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { defaultLimits } from '../../core/config.ts'
 import { exec } from '../../core/exec.ts'
-import {
-  liftLimit,
-  limitDirectory,
-  limitTree,
-  quotaUse,
-  whyNoQuota,
-} from '../../runner/quota.ts'
+import { paths } from '../../core/names.ts'
+import { liftLimit, limitDirectory, limitTree, quotaUse, whyNoQuota } from '../../runner/quota.ts'
+import { changeLimits } from '../../runner/update.ts'
+import { openTestHost, type TestHost } from './fixture.ts'
 import { hasDiskQuotas, makeSmallDisk, type SmallDisk } from '../system/small-disk.ts'
 
 const mebibyte = 1024 * 1024
@@ -26,7 +24,9 @@ test('a file system without project quotas is told as such', async () => {
   }
 })
 
-describe.skipIf(!(await hasDiskQuotas()))('on ext4 with project quotas a directory', () => {
+const canLimit = await hasDiskQuotas()
+
+describe.skipIf(!canLimit)('on ext4 with project quotas a directory', () => {
   let disk: SmallDisk
   beforeAll(async () => {
     disk = await makeSmallDisk(64, { quotas: true })
@@ -39,13 +39,6 @@ describe.skipIf(!(await hasDiskQuotas()))('on ext4 with project quotas a directo
     await exec('chown', ['65534', dir])
     return dir
   }
-  /** As a user of the host without any right beyond it: no limit holds root. */
-  const write = async (file: string, megabytes: number) => {
-    const words = ['--reuid=65534', '--clear-groups', '--bounding-set=-all', '--inh-caps=-all']
-    const dd = ['dd', 'if=/dev/zero', `of=${file}`, 'bs=1M', `count=${megabytes}`]
-    return await exec('setpriv', [...words, '--', ...dd], { accept: [0, 1] })
-  }
-
   test('is limited, counted, given more and less, and freed', async () => {
     expect(whyNoQuota(disk.root)).toBeUndefined()
     const dir = await make('one')
@@ -69,8 +62,7 @@ describe.skipIf(!(await hasDiskQuotas()))('on ext4 with project quotas a directo
     const numbers = [one, other].map((dir) => limitDirectory(dir, mebibyte, first))
     expect(new Set(numbers).size).toBe(2)
     const many = Array.from({ length: 300 }, (_, index) => join(one, String(index)))
-    const words = ['--reuid=65534', '--clear-groups', '--bounding-set=-all', '--inh-caps=-all']
-    const { stderr } = await exec('setpriv', [...words, '--', 'touch', ...many], { accept: [1] })
+    const { stderr } = await asNobody(['touch', ...many])
     expect(stderr).toContain('Disk quota exceeded')
     expect((await write(join(other, 'file'), 0)).code).toBe(0)
   })
@@ -89,3 +81,44 @@ describe.skipIf(!(await hasDiskQuotas()))('on ext4 with project quotas a directo
     expect((await write(join(dir, 'more'), 2)).stderr).toContain('Disk quota exceeded')
   })
 })
+
+describe.skipIf(!canLimit)('on ext4 with project quotas a container', () => {
+  const end = new AsyncDisposableStack()
+  let t: TestHost
+  beforeAll(async () => {
+    const disk = end.use(await makeSmallDisk(600, { quotas: true }))
+    t = end.use(await openTestHost(disk.root))
+  })
+  afterAll(() => end.disposeAsync())
+
+  const fill = 'cat /dev/zero > /tmp/file; cat /dev/zero > /app/more'
+
+  test('writes as much as its limit, and its next has all of that again', async () => {
+    expect(t.host.noQuota).toBeUndefined()
+    const limits = { ...defaultLimits, diskBytes: 16 * mebibyte }
+    for (const user of ['app', 'root'] as const) {
+      const { lines, code } = await t.run(['sh', '-c', fill], { limits, user })
+      expect([code, lines.join()]).toEqual([1, expect.stringContaining('Disk quota exceeded')])
+    }
+    expect((await t.run(['sh', '-c', 'cat /usr/bin/true > /tmp/x'], { limits })).code).toBe(0)
+  })
+
+  test('has another limit at once', async () => {
+    const limits = { ...defaultLimits, diskBytes: 64 * mebibyte }
+    const { id } = await t.start(['sleep', '1000'], { limits })
+    const scratch = paths(t.config).scratch(id)
+    expect(quotaUse(scratch)?.limitBytes).toBe(64 * mebibyte)
+    await changeLimits(t.host, id, { ...limits, diskBytes: 32 * mebibyte })
+    expect(quotaUse(scratch)?.limitBytes).toBe(32 * mebibyte)
+  })
+})
+
+/** As a user of the host without any right beyond it: no limit holds root. */
+async function asNobody(argv: string[]) {
+  const words = ['--reuid=65534', '--clear-groups', '--bounding-set=-all', '--inh-caps=-all']
+  return await exec('setpriv', [...words, '--', ...argv], { accept: [0, 1] })
+}
+
+async function write(file: string, megabytes: number) {
+  return await asNobody(['dd', 'if=/dev/zero', `of=${file}`, 'bs=1M', `count=${megabytes}`])
+}
