@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:f
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { closeRouter, isRunning, openRouter, type Router } from '../../router/caddy.ts'
 import { publish, setHosts } from '../../router/switch.ts'
 import { ask, freePort, freshInstance, listening, namedApp } from './fixture.ts'
@@ -72,7 +72,8 @@ test('is closed without its run directory as well', async () => {
   const before = pidOf(router)
   rmSync(config.run, { recursive: true })
   await closeRouter(config)
-  await expect.poll(() => () => process.kill(before, 0)).toThrow('ESRCH') // ours to reap, here
+  // Here it is a child of ours, to be reaped by and by.
+  await vi.waitFor(() => expect(() => process.kill(before, 0)).toThrow('ESRCH'))
 })
 
 test('a pid that now belongs to somebody else is left alone', async () => {
