@@ -38,6 +38,8 @@ export type PaasConfig = {
   buildDiskBytes: number
   /** Over all apps; a further build waits in line. */
   buildsAtOnce: number
+  /** Where the versions of Go come from that the stack's suite has not; undefined for nowhere. */
+  goMirror: string | undefined
   /** With less free space than this no build is begun. */
   minFreeBytes: number
 }
@@ -60,6 +62,7 @@ export function readConfig(env: NodeJS.ProcessEnv): PaasConfig {
     buildMemoryBytes: positive(env, 'PAAS_BUILD_MEMORY', 2048, 'a size in MiB') * mebibyte,
     buildDiskBytes: positive(env, 'PAAS_BUILD_DISK', 10_240, 'a size in MiB') * mebibyte,
     buildsAtOnce: Math.ceil(positive(env, 'PAAS_BUILDS', buildsByCores(), 'a number of builds')),
+    goMirror: mirror(env, 'PAAS_GO_MIRROR', 'https://go.dev/dl/'),
     minFreeBytes: positive(env, 'PAAS_MIN_FREE', 2048, 'a size in MiB') * mebibyte,
   }
 }
@@ -177,6 +180,13 @@ function positive(env: NodeJS.ProcessEnv, name: string, fallback: number, want: 
 }
 
 /** A wait of more than a week is a mistake, and one of 25 days is more than a timer can count. */
+function mirror(env: NodeJS.ProcessEnv, name: string, fallback: string): string | undefined {
+  const text = env[name] || fallback
+  if (text === 'off') return undefined
+  if (/^https?:$/.test(URL.parse(text)?.protocol ?? '')) return text.replace(/\/*$/, '/')
+  throw new Failure('usage', `${name} is "${text}": expected an address of the web, or off`)
+}
+
 function seconds(env: NodeJS.ProcessEnv, name: string, fallback: number): number {
   const want = `a number of seconds, at most ${secondsMost}`
   const value = positive(env, name, fallback, want)

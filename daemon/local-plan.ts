@@ -59,7 +59,8 @@ function describe(plan: Plan): string[] {
   ]
 }
 
-function asked({ constraint, pin }: ToolRequest): string {
+function asked({ constraint, pin, git }: ToolRequest): string {
+  if (git) return git.shown
   const texts = [pin, constraint].filter((text) => text !== undefined)
   return texts.map(({ text, from }) => `"${text}" (${from})`).join(', ') || 'the default version'
 }

@@ -35,13 +35,18 @@ export const builderCommands: Command[] = [
 ]
 
 function buildable(): string[] {
-  return detectors.filter(([, detector]) => !detector.unavailable).map(([name]) => name)
+  return detectors.map(([name]) => name)
 }
 
 function report(daemon: Daemon, app: App): Answer {
-  const { BUILDER } = daemon.store.effectiveConfig(app)
-  const builder = app.builder ?? BUILDER ?? null
-  const by = app.builder ? 'builder:set' : BUILDER ? 'the config key BUILDER' : 'the code'
+  const { BUILDER, BUILDPACK_URL } = daemon.store.effectiveConfig(app)
+  const sayers: [builder: string | null | undefined, by: string][] = [
+    [app.builder, 'builder:set'],
+    [BUILDER, 'the config key BUILDER'],
+    [daemon.store.buildpacks(app).length > 0 ? 'buildpacks' : null, 'buildpacks:set'],
+    [BUILDPACK_URL ? 'buildpacks' : null, 'the config key BUILDPACK_URL'],
+  ]
+  const [builder = null, by] = sayers.find(([said]) => said) ?? [null, 'the code']
   return {
     lines: [`builder: ${builder ?? 'as paas.toml or the files say'} (${by})`],
     json: { builder, setBy: by },

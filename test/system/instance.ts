@@ -48,6 +48,12 @@ export async function startPaas(settings: Record<string, string> = {}) {
       stdio: ['ignore', out, out],
     })
     child.unref()
+    // A test that loses its daemon cannot say why; this can.
+    child.once('exit', (code, signal) => {
+      if (code !== 0 && signal !== 'SIGKILL') {
+        process.stderr.write(`daemon ended: ${code ?? signal}\n${daemonLog().slice(-4000)}\n`)
+      }
+    })
     const deadline = Date.now() + readyTimeoutMs
     while ((await paas(['version'])).code !== 0) {
       if (child.exitCode !== null || Date.now() > deadline) {
@@ -213,7 +219,7 @@ async function timed(
   const { code, stdout, stderr } = await exec(file, args, {
     ...options,
     accept: every,
-    timeoutMs: 180_000,
+    timeoutMs: 600_000, // a toolchain may have to come first; each test has its own deadline
   })
   return { code, stdout, stderr, out: stdout + stderr, ms: performance.now() - began }
 }
