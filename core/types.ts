@@ -51,8 +51,11 @@ export type CronEntry = {
   concurrency: 'allow' | 'forbid' | 'replace'
 }
 
-/** `cpus` in cores (0.5 = half of one); a container may not leave these. */
-export type Limits = { memoryBytes: number; cpus: number; pids: number }
+/**
+ * `cpus` in cores (0.5 = half of one); a container may not leave these. `diskBytes`: of what it
+ * writes outside of storages, `defaultDiskBytes` unless given, where the file system can limit it.
+ */
+export type Limits = { memoryBytes: number; cpus: number; pids: number; diskBytes?: number }
 
 /** Those of every process of an app, but for what a process type has of its own. */
 export type AppLimits = Limits & { types?: Record<string, Partial<Limits>> }

@@ -25,9 +25,9 @@ const programs = [
 
 export type TestHost = Awaited<ReturnType<typeof openTestHost>>
 
-export async function openTestHost() {
-  // Not /tmp: it may be a tmpfs, which older kernels cannot map.
-  const root = await mkdtemp('/var/tmp/paas-runner-')
+/** Not in /tmp unless asked for: it may be a tmpfs, which older kernels cannot map. */
+export async function openTestHost(parent = '/var/tmp') {
+  const root = await mkdtemp(join(parent, 'paas-runner-'))
   await chmod(root, 0o711)
   const config = testConfig(root)
   await makeStack(paths(config).layer(layer))

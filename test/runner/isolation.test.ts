@@ -182,7 +182,11 @@ test('the facts name each part, and what is weaker', async () => {
     'nft',
     'ip',
     'git',
+    'caddy',
+    'mmdebstrap',
     'cgroups',
+    'disk quotas',
+    'AppArmor',
     'user namespaces',
   ]) {
     expect(names).toContain(name)
