@@ -33,7 +33,8 @@ export function aptLayer(
   const text = JSON.stringify([recipe, lowers.map(({ key }) => key), packages, marks])
   const hash = createHash('sha256').update(text).digest('hex').slice(0, 24)
   const label = `apt ${packages.slice(0, 3).join(' ')}${packages.length > 3 ? ' …' : ''}`
-  return { layer: { kind: 'apt', key: `apt-${hash}`, label, packages }, lowers, packages }
+  const layer: Layer = { kind: 'apt', key: `apt-${hash}`, label, packages }
+  return { layer: marks.length > 0 ? { ...layer, marks } : layer, lowers, packages }
 }
 
 /** A package's name as Debian allows it; nothing that apt would take for an option or a version. */

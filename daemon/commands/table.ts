@@ -25,6 +25,7 @@ import { registryCommands } from './registry.ts'
 import { releaseCommands } from './releases.ts'
 import { resourceCommands } from './resource.ts'
 import { runCommands } from './run.ts'
+import { stackCommands } from './stack.ts'
 import { storageCommands } from './storage.ts'
 import { whyCommands } from './why.ts'
 
@@ -54,6 +55,7 @@ export const table: Command[] = [
   ...releaseCommands,
   ...resourceCommands,
   ...runCommands,
+  ...stackCommands,
   ...storageCommands,
   ...whyCommands,
   ...hostCommands,
