@@ -78,7 +78,8 @@ export async function ensureApt(
   say(`       apt: ready (${((performance.now() - began) / 1000).toFixed(1)} s)`)
 }
 
-const installOptions = [
+/** No questions asked; what the image's maker has set in files of a package stays. */
+export const installOptions = [
   '--quiet',
   '--yes',
   '--no-install-recommends',

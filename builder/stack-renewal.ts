@@ -1,12 +1,15 @@
 import { rename, writeFile } from 'node:fs/promises'
 import type { PaasConfig } from '../core/config.ts'
+import { exec } from '../core/exec.ts'
 import { newId, paths } from '../core/names.ts'
 import type { Layer, Say } from '../core/types.ts'
+import { installOptions } from './apt.ts'
 import { aptIndex } from './apt-index.ts'
+import { runInChroot } from './chroot.ts'
 import { installedPackages, type Outdated, outdatedBy } from './debian.ts'
 import { withHostLock } from './host-lock.ts'
-import { hasLayer } from './layers.ts'
-import { ensureStack, newGeneration, stackLayers, type Stacks, stacksOf } from './stack.ts'
+import { ensureLayer, hasLayer } from './layers.ts'
+import { ensureStack, newGeneration, type Stacks, stacksOf } from './stack.ts'
 
 export type Renewal = {
   stacks: Stacks
@@ -16,11 +19,12 @@ export type Renewal = {
   made: boolean
 }
 
-/** Making both stacks takes a minute or two; a second call waits for the first. */
+/** A second call waits for the first. */
 const lockTimeoutMs = 30 * 60_000
+const upgradeTimeoutMs = 10 * 60_000
 
 /**
- * Makes new stacks when Debian has newer versions of anything in those of now, or of the packages
+ * Makes new stacks of those of now when Debian has newer versions of anything in those of now, or of the packages
  * that `above` (layers of images, lowest first) have on them; with `always` in any case. Old stacks
  * stay for as long as a release stands on them.
  */
@@ -43,10 +47,32 @@ export async function renewStacks(
     const outdated = [...newer.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
     if (outdated.length === 0 && !always) return { stacks: now, outdated, made: false }
     const generation = newGeneration()
-    const stacks = await ensureStack(config, say, signal, stacksOf(generation))
+    const stacks = stacksOf(generation)
+    for (const name of ['run', 'build'] as const) {
+      await upgrade(config, { from: now[name], to: stacks[name], lists: index.lists, say, signal })
+    }
     await keepGeneration(config, generation)
-    return { stacks: stackLayers(config), outdated, made: stacks.run.key !== now.run.key }
+    return { stacks, outdated, made: true }
   })
+}
+
+/** A copy of a stack with all of it brought up to date. */
+async function upgrade(
+  config: PaasConfig,
+  job: { from: Layer; to: Layer; lists: string; say: Say; signal: AbortSignal },
+): Promise<void> {
+  const { from, to, lists, say, signal } = job
+  const began = performance.now()
+  const make = async (dir: string) => {
+    const copy = ['--archive', '--reflink=auto', '--no-target-directory', '--']
+    const limits = { signal, timeoutMs: upgradeTimeoutMs }
+    await exec('cp', [...copy, paths(config).layer(from), dir], limits)
+    const verb = ['dist-upgrade', '--purge', '--auto-remove']
+    const argv = ['apt-get', ...installOptions, ...verb]
+    await runInChroot({ lowers: [], upper: dir, lists, argv, ...limits })
+  }
+  await ensureLayer(config, { layer: to, signal, make })
+  say(`       stack: ${to.label} ready (${((performance.now() - began) / 1000).toFixed(1)} s)`)
 }
 
 async function keepGeneration(config: PaasConfig, generation: string): Promise<void> {
