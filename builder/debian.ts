@@ -25,7 +25,8 @@ export async function installedPackages(
   config: PaasConfig,
   layers: Layer[],
 ): Promise<DebianPackage[]> {
-  for (const layer of layers.filter(({ kind }) => kind === 'stack' || kind === 'apt').reverse()) {
+  const ours = layers.filter(({ kind }) => kind === 'stack' || kind === 'apt')
+  for (const layer of ours.toReversed()) {
     const text = await readStatus(join(paths(config).layer(layer), 'var/lib/dpkg/status'))
     if (text !== undefined) return parseStatus(text)
   }

@@ -108,6 +108,7 @@ function installStep(
     on: [],
     inImage: name === 'dependencies',
     shareable,
+    ...(shareable && { checksCache: true }),
     drop: ['node_modules/.cache'],
     hint: lockfile
       ? `If ${lockfile} is out of date: npm install, commit ${lockfile}, push again`

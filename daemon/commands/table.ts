@@ -8,6 +8,7 @@ import { configCommands } from './config.ts'
 import { cronCommands } from './cron.ts'
 import { diskCommands } from './disk.ts'
 import { diffCommands } from './releases-diff.ts'
+import { sbomCommands } from './releases-sbom.ts'
 import { domainCommands } from './domains.ts'
 import { drainCommands } from './drains.ts'
 import { eventCommands } from './events.ts'
@@ -45,6 +46,7 @@ export const table: Command[] = [
   ...gitCommands,
   ...imageCommands,
   ...diffCommands,
+  ...sbomCommands,
   ...keyCommands,
   ...logCommands,
   ...metricCommands,

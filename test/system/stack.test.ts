@@ -27,7 +27,7 @@ beforeAll(async () => {
   }
   await cp(join(host.cache, 'apt'), join(cache, 'apt'), { recursive: true }).catch(() => {})
   paas = await startPaas({ PAAS_CACHE: cache })
-  await paas.push('shop', await paas.tree('shop', { ...nodeApp('shop'), 'paas.toml': aptSl }))
+  await paas.push('shop', await paas.tree('shop', shop))
   await paas.push('idle', await paas.tree('idle', nodeApp('idle')))
   await paas.ssh(['ps:stop', 'idle'])
   await paas.push('locked', await paas.tree('locked', nodeApp('locked')))
@@ -39,7 +39,12 @@ afterAll(async () => {
   await rm(cache, { recursive: true, force: true })
 })
 
-const aptSl = 'apt = ["sl"]\n'
+/** Has a package of Debian, and one of npm that was committed with it. */
+const shop = {
+  ...nodeApp('shop'),
+  'paas.toml': 'apt = ["sl"]\n',
+  'vendor/node_modules/@shop/thing/package.json': '{"name":"@shop/thing","version":"1.2.3"}',
+}
 
 /** Cannot start once its start before has left a file behind: as if the new stack broke it. */
 const frail = `if (process.env.BROKEN) process.exit(1)`
@@ -86,6 +91,20 @@ test('What the app has of Debian is on the new stack, what it built is as it was
     true,
   ])
   expect((await paas.ssh(['run', 'shop', 'test', '-x', '/usr/games/sl'])).code).toBe(0)
+})
+
+test('releases:sbom names what is in a release, in CycloneDX', async () => {
+  const answer = await paas.ssh(['releases:sbom', 'shop', 'v1'])
+  const bom = JSON.parse(answer.stdout)
+  expect(bom).toMatchObject({ bomFormat: 'CycloneDX', specVersion: '1.6' })
+  expect(bom.metadata.component).toMatchObject({ name: 'shop', version: 'v1' })
+  const purls: string[] = bom.components.map(({ purl }: { purl?: string }) => purl ?? '')
+  expect(purls).toContainEqual(expect.stringMatching(/^pkg:deb\/debian\/sl@.*arch=/))
+  expect(purls).toContainEqual(expect.stringMatching(/^pkg:deb\/debian\/libc6@.*upstream=glibc$/))
+  expect(purls).toContain('pkg:npm/%40shop/thing@1.2.3')
+  const names = bom.components.map(({ name }: { name: string }) => name)
+  expect(names).toEqual(expect.arrayContaining(['debian', 'Node']))
+  expect((await paas.ssh(['releases:sbom', 'shop', 'v1'])).stdout).toBe(answer.stdout)
 })
 
 test('One that can be moved by now is, alone; nothing newer needs no new stack', async () => {
