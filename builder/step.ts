@@ -92,7 +92,10 @@ async function makeInSandbox(
   dir: string,
 ): Promise<void> {
   const { step } = planned
-  const cache = await ensureCache(context.config, step.shareable ? undefined : context.app)
+  // What an app's scripts left in its cache must not come near a layer that other apps will share,
+  // unless the manager checks all it takes from there against hashes that decide the layer's key.
+  const ownCache = !step.shareable || step.checksCache === true
+  const cache = await ensureCache(context.config, ownCache ? context.app : undefined)
   try {
     const result = await runInSandbox(planned, context, cache)
     try {
@@ -109,7 +112,7 @@ async function makeInSandbox(
       await result.discard()
     }
   } finally {
-    await (step.shareable ? rm(cache, { recursive: true, force: true }) : boundCache(cache))
+    await (ownCache ? boundCache(cache) : rm(cache, { recursive: true, force: true }))
   }
 }
 
@@ -154,10 +157,7 @@ async function writeConfig(config: PaasConfig, values: Record<string, string>): 
   return dir
 }
 
-/**
- * An app's own, or an empty one for a layer that other apps will share: what an app's scripts left
- * in its cache must not come near that.
- */
+/** An app's own, or an empty one. */
 async function ensureCache(config: PaasConfig, app: string | undefined): Promise<string> {
   const { buildCache, making } = paths(config)
   const cache = app === undefined ? join(making, `cache-${newId()}`) : buildCache(app)

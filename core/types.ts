@@ -12,9 +12,16 @@ export type LayerKind = 'stack' | 'apt' | 'runtime' | 'dependencies' | 'build' |
 
 /**
  * A read-only directory, named by what went into it; `label` is for people. An apt layer has the
- * names of the packages that were asked for, so that it can be made again on another stack.
+ * names of the packages that were asked for, and what else decided its key, so that it can be made
+ * again on another stack.
  */
-export type Layer = { kind: LayerKind; key: string; label: string; packages?: string[] }
+export type Layer = {
+  kind: LayerKind
+  key: string
+  label: string
+  packages?: string[]
+  marks?: string[]
+}
 
 /**
  * What a build leaves behind. `layers` lie lowest first; `processes` maps a type to its command.

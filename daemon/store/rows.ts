@@ -85,9 +85,12 @@ export function toImage(value: unknown): Image {
   if (!Array.isArray(layers)) throw new TypeError('image without layers in the database')
   return {
     layers: layers.map((layer) => {
-      const { kind, key, label, packages } = object(layer)
-      const named = { kind: layerKind(kind), key: text(key), label: text(label) }
-      return Array.isArray(packages) ? { ...named, packages: packages.map(text) } : named
+      const { kind, key, label, packages, marks } = object(layer)
+      return {
+        ...{ kind: layerKind(kind), key: text(key), label: text(label) },
+        ...(Array.isArray(packages) && { packages: packages.map(text) }),
+        ...(Array.isArray(marks) && { marks: marks.map(text) }),
+      }
     }),
     processes: toStrings(processes),
     env: toStrings(env),
