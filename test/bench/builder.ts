@@ -19,7 +19,7 @@ const { signal } = new AbortController()
 
 /** The build alone, without starting anything, beside the tools that do its raw work. */
 export async function benchBuilder(): Promise<Figure[]> {
-  await using temporary = temporaryConfig('10.93.16.0/20')
+  await using temporary = temporaryConfig()
   const { config } = temporary
   return [
     ...(await oneLine(config)),
