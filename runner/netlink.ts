@@ -35,11 +35,11 @@ export function encode(messages: Message[]): Buffer {
 export function decode(datagram: Buffer): Answer | undefined {
   if (datagram.length < headerBytes + 4 || datagram.readUInt16LE(4) !== errorType) return undefined
   const place = datagram.readUInt32LE(8)
-  const errno = -datagram.readInt32LE(headerBytes)
+  const errno = Math.abs(datagram.readInt32LE(headerBytes))
   const hasText = (datagram.readUInt16LE(6) & textsFlag) !== 0
   // The head of what was asked lies between the number and the words for it.
-  const text = hasText ? textIn(datagram.subarray(headerBytes + 4 + headerBytes)) : ''
-  return { place, errno, text }
+  const rest = datagram.subarray(headerBytes + 4 + headerBytes)
+  return { place, errno, text: hasText ? textIn(rest) : '' }
 }
 
 export function attribute(type: number, ...value: Part[]): Attribute {
@@ -71,7 +71,7 @@ function bytesOf(part: Part): Buffer {
 }
 
 function textIn(attributes: Buffer): string {
-  for (let at = 0; at + 4 <= attributes.length; ) {
+  for (let at = 0; at + 4 <= attributes.length;) {
     const length = attributes.readUInt16LE(at)
     if (length < 4) break
     if (attributes.readUInt16LE(at + 2) === textAttribute) {

@@ -86,17 +86,18 @@ function numberIn(link: string, file: 'ifindex' | 'iflink'): number {
  * nothing of ours runs meanwhile: there is no await in here, and the other threads stay at home.
  */
 function openSocketIn(namespace: number): number {
-  using home = { fd: openSync(ownNetwork, 'r'), [Symbol.dispose]: () => closeSync(home.fd) }
-  enter(namespace)
+  const home = openSync(ownNetwork, 'r')
   try {
-    return openSocket()
+    if (cEnter(namespace, networkKind) !== 0) throw systemError(koffi.errno(), 'enter its network')
+    try {
+      return openSocket()
+    } finally {
+      // Never seen; but were it so, only a new process would be back in the host's network.
+      if (cEnter(home, networkKind) !== 0) process.abort()
+    }
   } finally {
-    enter(home.fd)
+    closeSync(home)
   }
-}
-
-function enter(namespace: number): void {
-  if (cEnter(namespace, networkKind) !== 0) throw systemError(koffi.errno(), 'enter a network')
 }
 
 function openSocket(): number {

@@ -6,8 +6,8 @@ import { errno, Failure } from '../core/errors.ts'
 import { systemError } from './kernel.ts'
 
 /**
- * Starts a program without a copy of this process. Node forks, which for a process of 130 MB costs
- * five milliseconds of CPU, as much as many a program itself; this shares the memory until the exec.
+ * Starts a program without a copy of this process. Node forks, which for one of 130 MB costs up to
+ * five milliseconds of CPU; this shares the memory until the exec.
  */
 
 const libc = koffi.load('libc.so.6')
