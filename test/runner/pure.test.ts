@@ -34,7 +34,6 @@ const context: SpecContext = {
   filesMax: 20_000,
   limitsSwap: true,
   oomScore: 0,
-  hook: { path: '/paas/runner/network-hook', args: ['paas'] },
   mounts: [],
 }
 
