@@ -37,11 +37,7 @@ export function historyStore({ all, get, run, transaction }: Database) {
         const before = get(
           `select times from deaths where app_id = ? and process = ? and release = ?
             and cause = ? and code is ? order by id desc limit 1`,
-          app.id,
-          death.process,
-          death.release,
-          death.cause,
-          death.code,
+          ...[app.id, death.process, death.release, death.cause, death.code],
         )
         const row = get(
           `insert into deaths (app_id, at, process, release, container, cause, code, memory_limit,

@@ -247,10 +247,10 @@ export async function freePort(): Promise<number> {
 
 /** Without the settings of a server whose shell this may be: PAAS_RUN would be shared with it. */
 function definedEnv(): Record<string, string> {
-  const apart = (key: string) => key === 'PAAS_CACHE' || !key.startsWith('PAAS_')
   return Object.fromEntries(
     Object.entries(process.env).filter(
-      (pair): pair is [string, string] => pair[1] !== undefined && apart(pair[0]),
+      (pair): pair is [string, string] =>
+        pair[1] !== undefined && !/^PAAS_(?!CACHE$)/.test(pair[0]),
     ),
   )
 }
