@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { open, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { release } from 'node:os'
 import type { PaasConfig } from '../core/config.ts'
 import { exec } from '../core/exec.ts'
@@ -16,7 +16,6 @@ export async function hostFacts(config: PaasConfig): Promise<Fact[]> {
   const whyShared = await whyNoIdmap(config)
   return Promise.all([
     runc(whyShared === undefined),
-    init(),
     caddy(),
     ...programs.map(({ name, args, hint }) => program(name, args, hint)),
     { name: 'kernel', ok: true, detail: release() },
@@ -31,6 +30,7 @@ export async function hostFacts(config: PaasConfig): Promise<Fact[]> {
 
 const programs = [
   { name: 'conmon', args: ['--version'], hint: 'apt-get install conmon' },
+  { name: 'tini-static', args: ['--version'], hint: 'apt-get install tini' },
   { name: 'nft', args: ['--version'], hint: 'apt-get install nftables' },
   { name: 'ip', args: ['-V'], hint: 'apt-get install iproute2' },
   { name: 'nsenter', args: ['--version'], hint: 'apt-get install util-linux' },
@@ -78,25 +78,6 @@ export function isAtLeast(text: string, wanted: number[]): boolean {
   const parts = /\d+(\.\d+)+/.exec(text)?.[0].split('.').map(Number) ?? []
   const index = wanted.findIndex((number, place) => (parts[place] ?? 0) !== number)
   return index < 0 || (parts[index] ?? 0) > (wanted[index] ?? 0)
-}
-
-async function init(): Promise<Fact> {
-  const fact = await program('catatonit', ['--version'], 'apt-get install catatonit')
-  const path = '/usr/bin/catatonit'
-  if (!fact.ok || !existsSync(path) || !(await needsLoader(path))) return fact
-  const hint = 'Install a statically linked one: containers have another C library'
-  return { ...fact, ok: false, detail: `${fact.detail}, dynamically linked`, hint }
-}
-
-/** Whether the program names a dynamic loader in its first page, as ELF interpreters are. */
-async function needsLoader(path: string): Promise<boolean> {
-  const handle = await open(path, 'r')
-  try {
-    const { buffer } = await handle.read(Buffer.alloc(4096), 0, 4096, 0)
-    return buffer.includes('/ld-')
-  } finally {
-    await handle.close()
-  }
 }
 
 function controlGroups(): Fact {

@@ -36,7 +36,8 @@ export async function openHost(config: PaasConfig): Promise<Host> {
   const programs = {
     runc: await find('runc'),
     conmon: await find('conmon'),
-    init: await find('catatonit'),
+    // Not catatonit: it blocks SIGTSTP in what it starts, which ends ^Z in bash.
+    init: await find('tini-static'),
   }
   await makeDirectories(config)
   await checkPassage(config)

@@ -178,7 +178,7 @@ test('the facts name each part, and what is weaker', async () => {
   for (const name of [
     'runc',
     'conmon',
-    'catatonit',
+    'tini-static',
     'nft',
     'ip',
     'git',

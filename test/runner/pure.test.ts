@@ -29,7 +29,7 @@ const context: SpecContext = {
   bundle: '/run/paas/bundles/0123456789ab',
   cgroup: '/paas/0123456789ab',
   architecture: 'x64',
-  init: '/usr/bin/catatonit',
+  init: '/usr/bin/tini-static',
   certificates: undefined,
   filesMax: 20_000,
   limitsSwap: true,

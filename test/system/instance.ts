@@ -252,8 +252,12 @@ export async function freePort(): Promise<number> {
   }
 }
 
+/** Without the settings of a server whose shell this may be: PAAS_RUN would be shared with it. */
 function definedEnv(): Record<string, string> {
   return Object.fromEntries(
-    Object.entries(process.env).filter((pair): pair is [string, string] => pair[1] !== undefined),
+    Object.entries(process.env).filter(
+      (pair): pair is [string, string] =>
+        pair[1] !== undefined && !/^PAAS_(?!CACHE$)/.test(pair[0]),
+    ),
   )
 }

@@ -62,14 +62,14 @@ describe('a terminal', () => {
     at.type('\x1a')
     await at.see(/Stopped/)
     at.type('fg\r')
-    await at.see(/fg\r\n.*sleep 1000/)
+    await at.see(/fg\r\n[^]*sleep 1000/)
     at.type('\x03')
     at.type('exit 7\r')
     expect(await at.ended).toBe(7)
   }
 
   test('ssh -t run has echo, window size, ^C, job control and exit status', async () => {
-    await useShell(terminal('run', '--env', "'PS1=$ '", 'shop', 'sh'))
+    await useShell(terminal('run', 'shop', 'bash')) // which leaves blocked signals as they are
   }, 120_000)
 
   test('paas run on the host has the same', async () => {
