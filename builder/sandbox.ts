@@ -13,6 +13,8 @@ export type SandboxJob = {
   argv: string[]
   env: Record<string, string>
   user: 'app' | 'root'
+  /** Whether it makes containers itself: root of its own user namespace, and of nothing else. */
+  nested?: boolean
   /** Sources lie inside this instance's store. */
   mounts: { source: string; target: string; readOnly: boolean }[]
   /** Each line of output, as it comes. */

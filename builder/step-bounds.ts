@@ -7,6 +7,9 @@ import type { SandboxResult } from './sandbox.ts'
 
 /** What ends a build's command early, and the words for how one ended. */
 
+/** What a command is for people; it may be another by the time that they are told of it. */
+export type Command = Readonly<Pick<Step, 'title' | 'hint'>>
+
 /** Part of the least free space that a command may not come near: the rest is for the apps. */
 const reservedPart = 4
 const lookMs = 500
@@ -15,7 +18,7 @@ const fullBytes = 1024 * 1024
 
 /** Aborts at the deadline (milliseconds since the epoch), or when the disk is about to be full. */
 export function boundStep(
-  step: Step,
+  step: Command,
   config: PaasConfig,
   deadline: number,
 ): { signal: AbortSignal } & Disposable {
@@ -44,14 +47,14 @@ export async function isFull(config: PaasConfig): Promise<boolean> {
   return (await freeBytes(config)) < fullBytes
 }
 
-export function filledDisk(step: Step): Failure {
+export function filledDisk(step: Command): Failure {
   return new Failure('failed', `"${step.title}" filled the disk of the server and was stopped`, {
     hint: 'Who takes the space: disk. To free what nobody needs: images:gc. Then push again',
   })
 }
 
 /** A command's own end, in words. */
-export function stepFailure(step: Step, result: SandboxResult, config: PaasConfig): Failure {
+export function stepFailure(step: Command, result: SandboxResult, config: PaasConfig): Failure {
   if (result.oom) {
     const limit = result.memory?.limitBytes ?? config.buildMemoryBytes
     const used = result.memory?.peakBytes ?? limit
@@ -99,7 +102,7 @@ async function freeBytes({ home }: PaasConfig): Promise<number> {
   return bavail * bsize
 }
 
-function tooLate(step: Step, { buildTimeoutMs }: PaasConfig): Failure {
+function tooLate(step: Command, { buildTimeoutMs }: PaasConfig): Failure {
   const minutes = buildTimeoutMs / 60_000
   const limit = minutes < 1 ? `${buildTimeoutMs / 1000} s` : `${Math.round(minutes * 10) / 10} min`
   const seen = `The build took longer than ${limit} and was stopped in "${step.title}"`

@@ -122,6 +122,8 @@ export const limits = {
   /** A file of the user's that paas itself reads: a manifest, a Procfile, a lockfile. */
   userFileBytes: 16 * mebibyte,
   buildCacheBytes: 1024 * mebibyte,
+  /** Images and layers of an app's Dockerfile: above it what no image needs goes, at twice all. */
+  dockerCacheBytes: 4096 * mebibyte,
   /** A shared layer that no instance on the host needs goes after so long. */
   sharedUnusedMs: 7 * 24 * 60 * 60 * 1000,
   /** An instance whose state has gone is believed to be gone after so long. */

@@ -138,6 +138,11 @@ export type InstanceSpec = {
   workdir?: string
   /** Where it listens, for whoever asks whether it does; `appPort` by default. */
   port?: number
+  /**
+   * Root inside, and what it takes to make containers: to mount, in its own user namespace alone.
+   * For programs that build images; needs the host to have user namespaces.
+   */
+  nested?: boolean
   /** Directories of the instance's store, or readable ones of the host, shown inside. */
   mounts?: { source: string; target: string; readOnly: boolean }[]
 }

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import type { Sandbox } from '../builder/sandbox.ts'
+import { Failure } from '../core/errors.ts'
 import { paths } from '../core/names.ts'
 import { diskUse, limitFiles, releaseScratch } from '../runner/disk-limit.ts'
 import { removeScratch, runAttached } from '../runner/run.ts'
@@ -9,6 +10,7 @@ import type { Daemon } from './daemon.ts'
 export function openSandbox(daemon: Pick<Daemon, 'config' | 'host' | 'fleet'>): Sandbox {
   const { config, host, fleet } = daemon
   return async (job) => {
+    if (job.nested) refuseNested(host.noUserNamespace)
     using placed = fleet.place()
     const { id, address } = placed
     const discard = () => removeScratch(host, id)
@@ -29,6 +31,7 @@ export function openSandbox(daemon: Pick<Daemon, 'config' | 'host' | 'fleet'>): 
           argv: job.argv,
           env: job.env,
           user: job.user,
+          nested: job.nested ?? false,
           mounts: job.mounts,
           limits: {
             memoryBytes: config.buildMemoryBytes,
@@ -56,6 +59,18 @@ export function openSandbox(daemon: Pick<Daemon, 'config' | 'host' | 'fleet'>): 
       throw error
     }
   }
+}
+
+/** Without ids of its own, what makes containers would be root of the host. */
+function refuseNested(why: string | undefined): void {
+  if (why === undefined) return
+  throw new Failure(
+    'failed',
+    `This server has no user namespaces (${why}), which the build needs`,
+    {
+      hint: '"doctor" says what the server lacks',
+    },
+  )
 }
 
 const buildCpus = 64 // no ceiling: builds weigh little against whoever else wants the CPU

@@ -49,8 +49,9 @@ export const detectors: [name: string, detector: Detector][] = [
 /**
  * Decides how a tree is built. `builder` is the user's own choice: `detect` or the name of a
  * detector; then the buildpacks that the user has set; then `builder` in paas.toml; without any of
- * them a Dockerfile or .buildpacks in the tree is one. `appDir` wins over that of paas.toml. Throws a Failure when nothing fits, and when
- * what fits cannot be built.
+ * them .buildpacks in the tree is one. A Dockerfile, which comes before that, is not for here.
+ * `appDir` wins over that of paas.toml. Throws a Failure when nothing fits, and when what fits
+ * cannot be built.
  */
 export function detect(
   source: Source,
@@ -103,7 +104,6 @@ function decide(
   const wantsBuildpacks = builder === undefined || builder === 'buildpacks'
   if (set && wantsBuildpacks) return { detector: givenBuildpacks(set), because: set.from }
   const name = builder ?? wished
-  if (name === undefined) refuseOtherBuilders(app)
   if ((name === undefined || name === 'buildpacks') && !app.isFile('.buildpacks')) {
     const addresses = readBuildpacks(source)
     const from = 'buildpacks in app.json'
@@ -126,7 +126,7 @@ function choose(source: Source, builder = 'detect'): Decision {
 function chosen(source: Source, builder: string): Decision {
   const detector = detectors.find(([name]) => name === builder)?.[1]
   if (!detector) {
-    const names = ['detect', ...detectors.map(([name]) => name)].join(', ')
+    const names = builderNames().join(', ')
     throw new Failure('failed', `The builder is "${printable(builder)}": expected one of ${names}`)
   }
   const because = detector.detect(source)
@@ -160,17 +160,6 @@ function ownProcesses({ language }: Detector, plan: LanguagePlan): Processes {
   })
 }
 
-/** Whoever writes one means it; building another thing instead would be a surprise. */
-function refuseOtherBuilders(source: Source): void {
-  const file = ['Dockerfile'].find((name) => source.isFile(name))
-  if (!file) return
-  const fits = detectors.find(([, detector]) => detector.detect(source))?.[1]
-  const instead = fits ? `To build it as ${fits.language} instead` : 'To detect a language instead'
-  throw new Failure('failed', `${file} found: this version of paas cannot build from it`, {
-    hint: `${instead}: builder:set <app> detect, or remove ${file}, and push again`,
-  })
-}
-
 function nothingDetected(source: Source): Failure {
   const names = source.list()
   const shown = names.slice(0, 20).map(printable).join('  ')
@@ -200,3 +189,10 @@ function findNested(source: Source, names: string[]): string | undefined {
   }
   return undefined
 }
+
+/** What may be chosen; a Dockerfile is nothing to detect in, but a choice like the others. */
+export function builderNames(): string[] {
+  return ['detect', dockerfileBuilder, ...detectors.map(([name]) => name)]
+}
+
+export const dockerfileBuilder = 'dockerfile'

@@ -1,4 +1,4 @@
-import { detectors } from '../../builder/buildpack-detect/detect.ts'
+import { builderNames } from '../../builder/buildpack-detect/detect.ts'
 import { Failure } from '../../core/errors.ts'
 import type { App } from '../../core/types.ts'
 import { printable } from '../../core/names.ts'
@@ -14,7 +14,7 @@ export const builderCommands: Command[] = [
     app: true,
     run: async (call, daemon) => {
       const [name] = call.args
-      const known = ['detect', ...buildable()]
+      const known = builderNames()
       if (name !== undefined && !known.includes(name)) {
         throw new Failure('usage', `"${printable(name)}" is no builder`, {
           hint: `Use one of: ${known.join(', ')}`,
@@ -35,10 +35,6 @@ export const builderCommands: Command[] = [
     run: async (call, daemon) => report(daemon, call.app()),
   },
 ]
-
-function buildable(): string[] {
-  return detectors.map(([name]) => name)
-}
 
 function report(daemon: Daemon, app: App): Answer {
   const { BUILDER, BUILDPACK_URL } = daemon.store.effectiveConfig(app)

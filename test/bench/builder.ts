@@ -9,7 +9,7 @@ import { exec } from '../../core/exec.ts'
 import { newId, paths } from '../../core/names.ts'
 import type { Image } from '../../core/types.ts'
 import { hostOf, sandboxOf } from '../builder/sandbox.ts'
-import { makeRepo, type Repo, temporaryConfig } from '../builder/support.ts'
+import { makeRepo, noRegistries, type Repo, temporaryConfig } from '../builder/support.ts'
 import { nodeApp, startPaas } from '../system/instance.ts'
 import { layerPaths } from './layers.ts'
 import { type Figure, median, milliseconds, ratio, sample, timed } from './stats.ts'
@@ -47,6 +47,7 @@ async function openBench(config: PaasConfig, app: string): Promise<Bench> {
       jobs.push(job)
       return inSandbox(job)
     },
+    images: noRegistries,
   }
   let last: Image | undefined
   return {

@@ -285,15 +285,6 @@ test('BUILDER chooses a language all the same', () => {
   )
 })
 
-test('A Dockerfile is a choice that is refused aloud, and can be overruled', () => {
-  const source = openSource(join(apps, 'dockerfile'))
-  expect(failure(() => detect(source, undefined))).toEqual([
-    ' !     Dockerfile found: this version of paas cannot build from it',
-    ' !     To build it as Node instead: builder:set <app> detect, or remove Dockerfile, and push again',
-  ])
-  expect(detect(source, 'detect').language).toBe('Node')
-})
-
 test('Nothing detected: the files seen, what is looked for, and the folder it may be in', () => {
   const [said, folder, advice, seen, ...looked] = failure(() =>
     detect(openSource(join(apps, 'nested')), undefined),

@@ -64,18 +64,19 @@ export async function runWeb(
 
 function specOf(
   config: PaasConfig,
-  job: Pick<SandboxJob, 'app' | 'layers' | 'argv' | 'env' | 'user' | 'mounts'>,
+  job: Pick<SandboxJob, 'app' | 'layers' | 'argv' | 'env' | 'user' | 'nested' | 'mounts'>,
   { kind, memoryBytes }: { kind: 'build' | 'app'; memoryBytes: number },
 ): InstanceSpec {
   const address = nextAddress(config.subnet, used)
   used.add(address)
-  const { app, layers, argv, env, user, mounts } = job
+  const { app, layers, argv, env, user, nested = false, mounts } = job
   return {
     app,
     layers,
     argv,
     env,
     user,
+    nested,
     mounts,
     id: newId(),
     process: 'build.1',

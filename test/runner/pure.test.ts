@@ -96,6 +96,34 @@ test('the seccomp profile denies what is not listed and never lists a way to a n
   expect(new Set(all).size).toBe(all.length)
 })
 
+test('a maker of containers may mount, and take away from itself, in its own namespace alone', () => {
+  const nested: InstanceSpec = { ...spec, user: 'root', nested: true }
+  const { process, linux } = ociSpec(nested, context)
+  expect(process.noNewPrivileges).toBe(true)
+  const held = process.capabilities.effective
+  expect(held).toContain('CAP_SYS_ADMIN')
+  for (const name of ['NET_ADMIN', 'NET_RAW', 'SYS_MODULE', 'SYS_PTRACE', 'SYS_RAWIO', 'BPF']) {
+    expect(held).not.toContain(`CAP_${name}`)
+  }
+  expect(ociSpec(nested, { ...context, idBase: undefined }).process.capabilities.effective).toEqual(
+    [],
+  )
+  const { syscalls } = linux.seccomp
+  const free = syscalls
+    .filter(({ action, args }) => action === 'SCMP_ACT_ALLOW' && !args)
+    .flatMap(({ names }) => names)
+  expect(free).toContain('mount')
+  for (const name of ['unshare', 'setns', 'clone', 'clone3', 'fsopen', 'bpf', 'keyctl', 'ptrace']) {
+    expect(free).not.toContain(name)
+  }
+  // Whatever it may unshare, a further user namespace is not among it.
+  const bounded = syscalls.filter(({ names }) => names.some((one) => /^(unshare|clone)$/.test(one)))
+  const flag = { index: 0, value: 0x10000000, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }
+  expect(bounded.map(({ args }) => args)).toEqual([[flag], [flag]])
+  const all = syscalls.flatMap(({ names, args }) => (args ? [] : names))
+  expect(new Set(all).size).toBe(all.length)
+})
+
 describe('addresses', () => {
   test('go round, so that none is used again soon', () => {
     expect(nextAddress('10.87.0.0/16', new Set())).toBe('10.87.0.2')
