@@ -45,7 +45,8 @@ export function aptLayer(
   ])
   const hash = createHash('sha256').update(text).digest('hex').slice(0, 24)
   const label = `apt ${packages.slice(0, 3).join(' ')}${packages.length > 3 ? ' …' : ''}`
-  return { layer: { kind: 'apt', key: `apt-${hash}`, label, packages }, lowers, packages, finish }
+  const layer: Layer = { kind: 'apt', key: `apt-${hash}`, label, packages }
+  return { layer: marks.length > 0 ? { ...layer, marks } : layer, lowers, packages, finish }
 }
 
 /** A package's name as Debian allows it; nothing that apt would take for an option or a version. */
@@ -90,7 +91,8 @@ export async function ensureApt(
   say(`       apt: ready (${((performance.now() - began) / 1000).toFixed(1)} s)`)
 }
 
-const installOptions = [
+/** No questions asked; what the image's maker has set in files of a package stays. */
+export const installOptions = [
   '--quiet',
   '--yes',
   '--no-install-recommends',

@@ -30,6 +30,8 @@ export type BuildRequest = Commit & {
   config: Record<string, string>
   /** How to build, in the owner's own words: `detect`, `node`. */
   builder?: string
+  /** The folder of the app, in the owner's own words. */
+  appDir?: string
   /** Addresses of Heroku buildpacks, in the owner's own words. */
   buildpacks?: string[]
   /** Makes every layer that a command makes anew. */
@@ -96,7 +98,7 @@ async function buildDetected(request: BuildRequest, building: Detected): Promise
   const tools = await chooseTools(plan.tools, { ...request, config, say, signal })
   for (const { layer } of tools) if (layer) pins.add(layer.key)
   sayPlan(plan, tools, say)
-  const layerPlan = nameLayers(request, { plan, tools, source, tree })
+  const layerPlan = nameLayers(request, config, { plan, tools, source, tree })
   for (const layer of layerPlan.image) {
     pins.add(layer.key)
     if (layer.key !== tree.key && hasLayer(config, layer)) present.add(layer.key)
@@ -133,13 +135,16 @@ function dockerFor({ builder, buildpacks = [], config }: BuildRequest, source: S
   return name === undefined && hasOther ? undefined : planDockerfile(source, name)
 }
 
-function detectFor({ builder, buildpacks = [], config }: BuildRequest, source: Source): Plan {
+function detectFor(
+  { builder, buildpacks = [], appDir, config }: BuildRequest,
+  source: Source,
+): Plan {
   const { BUILDER, BUILDPACK_URL } = config
   const ofConfig = BUILDPACK_URL ? [BUILDPACK_URL] : []
   const addresses = buildpacks.length > 0 ? buildpacks : ofConfig
   const from = buildpacks.length > 0 ? 'buildpacks:set' : 'the config key BUILDPACK_URL'
   const list = addresses.length > 0 ? { addresses, from } : undefined
-  return detect(source, builder ?? BUILDER, list)
+  return detect(source, builder ?? BUILDER, list, appDir)
 }
 
 function outcome({ key, label }: Layer, present: ReadonlySet<string>): string {
@@ -184,7 +189,7 @@ export async function planOnly(
     if (docker) return { ...docker, ...asked }
     const plan = detectFor(request, source)
     const tools = await chooseTools(plan.tools, { ...request, config, say, signal })
-    const layers = nameLayers(request, { plan, tools, source, tree })
+    const layers = nameLayers(request, config, { plan, tools, source, tree })
     return { ...printed(config, plan, tools, layers), ...asked }
   } finally {
     await rm(dir, { recursive: true, force: true })
@@ -205,6 +210,7 @@ function warningsOf(plan: Plan, tools: ChosenTool[]): string[] {
 
 function nameLayers(
   request: BuildRequest,
+  config: PaasConfig,
   found: { plan: Plan; tools: ChosenTool[]; source: Source; tree: Layer },
 ): LayerPlan {
   const { plan, tools, source, tree } = found
@@ -212,7 +218,7 @@ function nameLayers(
     app: request.app,
     config: request.config,
     plan,
-    stacks: stackLayers(),
+    stacks: stackLayers(config),
     tools,
     tree,
     files: factsOf(source, copiedBySteps(plan)),

@@ -30,6 +30,8 @@ export type SandboxResult = {
   oom: boolean
   /** What it was allowed and the most it had, where the kernel still knew. */
   memory?: { limitBytes: number; peakBytes: number } | undefined
+  /** What it wrote of what it might, by directory, where the file system counts that. */
+  disk?: { usedBytes: number; limitBytes: number }[]
   /** What the command wrote, as a directory that may be renamed within the store. */
   upper: string
   /** Removes what is left of it. */

@@ -63,9 +63,20 @@ export function stepFailure(step: Command, result: SandboxResult, config: PaasCo
       hint: 'Let the build use less, or raise PAAS_BUILD_MEMORY (MiB) on the server',
     })
   }
+  const filled = result.disk?.find(isFilled)
+  if (filled) {
+    const seen = `The build used ${ofBytes(filled.usedBytes, filled.limitBytes)} of disk`
+    return new Failure('failed', `${seen} and ended in "${step.title}"`, {
+      hint: 'Let the build write less, or raise PAAS_BUILD_DISK (MiB) on the server',
+    })
+  }
   return new Failure('failed', `"${step.title}" exited with ${result.code}; its output is above`, {
     hint: step.hint,
   })
+}
+
+function isFilled(disk: { usedBytes: number; limitBytes: number }): boolean {
+  return disk.usedBytes > disk.limitBytes - fullBytes
 }
 
 /** `1.9 of 2.0 GiB`, `200 of 200 MiB` */

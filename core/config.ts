@@ -34,6 +34,8 @@ export type PaasConfig = {
   /** For each of the release phase and the scripts of app.json. */
   scriptTimeoutMs: number
   buildMemoryBytes: number
+  /** Of what a build writes, and of its cache, where the file system can limit it. */
+  buildDiskBytes: number
   /** Over all apps; a further build waits in line. */
   buildsAtOnce: number
   /** Where the versions of Go come from that the stack's suite has not; undefined for nowhere. */
@@ -58,6 +60,7 @@ export function readConfig(env: NodeJS.ProcessEnv): PaasConfig {
     triggerTimeoutMs: seconds(env, 'PAAS_TRIGGER_TIMEOUT', 60),
     scriptTimeoutMs: seconds(env, 'PAAS_SCRIPT_TIMEOUT', 10 * 60),
     buildMemoryBytes: positive(env, 'PAAS_BUILD_MEMORY', 2048, 'a size in MiB') * mebibyte,
+    buildDiskBytes: positive(env, 'PAAS_BUILD_DISK', 10_240, 'a size in MiB') * mebibyte,
     buildsAtOnce: Math.ceil(positive(env, 'PAAS_BUILDS', buildsByCores(), 'a number of builds')),
     goMirror: mirror(env, 'PAAS_GO_MIRROR', 'https://go.dev/dl/'),
     minFreeBytes: positive(env, 'PAAS_MIN_FREE', 2048, 'a size in MiB') * mebibyte,
@@ -66,6 +69,9 @@ export function readConfig(env: NodeJS.ProcessEnv): PaasConfig {
 
 /** What a container may use unless `resource:limit` says otherwise. */
 export const defaultLimits = { memoryBytes: 512 * mebibyte, cpus: 1, pids: 512 }
+
+/** What a container may write unless `resource:limit --disk` says otherwise. */
+export const defaultDiskBytes = 2048 * mebibyte
 
 /** The port an app must listen on (contract §8). */
 export const appPort = 5000

@@ -121,6 +121,8 @@ export function paths(config: PaasConfig) {
     sharedUsers: join(cache, 'users'),
     /** Files whose kernel lock is held while a shared layer is made. */
     locks: join(cache, 'locks'),
+    /** Which stacks new builds stand on, once `stack:build` has made newer ones. */
+    stackGeneration: join(home, 'stack'),
     /** Debian's package lists for a stack: `<time in ms>/{lists,index}`. */
     aptLists: (stack: string) => join(cache, 'apt', stack),
     /** Published versions of a tool, as the registry last told. */

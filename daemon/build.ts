@@ -40,8 +40,7 @@ export async function buildCommit(
       config,
       ssh: () => sshCommand(daemon.config),
       before: daemon.store.currentRelease(app.name)?.image.layers ?? [],
-      ...(app.builder === null ? {} : { builder: app.builder }),
-      buildpacks: daemon.store.buildpacks(app),
+      ...ownersWords(daemon, app),
       ...(heard ? { extracted } : {}),
     },
     {
@@ -76,11 +75,20 @@ export async function planCommit(
       gitEnv: gitEnvironment(),
       ssh: () => sshCommand(daemon.config),
       config: daemon.store.effectiveConfig(app),
-      ...(app.builder === null ? {} : { builder: app.builder }),
-      buildpacks: daemon.store.buildpacks(app),
+      ...ownersWords(daemon, app),
     },
     { config: daemon.config },
     say,
     signal,
   )
+}
+
+/** What the owner has set of how the app is built, whatever its code says. */
+function ownersWords({ store }: Daemon, app: App) {
+  const { appDir } = store.codeSettings(app)
+  return {
+    ...(app.builder === null ? {} : { builder: app.builder }),
+    ...(appDir === null ? {} : { appDir }),
+    buildpacks: store.buildpacks(app),
+  }
 }

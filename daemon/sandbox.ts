@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import type { Sandbox } from '../builder/sandbox.ts'
 import { Failure } from '../core/errors.ts'
 import { paths } from '../core/names.ts'
+import { diskUse, limitFiles, releaseScratch } from '../runner/disk-limit.ts'
 import { removeScratch, runAttached } from '../runner/run.ts'
 import type { Daemon } from './daemon.ts'
 
@@ -13,7 +14,10 @@ export function openSandbox(daemon: Pick<Daemon, 'config' | 'host' | 'fleet'>): 
     using placed = fleet.place()
     const { id, address } = placed
     const discard = () => removeScratch(host, id)
+    const { buildDiskBytes: diskBytes } = config
+    const caches = job.mounts.filter(({ readOnly }) => !readOnly).map(({ source }) => source)
     try {
+      for (const cache of caches) await limitFiles(host, cache, diskBytes)
       const exit = await runAttached(
         host,
         {
@@ -29,16 +33,25 @@ export function openSandbox(daemon: Pick<Daemon, 'config' | 'host' | 'fleet'>): 
           user: job.user,
           nested: job.nested ?? false,
           mounts: job.mounts,
-          limits: { memoryBytes: config.buildMemoryBytes, cpus: buildCpus, pids: buildPids },
+          limits: {
+            memoryBytes: config.buildMemoryBytes,
+            cpus: buildCpus,
+            pids: buildPids,
+            diskBytes,
+          },
         },
         { onLine: job.onLine, signal: job.signal, timeoutMs: job.timeoutMs },
         { keepScratch: true },
       )
+      const scratch = paths(config).scratch(id)
+      const disk = [scratch, ...caches].flatMap((path) => diskUse(host, path) ?? [])
+      releaseScratch(host, id) // a layer is made of it
       return {
         code: exit.code,
         oom: exit.oom,
         memory: exit.memory,
-        upper: join(paths(config).scratch(id), 'upper'),
+        disk,
+        upper: join(scratch, 'upper'),
         discard,
       }
     } catch (error) {

@@ -18,7 +18,8 @@ export type SpecContext = {
   limitsSwap: boolean
   /** The daemon's own badness: a container's may not be lower. */
   oomScore: number
-  hook: { path: string; args: string[] }
+  /** What runs between the container's creation and its program, if anything. */
+  hook?: { path: string; args: string[] } | undefined
   /** `spec.mounts` with sources as the host knows them, owners shifted. */
   mounts: NonNullable<InstanceSpec['mounts']>
 }
@@ -39,7 +40,7 @@ export function ociSpec(spec: InstanceSpec, context: SpecContext) {
     root: { path: 'rootfs', readonly: false },
     process: processOf(spec, context),
     mounts: [...kernelMounts(), ...fileMounts(context), ...context.mounts.map(extraMount)],
-    hooks: { createRuntime: [hookOf(context)] },
+    ...(context.hook && { hooks: { createRuntime: [hookOf(context.hook)] } }),
     annotations: {
       'paas.app': spec.app,
       'paas.process': spec.process,
@@ -129,7 +130,7 @@ function resourcesOf(spec: InstanceSpec, context: SpecContext) {
   }
 }
 
-function hookOf({ hook }: SpecContext) {
+function hookOf(hook: NonNullable<SpecContext['hook']>) {
   return {
     path: hook.path,
     args: [hook.path, ...hook.args],

@@ -6,7 +6,7 @@ import type { LanguagePlan, Step, StepInputs } from './plan.ts'
 export function inFolder(source: Source, folder: string): Source {
   if (folder === '') return source
   if (!source.isDirectory(folder)) {
-    throw new Failure('failed', `There is no folder "${folder}" (app_dir in paas.toml)`)
+    throw new Failure('failed', `There is no folder "${folder}" (app_dir in paas.toml, or git:set)`)
   }
   const at = (path: string) => `${folder}/${path}`
   return {

@@ -50,10 +50,17 @@ export const detectors: [name: string, detector: Detector][] = [
  * Decides how a tree is built. `builder` is the user's own choice: `detect` or the name of a
  * detector; then the buildpacks that the user has set; then `builder` in paas.toml; without any of
  * them .buildpacks in the tree is one. A Dockerfile, which comes before that, is not for here.
- * Throws a Failure when nothing fits, and when what fits cannot be built.
+ * `appDir` wins over that of paas.toml. Throws a Failure when nothing fits, and when what fits
+ * cannot be built.
  */
-export function detect(source: Source, builder?: string, set?: BuildpackList): Plan {
-  const wishes = readWishes(source)
+export function detect(
+  source: Source,
+  builder?: string,
+  set?: BuildpackList,
+  appDir?: string,
+): Plan {
+  const wished = readWishes(source)
+  const wishes = { ...wished, appDir: appDir ?? wished.appDir }
   const app = inFolder(source, wishes.appDir)
   const { detector, because } = decide({ source, app }, { builder, set, wished: wishes.builder })
   const given = givenProcesses(app, wishes)

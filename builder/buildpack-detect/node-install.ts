@@ -31,6 +31,7 @@ export function installStep(project: NodeProject, name: InstallName): Step {
     on: [],
     inImage: name === 'dependencies',
     shareable,
+    ...(shareable && manager.name === 'npm' && { checksCache: true as const }),
     drop: dropped[manager.name],
     hint: hintOf(manager),
   }

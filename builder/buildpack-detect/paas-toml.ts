@@ -13,6 +13,8 @@ export type Wishes = {
   apt: string[]
   /** The folder of the app, without slashes at its ends; empty for the root. */
   appDir: string
+  /** What a push must change to be deployed: files, folders, globs; empty when all counts. */
+  paths: string[]
   /** Takes the place of the language's own build steps. */
   buildCommand: string | undefined
   /** Takes the place of a Procfile. */
@@ -38,7 +40,17 @@ export type DockerWishes = {
 export function readWishes(source: Source): Wishes {
   const document = readToml(source, file)
   const at = { content: source.readText(file) ?? '' }
-  const known = ['app_dir', 'apt', 'build', 'builder', 'docker', 'env', 'processes', 'versions']
+  const known = [
+    'app_dir',
+    'apt',
+    'build',
+    'builder',
+    'docker',
+    'env',
+    'paths',
+    'processes',
+    'versions',
+  ]
   refuseOthers(at, Object.keys(document), known)
   const build = section(at, document.build, 'build')
   refuseOthers(at, Object.keys(build), ['command'], 'build.')
@@ -51,6 +63,7 @@ export function readWishes(source: Source): Wishes {
     builder: word(at, document.builder, 'builder'),
     apt: packages(at, document.apt),
     appDir: folder(at, word(at, document.app_dir, 'app_dir'), 'app_dir'),
+    paths: paths(at, document.paths),
     buildCommand: word(at, build.command, 'command'),
     processes: document.processes === undefined ? undefined : processes,
     env,
@@ -140,12 +153,33 @@ function packages(at: At, value: unknown): string[] {
   throw wrong(at, 'apt', `has "${printable(bad)}", which is not the name of a Debian package`)
 }
 
+function paths(at: At, value: unknown): string[] {
+  if (value === undefined) return []
+  const list = Array.isArray(value) ? value.filter(isPathPattern) : []
+  if (Array.isArray(value) && list.length === value.length && list.length <= pathsMost) return list
+  throw wrong(at, 'paths', `is not a list of at most ${pathsMost} paths: ["web/", "*.json"]`)
+}
+
+export const pathsMost = 100
+
+/** A path of the repository, maybe with `*`, or with `!` before it; nothing that leads out. */
+export function isPathPattern(value: unknown): value is string {
+  if (typeof value !== 'string' || value.length > 300 || /[\x00-\x1f\x7f]/.test(value)) return false
+  return /[^!./]/.test(value) && !value.split('/').includes('..')
+}
+
 function folder(at: At, value: string | undefined, key: string): string {
-  if (value === undefined) return ''
-  const path = posix.normalize(value).replace(/^\.?\/|\/$/g, '')
-  if (path === '.' || path === '') return ''
-  if (/^[\w.@+-]+(\/[\w.@+-]+)*$/.test(path) && !path.split('/').includes('..')) return path
+  const path = parseFolder(value ?? '')
+  if (path !== undefined) return path
   throw wrong(at, key, 'is not a path within the repository, such as "web"')
+}
+
+/** A folder of the repository without slashes at its ends, or undefined for what is none. */
+export function parseFolder(text: string): string | undefined {
+  const path = posix.normalize(text).replace(/^\.?\/|\/$/g, '')
+  if (path === '.' || path === '') return ''
+  const isPlain = /^[\w.@+-]+(\/[\w.@+-]+)*$/.test(path) && !path.split('/').includes('..')
+  return isPlain ? path : undefined
 }
 
 function version(at: At, tool: string, text: string): VersionText {

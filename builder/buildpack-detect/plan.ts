@@ -84,6 +84,8 @@ export type Step = {
   inImage: boolean
   /** Whether two apps with the same inputs may share the layer. */
   shareable: boolean
+  /** Whether all that it takes from the app's cache is checked against hashes among its inputs. */
+  checksCache?: true
   /** Paths below /app that the step may write and no layer should keep. */
   drop: string[]
   /** What to do when the step fails. */

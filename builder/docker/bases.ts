@@ -35,15 +35,17 @@ export type BaseContext = {
 export type Fetched = { dir: string; pulls: (Pull & { digest: string })[] } & AsyncDisposable
 
 /** Our own stacks, as bases. Their names are taken before any registry is asked. */
-function ownImages(): Record<string, Layer> {
-  const { run, build } = stackLayers()
-  return { 'paas/stack': run, 'paas/stack-build': build }
+function ownImage(config: PaasConfig, name: string): Layer | undefined {
+  const { run, build } = stackLayers(config)
+  return { [ownNames[0]]: run, [ownNames[1]]: build }[name]
 }
+
+const ownNames = ['paas/stack', 'paas/stack-build'] as const
 
 /** Names an image has in the storage: one of ours, and where it can have it, its own. */
 export function storageNames({ name }: NamedImage): [string, string] {
   const own = `localhost/paas-base:${shortHash(name)}`
-  if (name in ownImages()) return [own, `docker.io/${name}:latest`]
+  if (ownNames.some((one) => one === name)) return [own, `docker.io/${name}:latest`]
   const { host, repository, tag = 'latest', digest } = referenceOf(name)
   return [own, digest === undefined ? `${host}/${repository}:${tag}` : own]
 }
@@ -95,7 +97,7 @@ async function fetchBase(
   place: Place,
   context: BaseContext,
 ): Promise<Found | undefined> {
-  const own = ownImages()[name]
+  const own = ownImage(context.config, name)
   if (own) {
     if (known === own.key) return undefined
     await exportStack(name, own, place.into, context)

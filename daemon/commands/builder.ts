@@ -3,6 +3,7 @@ import { Failure } from '../../core/errors.ts'
 import type { App } from '../../core/types.ts'
 import { printable } from '../../core/names.ts'
 import type { Daemon } from '../daemon.ts'
+import { refuseLocked } from '../locks.ts'
 import type { Answer, Command } from './command.ts'
 
 export const builderCommands: Command[] = [
@@ -19,6 +20,7 @@ export const builderCommands: Command[] = [
           hint: `Use one of: ${known.join(', ')}`,
         })
       }
+      refuseLocked(daemon.store, call.app().name)
       daemon.store.setBuilder(call.app(), name ?? null)
       const text = name === undefined ? 'Let the code choose the builder' : `Chose builder ${name}`
       const answer = report(daemon, { ...call.app(), builder: name ?? null })

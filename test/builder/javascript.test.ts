@@ -9,7 +9,7 @@ import { paths } from '../../core/names.ts'
 import type { Image } from '../../core/types.ts'
 import { apps, makeRepo, temporaryConfig, tryBuild } from './support.ts'
 
-const temporary = temporaryConfig('10.92.128.0/20')
+const temporary = temporaryConfig()
 const { config } = temporary
 
 beforeAll(async () => {

@@ -3,7 +3,7 @@ import { defaultLimits, readConfig } from '../../core/config.ts'
 import type { InstanceSpec } from '../../core/types.ts'
 import { hardwareAddress, isWithin, nextAddress, parseSubnet } from '../../runner/address.ts'
 import { withoutLoopback } from '../../runner/bundle.ts'
-import { forwardDrops, isAtLeast } from '../../runner/facts.ts'
+import { forwardDrops, isAtLeast, judgeCaddy } from '../../runner/facts.ts'
 import { firewall } from '../../runner/firewall.ts'
 import { explainSockets } from '../../runner/health.ts'
 import { lineSplitter } from '../../runner/lines.ts'
@@ -29,12 +29,11 @@ const context: SpecContext = {
   bundle: '/run/paas/bundles/0123456789ab',
   cgroup: '/paas/0123456789ab',
   architecture: 'x64',
-  init: '/usr/bin/catatonit',
+  init: '/usr/bin/tini-static',
   certificates: undefined,
   filesMax: 20_000,
   limitsSwap: true,
   oomScore: 0,
-  hook: { path: '/paas/runner/network-hook', args: ['paas'] },
   mounts: [],
 }
 
@@ -254,4 +253,9 @@ table inet paas {
 	}
 }`
   expect(forwardDrops(text)).toEqual(['ip filter'])
+})
+
+test('a Caddy before 2.11 is weaker, and said to be', () => {
+  expect(judgeCaddy('2.6.2')).toMatchObject({ ok: false, hint: expect.stringContaining('2.11') })
+  for (const good of ['v2.11.4 h1:x=', '2.11.0', '3.0.0']) expect(judgeCaddy(good).ok).toBe(true)
 })
