@@ -24,9 +24,9 @@ const lockTimeoutMs = 30 * 60_000
 const upgradeTimeoutMs = 10 * 60_000
 
 /**
- * Makes new stacks of those of now when Debian has newer versions of anything in those of now, or of the packages
- * that `above` (layers of images, lowest first) have on them; with `always` in any case. Old stacks
- * stay for as long as a release stands on them.
+ * Makes new stacks of those of now when Debian has newer versions of anything in those of now, or
+ * of the packages that `above` (layers of images, lowest first) have on them; with `always` in any
+ * case. Old stacks stay for as long as a release stands on them.
  */
 export async function renewStacks(
   config: PaasConfig,

@@ -9,6 +9,7 @@ import { configTarget } from './buildpack-detect/buildpack-driver.ts'
 import { cacheTarget } from './buildpack-detect/plan.ts'
 import { type Manifest, type PlannedStep, visibleConfig } from './layer-plan.ts'
 import { ensureLayer, hasLayer } from './layers.ts'
+import { withoutNpmUsage } from './npm-words.ts'
 import type { Sandbox, SandboxResult } from './sandbox.ts'
 import { boundStep, filledDisk, isFull, stepFailure } from './step-bounds.ts'
 import type { Source } from './source.ts'
@@ -136,7 +137,7 @@ async function runInSandbox(
       { source: cache, target: cacheTarget, readOnly: false },
       ...(files === undefined ? [] : [{ source: files, target: configTarget, readOnly: true }]),
     ],
-    onLine: (line) => say(`       ${line}`.trimEnd()),
+    onLine: withoutNpmUsage((line) => say(`       ${line}`.trimEnd())),
     signal,
     timeoutMs: config.buildTimeoutMs + 60_000,
   })

@@ -102,6 +102,8 @@ export function paths(config: PaasConfig) {
      * What an app's package manager downloaded, mounted into its builds; may be emptied any time.
      */
     buildCache: (app: string) => join(home, 'store', 'caches', app),
+    /** What builds of an app's Dockerfile keep; may be emptied any time. No build step sees it. */
+    dockerCache: (app: string) => join(home, 'store', 'docker', app),
     /** Writable directories of containers: `scratch/<id>/{upper,work}`. */
     scratch: (id: string) => join(home, 'store', 'scratch', id),
     /** Named storages, with the ids that containers see. */

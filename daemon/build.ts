@@ -5,6 +5,7 @@ import type { App, Image, Say } from '../core/types.ts'
 import { gitEnvironment } from '../receiver/git.ts'
 import type { Daemon } from './daemon.ts'
 import { sshCommand } from './deploy-key.ts'
+import { openLayerWork } from './layer-work.ts'
 import { masked } from './mask.ts'
 import { readRef } from './refs.ts'
 import { parseSchedule } from './schedule.ts'
@@ -42,7 +43,11 @@ export async function buildCommit(
       ...ownersWords(daemon, app),
       ...(heard ? { extracted } : {}),
     },
-    { config: daemon.config, sandbox: daemon.sandbox },
+    {
+      config: daemon.config,
+      sandbox: daemon.sandbox,
+      images: { access: (host) => daemon.store.registry(host), openWork: openLayerWork },
+    },
     sayMasked,
     signal,
   )
@@ -72,7 +77,7 @@ export async function planCommit(
       config: daemon.store.effectiveConfig(app),
       ...ownersWords(daemon, app),
     },
-    { config: daemon.config, sandbox: daemon.sandbox },
+    { config: daemon.config },
     say,
     signal,
   )

@@ -102,7 +102,9 @@ async function deployCommit(
   if (moved) await setRef(repo, target.ref, target.oldSha)
 }
 
-/** Said of a push that changes nothing of what the app reads, where somebody has said what it is. */
+/**
+ * Said of a push that changes nothing of what the app reads, where somebody has said what it is.
+ */
 export async function whyUntouched(
   daemon: Daemon,
   app: App,

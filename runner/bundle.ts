@@ -4,8 +4,9 @@ import { appUser } from '../core/config.ts'
 import { errno, Failure } from '../core/errors.ts'
 import { kernelNames, paths } from '../core/names.ts'
 import type { Instance, InstanceSpec, Limits } from '../core/types.ts'
-import { hardwareAddress, parseSubnet } from './address.ts'
 import { ensureBuildGroup } from './build-group.ts'
+import { limitScratch } from './disk-limit.ts'
+import { gateHook } from './gate.ts'
 import type { Host } from './host.ts'
 import { type Idmap, mapped, openIdmap } from './idmap.ts'
 import { mountOverlay } from './kernel.ts'
@@ -20,14 +21,18 @@ export type InstanceRecord = Instance & { startTime: number; limits: Limits }
  * Makes the bundle and mounts the root. The bundle's directory comes first and goes last: as long
  * as anything of a container may exist, its name is there to be found (see removeInstance).
  */
-export async function makeBundle(host: Host, spec: InstanceSpec): Promise<string> {
+export async function makeBundle(
+  host: Host,
+  spec: InstanceSpec,
+  options: { gated?: boolean } = {},
+): Promise<string> {
   const { config } = host
   const bundle = paths(config).bundle(spec.id)
   const idmap = await idmapOf(host, spec.app)
   await mkdir(join(bundle, 'rootfs'), { recursive: true, mode: 0o710 })
   await chown(bundle, 0, idmap?.base ?? appUser)
   await mountRoot(host, spec, idmap)
-  await writeFiles(host, spec, idmap, bundle)
+  await writeFiles(host, spec, { idmap, bundle, ...options })
   return bundle
 }
 
@@ -78,6 +83,8 @@ async function mountRoot(host: Host, spec: InstanceSpec, idmap: Idmap | undefine
   const p = paths(config)
   const at = (path: string) => mapped(config, idmap, path)
   const [upper, work] = [join(p.scratch(spec.id), 'upper'), join(p.scratch(spec.id), 'work')]
+  await mkdir(p.scratch(spec.id), { recursive: true })
+  limitScratch(host, spec.id, spec.limits) // before there is anything that would not be counted
   await mkdir(upper, { recursive: true })
   await mkdir(work)
   try {
@@ -100,15 +107,11 @@ async function mountRoot(host: Host, spec: InstanceSpec, idmap: Idmap | undefine
 async function writeFiles(
   host: Host,
   spec: InstanceSpec,
-  idmap: Idmap | undefined,
-  bundle: string,
+  { idmap, bundle, gated }: { idmap: Idmap | undefined; bundle: string; gated?: boolean },
 ): Promise<void> {
   const { config } = host
   const names = kernelNames(config)
   if (spec.kind === 'build') await ensureBuildGroup(config)
-  const { gateway, bits } = parseSubnet(config.subnet)
-  const address = `${spec.address}/${bits}`
-  const hardware = hardwareAddress(spec.address)
   const json = ociSpec(spec, {
     idBase: idmap?.base,
     bundle,
@@ -119,10 +122,7 @@ async function writeFiles(
     filesMax: host.filesMax,
     limitsSwap: host.limitsSwap,
     oomScore: host.oomScore,
-    hook: {
-      path: join(import.meta.dirname, 'network-hook'),
-      args: [names.bridge, names.veth(spec.id), address, gateway, hardware],
-    },
+    hook: gated ? gateHook(bundle) : undefined,
     mounts: (spec.mounts ?? []).map((mount) => {
       return Object.assign({}, mount, { source: mapped(config, idmap, mount.source) })
     }),

@@ -12,6 +12,7 @@ const cUnmount = libc.func('int umount2(const char *target, int flags)')
 const cExchange = libc.func(
   'int renameat2(int fromAt, const char *from, int toAt, const char *to, uint flags)',
 )
+const cMakePipe = libc.func('int mkfifo(const char *path, uint mode)')
 // These three have one number on every architecture, and no wrapper in older C libraries.
 const callOpenTree = libc.func('syscall', 'long', ['long', 'int', 'str', 'uint'])
 const callMoveMount = libc.func('syscall', 'long', ['long', 'int', 'str', 'int', 'str', 'uint'])
@@ -82,6 +83,11 @@ export function mountIdmapped(source: string, target: string, userNamespace: num
 export function exchange(one: string, other: string): void {
   const result = cExchange(currentDirectory, one, currentDirectory, other, exchangeFlag)
   check(result, `exchange ${one} and ${other}`)
+}
+
+/** Makes a pipe with a name. */
+export function makePipe(path: string, mode: number): void {
+  check(cMakePipe(path, mode), `make a pipe at ${path}`)
 }
 
 /** Overlay takes `:` and `,` and `\` for its own. */

@@ -6,7 +6,9 @@ import type { Exit, InstanceSpec } from '../core/types.ts'
 import { attach, type AttachedIo } from './attach.ts'
 import { makeBundle } from './bundle.ts'
 import { makeExit } from './exits.ts'
+import { type Gate, makeGate } from './gate.ts'
 import type { Host } from './host.ts'
+import { joinNetwork } from './network.ts'
 import { pidIn } from './processes.ts'
 import { rootArguments } from './runtime.ts'
 import { removeInstance } from './stop.ts'
@@ -27,7 +29,7 @@ export async function runAttached(
   const undo = { keepScratch: false }
   try {
     const terminal = 'terminal' in io
-    const bundle = await makeBundle(host, { ...spec, terminal })
+    const bundle = await makeBundle(host, { ...spec, terminal }, { gated: true })
     const exit = await runBundle(host, spec, bundle, io)
     undo.keepScratch = options.keepScratch ?? false
     return exit
@@ -48,9 +50,26 @@ async function runBundle(
   io: AttachedIo,
 ): Promise<Exit> {
   const args = runArguments(host, spec.id, bundle)
-  const code = await attach(host.programs.runc, args, spec.process, io)
+  const unjoined = new AbortController()
+  const signal = AbortSignal.any([io.signal, unjoined.signal])
+  const gate = makeGate(bundle)
+  const joined = joinAtGate(host, spec, gate).catch((error: unknown) => unjoined.abort(error))
+  let code: number
+  try {
+    code = await attach(host.programs.runc, args, spec.process, { ...io, signal })
+  } finally {
+    gate.close()
+    await joined
+  }
   if (pidIn(join(bundle, 'pid')) === undefined) throw await creationFailure(spec, bundle)
   return makeExit(host, spec.id, code)
+}
+
+async function joinAtGate(host: Host, spec: InstanceSpec, gate: Gate): Promise<void> {
+  const pid = await gate.pid
+  if (pid === undefined) return
+  await joinNetwork(host, spec, pid)
+  gate.open()
 }
 
 function runArguments(host: Host, id: string, bundle: string): string[] {

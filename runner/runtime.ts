@@ -2,17 +2,17 @@ import { constants } from 'node:fs'
 import { type FileHandle, open, readdir, rm, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { limits } from '../core/config.ts'
 import { errno, Failure, stopIfCancelled } from '../core/errors.ts'
-import { spawnGroup, waitForEnd } from '../core/exec.ts'
 import { paths } from '../core/names.ts'
 import type { InstanceSpec } from '../core/types.ts'
 import type { Host } from './host.ts'
 import { unmount } from './kernel.ts'
 import { logFile, logPiecesPerApp } from './log-files.ts'
 import { isAlive, startTime } from './processes.ts'
+import { spawnReporting } from './spawn.ts'
 
 /** runc and conmon: the only place that knows their arguments and their files. */
 
@@ -34,20 +34,19 @@ export async function createContainer(
   spec: InstanceSpec,
   signal: AbortSignal,
 ): Promise<number> {
-  const monitor = spawnGroup(host.programs.conmon, monitorArguments(host, spec), {
+  const monitor = spawnReporting(host.programs.conmon, monitorArguments(host, spec), {
     cwd: paths(host.config).bundle(spec.id),
     env: { _OCI_SYNCPIPE: '3', PATH: process.env.PATH ?? '/usr/sbin:/usr/bin', ...shortLived },
-    stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
   })
-  const pipe = monitor.stdio[3]
-  if (!(pipe instanceof Readable)) throw new Error('The monitor has no sync pipe')
-  const deadline = AbortSignal.any([signal, AbortSignal.timeout(createTimeoutMs)])
-  const ended = waitForEnd(monitor, { signal: deadline, timeoutMs: createTimeoutMs })
+  const late = AbortSignal.timeout(createTimeoutMs)
+  const deadline = AbortSignal.any([signal, late])
   try {
-    const [text] = await Promise.all([firstLine(pipe, deadline), ended])
-    return createdPid(spec, text)
+    const line = await firstLine(monitor.report, deadline)
+    if (line === '' && late.aborted) throw tooLate(spec)
+    return createdPid(spec, line)
   } finally {
-    pipe.destroy()
+    monitor.report.destroy()
+    await monitor.ended(deadline)
     stopIfCancelled(signal)
   }
 }
@@ -116,6 +115,11 @@ function monitorArguments(host: Host, spec: InstanceSpec): string[] {
     ['--full-attach'],
     ['--no-sync-log'],
   ].flat()
+}
+
+function tooLate({ process: name }: InstanceSpec): Failure {
+  const seconds = createTimeoutMs / 1000
+  return new Failure('failed', `The container of ${name} was not created within ${seconds} s`)
 }
 
 type SyncMessage = { data: number; message?: string }

@@ -18,7 +18,8 @@ export type SpecContext = {
   limitsSwap: boolean
   /** The daemon's own badness: a container's may not be lower. */
   oomScore: number
-  hook: { path: string; args: string[] }
+  /** What runs between the container's creation and its program, if anything. */
+  hook?: { path: string; args: string[] } | undefined
   /** `spec.mounts` with sources as the host knows them, owners shifted. */
   mounts: NonNullable<InstanceSpec['mounts']>
 }
@@ -39,7 +40,7 @@ export function ociSpec(spec: InstanceSpec, context: SpecContext) {
     root: { path: 'rootfs', readonly: false },
     process: processOf(spec, context),
     mounts: [...kernelMounts(), ...fileMounts(context), ...context.mounts.map(extraMount)],
-    hooks: { createRuntime: [hookOf(context)] },
+    ...(context.hook && { hooks: { createRuntime: [hookOf(context.hook)] } }),
     annotations: {
       'paas.app': spec.app,
       'paas.process': spec.process,
@@ -51,7 +52,7 @@ export function ociSpec(spec: InstanceSpec, context: SpecContext) {
       resources: resourcesOf(spec, context),
       // A port below 1024 needs a capability otherwise; this says so of its own network alone.
       ...((spec.port ?? appPort) < 1024 && { sysctl: { [lowestFreePort]: '0' } }),
-      seccomp: seccompProfile(context.architecture),
+      seccomp: seccompProfile(context.architecture, spec),
       maskedPaths,
       readonlyPaths,
     },
@@ -88,13 +89,25 @@ function userOf({ user = 'app' }: InstanceSpec) {
 /** What official images of servers do as root before they become somebody else. */
 const rootCapabilities = ['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'KILL', 'SETGID', 'SETUID']
 
+/** What a program needs that makes containers, to mount for them and to take this from them. */
+const makerCapabilities = [
+  'MKNOD', // asked for, though no device can be made in there
+  'NET_BIND_SERVICE',
+  'SETFCAP',
+  'SETPCAP',
+  'SYS_ADMIN',
+  'SYS_CHROOT',
+]
+
 /**
  * None, but for an image from elsewhere that says it runs as root: then those over its own files,
  * users and processes, which hold within its user namespace and nowhere else.
  */
-function capabilitiesOf({ user }: InstanceSpec, { idBase }: SpecContext) {
+function capabilitiesOf({ user, nested }: InstanceSpec, { idBase }: SpecContext) {
   const isRoot = typeof user === 'object' && user.uid === 0 && idBase !== undefined
-  const held = isRoot ? rootCapabilities.map((name) => `CAP_${name}`) : []
+  const isMaker = nested === true && idBase !== undefined
+  const names = isMaker ? [...rootCapabilities, ...makerCapabilities] : rootCapabilities
+  const held = isRoot || isMaker ? names.map((name) => `CAP_${name}`) : []
   return { bounding: held, effective: held, inheritable: [], permitted: held, ambient: [] }
 }
 
@@ -117,7 +130,7 @@ function resourcesOf(spec: InstanceSpec, context: SpecContext) {
   }
 }
 
-function hookOf({ hook }: SpecContext) {
+function hookOf(hook: NonNullable<SpecContext['hook']>) {
   return {
     path: hook.path,
     args: [hook.path, ...hook.args],

@@ -6,6 +6,7 @@ import { makeBundle, writeRecord } from './bundle.ts'
 import { checkLimits } from './cgroup.ts'
 import type { Host } from './host.ts'
 import { limitMonitor } from './monitor-group.ts'
+import { joinNetwork } from './network.ts'
 import { startTime } from './processes.ts'
 import { createContainer, startContainer } from './runtime.ts'
 import { removeInstance } from './stop.ts'
@@ -26,6 +27,7 @@ export async function startInstance(
   await mkdir(paths(host.config).logs(spec.app), { recursive: true, mode: 0o700 })
   stopIfCancelled(signal)
   const pid = await createContainer(host, spec, signal)
+  await joinNetwork(host, spec, pid)
   checkLimits(kernelNames(host.config).cgroup(spec.id), spec.limits)
   const began = startTime(pid)
   if (began === undefined) {

@@ -1,9 +1,7 @@
-import { existsSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { errno } from '../core/errors.ts'
-import { exec } from '../core/exec.ts'
 import { kernelNames, paths } from '../core/names.ts'
 import type { Exit } from '../core/types.ts'
 import { readRecord } from './bundle.ts'
@@ -12,6 +10,7 @@ import { forgetExit, isMonitored, waitForExit } from './exits.ts'
 import type { Host } from './host.ts'
 import { unmount } from './kernel.ts'
 import { removeMonitor } from './monitor-group.ts'
+import { removeLink } from './network.ts'
 import { isAlive, leadsProgram, processesWith } from './processes.ts'
 import { deleteContainer } from './runtime.ts'
 
@@ -64,7 +63,7 @@ export async function removeInstance(
   await deleteContainer(host, id)
   for (const group of [names.cgroup(id), names.buildCgroup(id)]) await removeCgroup(group)
   await unmountRoot(join(bundle, 'rootfs'))
-  await removeVeth(names.veth(id))
+  await removeLink(names.veth(id)) // the kernel dismantles it with the container, in its own time
   const scratch = paths(host.config).scratch(id)
   if (!options.keepScratch) await rm(scratch, { recursive: true, force: true })
   await forgetExit(host, id)
@@ -109,12 +108,6 @@ async function unmountRoot(target: string): Promise<void> {
     }
   }
   unmount(target, { detach: true })
-}
-
-/** It goes with the container's network, which the kernel dismantles in its own time. */
-async function removeVeth(name: string): Promise<void> {
-  if (!existsSync(`/sys/class/net/${name}`)) return
-  await exec('ip', ['link', 'delete', name], { accept: [0, 1, 2] }) // 1, 2: it went meanwhile
 }
 
 function kill(pid: number, signal: NodeJS.Signals): void {

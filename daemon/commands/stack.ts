@@ -72,7 +72,9 @@ function renewed(call: Call, daemon: Daemon): Promise<Renewal> {
   return renew(daemon, asked, { say: call.say, signal: call.session.signal })
 }
 
-/** An app that could not be moved makes the command fail, so that a cron job's owner hears of it. */
+/**
+ * An app that could not be moved makes the command fail, so that a cron job's owner hears of it.
+ */
 async function report(call: Call, renewal: Renewal, moves: Move[]): Promise<Answer | number> {
   const rows = moves.map(({ app, outcome, release, seconds, why }) => [
     app,

@@ -145,19 +145,25 @@ export function layerKind(value: unknown) {
 }
 
 export function toLimits(value: unknown): AppLimits {
-  const { memoryBytes, cpus, pids, types } = object(value)
-  const all = { memoryBytes: number(memoryBytes), cpus: number(cpus), pids: number(pids) }
+  const { memoryBytes, cpus, pids, diskBytes, types } = object(value)
+  const all = {
+    memoryBytes: number(memoryBytes),
+    cpus: number(cpus),
+    pids: number(pids),
+    ...(diskBytes === undefined ? {} : { diskBytes: number(diskBytes) }),
+  }
   if (types === undefined) return all
   const own = Object.entries(object(types)).map(([type, some]) => [type, toSomeLimits(some)])
   return { ...all, types: Object.fromEntries(own) }
 }
 
 function toSomeLimits(value: unknown): Partial<Limits> {
-  const { memoryBytes, cpus, pids } = toNumbers(value)
+  const { memoryBytes, cpus, pids, diskBytes } = toNumbers(value)
   return {
     ...(memoryBytes === undefined ? {} : { memoryBytes }),
     ...(cpus === undefined ? {} : { cpus }),
     ...(pids === undefined ? {} : { pids }),
+    ...(diskBytes === undefined ? {} : { diskBytes }),
   }
 }
 

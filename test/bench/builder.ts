@@ -10,7 +10,7 @@ import { kernelNames, newId, paths } from '../../core/names.ts'
 import type { Image } from '../../core/types.ts'
 import { cgroupRoot } from '../../runner/cgroup.ts'
 import { hostOf, sandboxOf } from '../builder/sandbox.ts'
-import { makeRepo, type Repo, temporaryConfig } from '../builder/support.ts'
+import { makeRepo, noRegistries, type Repo, temporaryConfig } from '../builder/support.ts'
 import { nodeApp, startPaas } from '../system/instance.ts'
 import { layerPaths } from './layers.ts'
 import { type Figure, median, milliseconds, ratio, sample, timed } from './stats.ts'
@@ -20,7 +20,7 @@ const { signal } = new AbortController()
 
 /** The build alone, without starting anything, beside the tools that do its raw work. */
 export async function benchBuilder(): Promise<Figure[]> {
-  await using temporary = temporaryConfig('10.93.16.0/20')
+  await using temporary = temporaryConfig()
   const { config } = temporary
   return [
     ...(await oneLine(config)),
@@ -48,6 +48,7 @@ async function openBench(config: PaasConfig, app: string): Promise<Bench> {
       jobs.push(job)
       return inSandbox(job)
     },
+    images: noRegistries,
   }
   let last: Image | undefined
   return {

@@ -10,7 +10,7 @@ import { newId, paths } from '../../core/names.ts'
 import { makeRepo, sample, temporaryConfig, tryBuild } from './support.ts'
 import { until } from './serving.ts'
 
-const temporary = temporaryConfig('10.92.48.0/20')
+const temporary = temporaryConfig()
 const { config } = temporary
 const { run } = stackLayers(config)
 const say = () => {}

@@ -7,7 +7,7 @@ import { paths } from '../../core/names.ts'
 import type { Image } from '../../core/types.ts'
 import { makeRepo, temporaryConfig, tryBuild } from './support.ts'
 
-const temporary = temporaryConfig('10.92.64.0/20')
+const temporary = temporaryConfig()
 const { config } = temporary
 
 beforeAll(async () => {
