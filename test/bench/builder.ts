@@ -16,6 +16,8 @@ import { layerPaths } from './layers.ts'
 import { type Figure, median, milliseconds, ratio, sample, timed } from './stats.ts'
 
 const rounds = 7
+/** An install of many packages takes a while. */
+const installs = 3
 const { signal } = new AbortController()
 
 /** The build alone, without starting anything, beside the tools that do its raw work. */
@@ -121,7 +123,7 @@ async function lockfiles(config: PaasConfig): Promise<Figure[]> {
   await using plain = await plainNpm(config, bench)
   await plain.install(files)
   const raw: number[] = []
-  const ours = await sample(rounds, async (round) => {
+  const ours = await sample(installs, async (round) => {
     const lock = `${files['package-lock.json']}${'\n'.repeat(round + 1)}`
     raw.push(await plain.install(files))
     return bench.build({ 'package-lock.json': lock })
@@ -134,8 +136,8 @@ async function lockfiles(config: PaasConfig): Promise<Figure[]> {
 }
 
 /**
- * npm as the layer has it, on the host, with a cache of its own; in the group of the builds, so that
- * whatever else the machine does takes as much from the one as from the other.
+ * npm as the layer has it, on the host, with a cache of its own; in the group of the builds, so
+ * that whatever else the machine does takes as much from the one as from the other.
  */
 async function plainNpm(config: PaasConfig, bench: Bench) {
   const runtime = bench.image().layers.find(({ kind }) => kind === 'runtime')
