@@ -13,7 +13,7 @@ export type Rebased = { image: Image; apt: AptLayer[] }
 export function rebase(image: Image, stack: Layer): Rebased {
   const [lowest] = image.layers
   if (lowest?.kind !== 'stack' || image.layers.some(({ kind }) => kind === 'image')) {
-    throw new Failure('failed', 'it stands on an image from elsewhere', {
+    throw new Failure('failed', 'it came as an image, or of a Dockerfile', {
       hint: 'Bring a newer image, or build it again: ps:rebuild',
     })
   }

@@ -148,7 +148,7 @@ test('An image from elsewhere is left as it is, with the reason', async () => {
   const update = await paas.ssh(['stack:update', 'alien'])
   expect([update.code, update.stdout]).toEqual([
     1,
-    expect.stringMatching(/ alien +not moved +v1 .*it stands on an image from elsewhere/),
+    expect.stringMatching(/ alien +not moved +v1 .*it came as an image/),
   ])
   expect(readdirSync(paths(paas.config).making)).toEqual([])
 }, 120_000)
