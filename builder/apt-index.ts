@@ -6,7 +6,7 @@ import { newId, paths } from '../core/names.ts'
 import type { Layer, Say } from '../core/types.ts'
 import { runInChroot } from './chroot.ts'
 import { withHostLock } from './host-lock.ts'
-import { stackLayers } from './stack.ts'
+import { stackLayers, stacksOf } from './stack.ts'
 
 /** What the suite offers: package lists as apt reads them, and an index of them for us. */
 export type AptIndex = {
@@ -33,14 +33,14 @@ export async function aptIndex(
   config: PaasConfig,
   options: { say: Say; signal: AbortSignal; fresh?: boolean },
 ): Promise<AptIndex> {
-  const { run: stack } = stackLayers() // both stacks have the same sources
-  const known = await newest(config, stack)
+  const { run: stack } = stackLayers(config) // all stacks have the same sources
+  const known = await newest(config)
   if (known && Date.now() - known.at < ageMaxMs && !options.fresh) return openIndex(known.dir)
   const { say, signal } = options
   const limits = { signal, timeoutMs: 2 * updateTimeoutMs }
   try {
-    return await withHostLock(config, `apt-${stack.key}`, limits, async () => {
-      const now = await newest(config, stack)
+    return await withHostLock(config, `apt-${sources}`, limits, async () => {
+      const now = await newest(config)
       if (now && now.at !== known?.at) return openIndex(now.dir) // another was quicker
       say('       apt: reading the package lists of Debian, once a day')
       return openIndex(await update(config, stack, signal))
@@ -53,11 +53,17 @@ export async function aptIndex(
   }
 }
 
-async function newest(
-  config: PaasConfig,
-  stack: Layer,
-): Promise<{ dir: string; at: number } | undefined> {
-  const parent = paths(config).aptLists(stack.key)
+/** The index as it was last read, however long ago; undefined when nobody has. */
+export async function knownAptIndex(config: PaasConfig): Promise<AptIndex | undefined> {
+  const known = await newest(config)
+  return known && openIndex(known.dir)
+}
+
+/** Lists are kept under the name of the stack that a host begins with: later ones read the same. */
+const sources = stacksOf(undefined).run.key
+
+async function newest(config: PaasConfig): Promise<{ dir: string; at: number } | undefined> {
+  const parent = paths(config).aptLists(sources)
   const times = (await readdir(parent).catch(ifMissing<string[]>([])))
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
@@ -68,7 +74,7 @@ async function newest(
 /** Makes the lists anew beside the old ones, complete or not at all. */
 async function update(config: PaasConfig, stack: Layer, signal: AbortSignal): Promise<string> {
   const { aptLists, layer, sharedMaking } = paths(config)
-  const making = join(sharedMaking, `apt-${stack.key}`)
+  const making = join(sharedMaking, `apt-${sources}`)
   await rm(making, { recursive: true, force: true })
   try {
     const [lists, upper] = [join(making, 'lists'), join(making, 'upper')]
@@ -84,7 +90,7 @@ async function update(config: PaasConfig, stack: Layer, signal: AbortSignal): Pr
     if (!/^dpkg .+$/m.test(stdout)) throw new Error('the package lists have no dpkg')
     await rm(upper, { recursive: true })
     await writeFile(join(making, 'index'), `\n${stdout}`)
-    const parent = aptLists(stack.key)
+    const parent = aptLists(sources)
     await mkdir(parent, { recursive: true })
     const made = join(parent, String(Date.now()))
     await rename(making, made)

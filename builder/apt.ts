@@ -9,7 +9,13 @@ import { ensureLayer, hasLayer } from './layers.ts'
 import { suite } from './stack.ts'
 
 /** A layer of Debian packages, and the layers it is made on: its stack first. */
-export type AptLayer = { layer: Layer; lowers: [Layer, ...Layer[]]; packages: string[] }
+export type AptLayer = {
+  layer: Layer
+  lowers: [Layer, ...Layer[]]
+  packages: string[]
+  /** Scripts of ours that root runs in it when the packages are installed. */
+  finish: string[]
+}
 
 /** Grows when the way packages are installed changes. */
 const recipe = 1
@@ -27,13 +33,20 @@ export function aptLayer(
   lowers: [Layer, ...Layer[]],
   asked: string[],
   marks: string[] = [],
+  finish: string[] = [],
 ): AptLayer | undefined {
   if (asked.length === 0) return undefined
   const packages = [...new Set(asked.map(checkName))].sort()
-  const text = JSON.stringify([recipe, lowers.map(({ key }) => key), packages, marks])
+  const text = JSON.stringify([
+    recipe,
+    lowers.map(({ key }) => key),
+    packages,
+    [...marks, ...finish],
+  ])
   const hash = createHash('sha256').update(text).digest('hex').slice(0, 24)
   const label = `apt ${packages.slice(0, 3).join(' ')}${packages.length > 3 ? ' …' : ''}`
-  return { layer: { kind: 'apt', key: `apt-${hash}`, label, packages }, lowers, packages }
+  const layer: Layer = { kind: 'apt', key: `apt-${hash}`, label, packages }
+  return { layer: marks.length > 0 ? { ...layer, marks } : layer, lowers, packages, finish }
 }
 
 /** A package's name as Debian allows it; nothing that apt would take for an option or a version. */
@@ -50,7 +63,7 @@ export function checkName(name: string): string {
  */
 export async function ensureApt(
   config: PaasConfig,
-  { layer, lowers, packages }: AptLayer,
+  { layer, lowers, packages, finish }: AptLayer,
   options: { say: Say; signal: AbortSignal },
 ): Promise<void> {
   if (hasLayer(config, layer)) return
@@ -58,12 +71,13 @@ export async function ensureApt(
   const index = await indexWith(config, packages, options)
   const began = performance.now()
   say(`       apt: installing ${packages.join(', ')}, once per host`)
+  const install = [...installOptions, 'install', '--', ...packages]
   const make = async (dir: string) => {
     await runInChroot({
       lowers: lowers.map((lower) => paths(config).layer(lower)),
       upper: dir,
       lists: index.lists,
-      argv: ['apt-get', ...installOptions, 'install', '--', ...packages],
+      argv: ['sh', '-c', `set -e\napt-get "$@"\n${finish.join('\n')}`, 'sh', ...install],
       signal,
       timeoutMs: installTimeoutMs,
     }).catch((cause: unknown) => {
@@ -77,7 +91,8 @@ export async function ensureApt(
   say(`       apt: ready (${((performance.now() - began) / 1000).toFixed(1)} s)`)
 }
 
-const installOptions = [
+/** No questions asked; what the image's maker has set in files of a package stays. */
+export const installOptions = [
   '--quiet',
   '--yes',
   '--no-install-recommends',

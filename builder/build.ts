@@ -9,6 +9,8 @@ import { readAppJson, unknownTypes } from './app-json.ts'
 import { ensureApt } from './apt.ts'
 import { releasedBy } from './buildpack-release.ts'
 import { detect } from './buildpack-detect/detect.ts'
+import { buildDockerfile, type ImageTools } from './docker/build.ts'
+import { type DockerPlan, planDockerfile } from './docker/plan.ts'
 import type { Plan, Step } from './buildpack-detect/plan.ts'
 import type { Commit } from './checkout.ts'
 import { readCron } from './cron.ts'
@@ -28,6 +30,8 @@ export type BuildRequest = Commit & {
   config: Record<string, string>
   /** How to build, in the owner's own words: `detect`, `node`. */
   builder?: string
+  /** The folder of the app, in the owner's own words. */
+  appDir?: string
   /** Addresses of Heroku buildpacks, in the owner's own words. */
   buildpacks?: string[]
   /** Makes every layer that a command makes anew. */
@@ -40,7 +44,7 @@ export type BuildRequest = Commit & {
   extracted?: (dir: string) => Promise<void>
 }
 
-export type BuildTools = { config: PaasConfig; sandbox: Sandbox }
+export type BuildTools = { config: PaasConfig; sandbox: Sandbox; images: ImageTools }
 
 /**
  * Turns a commit into an image: read the tree, detect, plan, make or re-use layers. Progress goes
@@ -48,27 +52,53 @@ export type BuildTools = { config: PaasConfig; sandbox: Sandbox }
  */
 export async function build(
   request: BuildRequest,
-  { config, sandbox }: BuildTools,
+  tools: BuildTools,
   say: Say,
   signal: AbortSignal,
 ): Promise<Image> {
   using pins = pinLayers()
+  const { config } = tools
   const deadline = Date.now() + config.buildTimeoutMs
   const tree = await treeLayer(request, signal)
   pins.add(tree.key)
   const dir = join(paths(config).layer(tree), 'app')
-  const present = new Set<string>()
-  if ((await ensureTree(request, config, tree, signal)) === 're-used') present.add(tree.key)
+  const isKept = (await ensureTree(request, config, tree, signal)) === 're-used'
   await request.extracted?.(dir)
   const source = openSource(dir)
-  const plan = detectFor(request, source)
   const cron = readCron(source)
   const appJson = readAppJson(source)
+  const shared = { ...tools, appConfig: request.config, tree, say, signal, deadline }
+  const docker = dockerFor(request, source)
+  const { app, noCache = false } = request
+  const image = docker
+    ? await buildDockerfile(docker, { ...shared, app, noCache })
+    : await buildDetected(request, { ...shared, source, isKept, appJson, pins })
+  return { ...image, ...(cron && { cron }), ...(appJson && { appJson }) }
+}
+
+type Detected = Omit<BuildTools, 'images'> & {
+  appConfig: Record<string, string>
+  tree: Layer
+  /** Whether the tree's layer was there before. */
+  isKept: boolean
+  source: Source
+  appJson: AppJson | undefined
+  pins: ReturnType<typeof pinLayers>
+  say: Say
+  signal: AbortSignal
+  deadline: number
+}
+
+/** Builds what a language or buildpacks say. */
+async function buildDetected(request: BuildRequest, building: Detected): Promise<Image> {
+  const { config, tree, source, appJson, pins, say, signal } = building
+  const present = new Set(building.isKept ? [tree.key] : [])
+  const plan = detectFor(request, source)
   say(`-----> ${plan.language} detected (${plan.because})`)
   const tools = await chooseTools(plan.tools, { ...request, config, say, signal })
   for (const { layer } of tools) if (layer) pins.add(layer.key)
   sayPlan(plan, tools, say)
-  const layerPlan = nameLayers(request, { plan, tools, source, tree })
+  const layerPlan = nameLayers(request, config, { plan, tools, source, tree })
   for (const layer of layerPlan.image) {
     pins.add(layer.key)
     if (layer.key !== tree.key && hasLayer(config, layer)) present.add(layer.key)
@@ -81,17 +111,7 @@ export async function build(
   for (const apt of layerPlan.apt) await ensureApt(config, apt, { say, signal })
   await ensureTools(tools, { config, say, signal })
   const buildEnv = () => environment(plan, tools)
-  const context = {
-    ...request,
-    config,
-    sandbox,
-    source,
-    appConfig: request.config,
-    buildEnv,
-    say,
-    signal,
-    deadline,
-  }
+  const context = { ...request, ...building, buildEnv }
   for (const planned of layerPlan.steps) {
     stopIfCancelled(signal)
     await runStep(planned, context)
@@ -105,17 +125,26 @@ export async function build(
     say(`       ${type}: ${command} (${processesFrom})`)
   }
   say(`       Layers: ${layerPlan.image.map((layer) => outcome(layer, present)).join(', ')}`)
-  const asked = { ...(cron && { cron }), ...(appJson && { appJson }), ...(profile && { profile }) }
-  return { layers: layerPlan.image, processes, env, language, ...asked }
+  return { layers: layerPlan.image, processes, env, language, ...(profile && { profile }) }
 }
 
-function detectFor({ builder, buildpacks = [], config }: BuildRequest, source: Source): Plan {
+/** Buildpacks that somebody has set are another choice than a Dockerfile in the tree. */
+function dockerFor({ builder, buildpacks = [], config }: BuildRequest, source: Source) {
+  const name = builder ?? config.BUILDER
+  const hasOther = buildpacks.length > 0 || config.BUILDPACK_URL
+  return name === undefined && hasOther ? undefined : planDockerfile(source, name)
+}
+
+function detectFor(
+  { builder, buildpacks = [], appDir, config }: BuildRequest,
+  source: Source,
+): Plan {
   const { BUILDER, BUILDPACK_URL } = config
   const ofConfig = BUILDPACK_URL ? [BUILDPACK_URL] : []
   const addresses = buildpacks.length > 0 ? buildpacks : ofConfig
   const from = buildpacks.length > 0 ? 'buildpacks:set' : 'the config key BUILDPACK_URL'
   const list = addresses.length > 0 ? { addresses, from } : undefined
-  return detect(source, builder ?? BUILDER, list)
+  return detect(source, builder ?? BUILDER, list, appDir)
 }
 
 function outcome({ key, label }: Layer, present: ReadonlySet<string>): string {
@@ -135,6 +164,9 @@ export type PrintedPlan = {
   processesFrom: string
   env: Record<string, string>
   warnings: string[]
+} & Asked
+
+type Asked = {
   /** What the code's own app.json asks for, where there is one. */
   appJson: AppJson | null
   cron: CronEntry[]
@@ -143,19 +175,21 @@ export type PrintedPlan = {
 /** The plan of a commit, without building anything. Same failures as `build` up to there. */
 export async function planOnly(
   request: BuildRequest,
-  { config }: BuildTools,
+  { config }: Pick<BuildTools, 'config'>,
   say: Say,
   signal: AbortSignal,
-): Promise<PrintedPlan> {
+): Promise<PrintedPlan | (DockerPlan & Asked)> {
   const tree = await treeLayer(request, signal)
   const dir = join(paths(config).making, `plan-${newId()}`)
   try {
     const kept = join(paths(config).layer(tree), 'app')
     const source = openSource(hasLayer(config, tree) ? kept : await extractTo(request, dir, signal))
+    const asked: Asked = { appJson: readAppJson(source) ?? null, cron: readCron(source) ?? [] }
+    const docker = dockerFor(request, source)
+    if (docker) return { ...docker, ...asked }
     const plan = detectFor(request, source)
     const tools = await chooseTools(plan.tools, { ...request, config, say, signal })
-    const asked = { appJson: readAppJson(source) ?? null, cron: readCron(source) ?? [] }
-    const layers = nameLayers(request, { plan, tools, source, tree })
+    const layers = nameLayers(request, config, { plan, tools, source, tree })
     return { ...printed(config, plan, tools, layers), ...asked }
   } finally {
     await rm(dir, { recursive: true, force: true })
@@ -176,6 +210,7 @@ function warningsOf(plan: Plan, tools: ChosenTool[]): string[] {
 
 function nameLayers(
   request: BuildRequest,
+  config: PaasConfig,
   found: { plan: Plan; tools: ChosenTool[]; source: Source; tree: Layer },
 ): LayerPlan {
   const { plan, tools, source, tree } = found
@@ -183,7 +218,7 @@ function nameLayers(
     app: request.app,
     config: request.config,
     plan,
-    stacks: stackLayers(),
+    stacks: stackLayers(config),
     tools,
     tree,
     files: factsOf(source, copiedBySteps(plan)),
@@ -196,7 +231,7 @@ function printed(
   plan: Plan,
   tools: ChosenTool[],
   { steps, image, apt }: LayerPlan,
-): Omit<PrintedPlan, 'appJson' | 'cron'> {
+): Omit<PrintedPlan, keyof Asked> {
   const byKey = new Map(steps.map((planned) => [planned.layer.key, decidedBy(planned)]))
   return {
     language: plan.language,

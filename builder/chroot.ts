@@ -3,9 +3,9 @@ import { join } from 'node:path'
 import { exec, type ExecResult } from '../core/exec.ts'
 
 export type ChrootJob = {
-  /** Directories beneath, lowest first. */
+  /** Directories beneath, lowest first; with none, `upper` is the whole root. */
   lowers: string[]
-  /** An empty directory, which afterwards holds what the command wrote. */
+  /** An empty directory, which afterwards holds what the command wrote; or a root. */
   upper: string
   /** Seen as /var/lib/apt/lists. */
   lists: string
@@ -22,7 +22,8 @@ export type ChrootJob = {
 export async function runInChroot(job: ChrootJob): Promise<ExecResult> {
   const { lowers, upper, lists, argv, signal, timeoutMs } = job
   const beside = `${upper}.chroot`
-  const root = join(beside, 'root')
+  const isRoot = lowers.length === 0
+  const root = isRoot ? upper : join(beside, 'root')
   await rm(beside, { recursive: true, force: true })
   try {
     for (const name of ['root', 'work', 'archives/partial']) {
@@ -39,12 +40,14 @@ export async function runInChroot(job: ChrootJob): Promise<ExecResult> {
       `workdir=${escape(join(beside, 'work'))}`,
       'index=off,metacopy=off,redirect_dir=off,volatile',
     ].join(',')
-    const places = [root, directories, lists, join(beside, 'archives')]
+    const places = [root, isRoot ? '' : directories, lists, join(beside, 'archives')]
     const enter = ['sh', '-c', script, 'sh', ...places, ...environment, ...argv]
     return await exec('unshare', [...namespaces, ...enter], { signal, timeoutMs })
   } finally {
     await rm(beside, { recursive: true, force: true })
-    for (const left of leftOvers) await rm(join(upper, left), { recursive: true, force: true })
+    for (const left of isRoot ? traces : [...traces, ...mountPoints]) {
+      await rm(join(upper, left), { recursive: true, force: true })
+    }
   }
 }
 
@@ -68,7 +71,7 @@ const script = `
 set -eu
 root=$1 directories=$2 lists=$3 archives=$4
 shift 4
-mount -t overlay -o "$directories" overlay "$root"
+[ -z "$directories" ] || mount -t overlay -o "$directories" overlay "$root"
 mount -t proc proc "$root/proc"
 for dir in dev run tmp; do mount -t tmpfs -o mode=1777,size=256m tmpfs "$root/$dir"; done
 for device in null zero full random urandom; do
@@ -81,22 +84,16 @@ mount --bind /etc/resolv.conf "$root/etc/resolv.conf"
 chroot "$root" "$@"
 `
 
-/** What a run leaves that no layer should keep. Never a directory that a lower layer needs. */
-const leftOvers = [
+/** What a run leaves behind that nothing should keep. */
+const traces = [
   policy,
-  'dev',
-  'proc',
-  'run',
-  'tmp',
   'usr/share/man',
   'etc/.pwd.lock',
-  'etc/resolv.conf',
-  'root',
-  'var/cache/apt',
+  'var/cache/apt/pkgcache.bin',
+  'var/cache/apt/srcpkgcache.bin',
   'var/cache/debconf/config.dat-old',
   'var/cache/debconf/templates.dat-old',
   'var/cache/ldconfig',
-  'var/lib/apt/lists',
   'var/lib/dpkg/diversions-old',
   'var/lib/dpkg/lock',
   'var/lib/dpkg/lock-frontend',
@@ -105,6 +102,18 @@ const leftOvers = [
   'var/log/alternatives.log',
   'var/log/apt',
   'var/log/dpkg.log',
+]
+
+/** Directories that a root needs, and that a layer upon one should not have. */
+const mountPoints = [
+  'dev',
+  'proc',
+  'run',
+  'tmp',
+  'etc/resolv.conf',
+  'root',
+  'var/cache/apt',
+  'var/lib/apt/lists',
 ]
 
 function escape(path: string): string {

@@ -1,5 +1,6 @@
 import { exec } from '../core/exec.ts'
 import { cacheTarget, type Plan, systemPath } from './buildpack-detect/plan.ts'
+import { registryEnv } from './buildpack-detect/node-registry.ts'
 import type { ChosenTool } from './tools.ts'
 
 /** Environment of every step of a plan; asks npm on the host which registry it uses. */
@@ -20,8 +21,8 @@ export async function environment(
     npm_config_cache: `${cacheTarget}/npm`,
     npm_config_fund: 'false',
     npm_config_logs_max: '0',
-    npm_config_registry: await hostRegistry(),
     npm_config_update_notifier: 'false',
+    ...registryEnv(await hostRegistry()),
     ...Object.assign({}, ...tools.map(({ buildEnv }) => buildEnv)),
   }
 }

@@ -79,7 +79,8 @@ function aptOn(stack: Layer, use: 'run' | 'build', { plan, tools }: LayerInputs)
   const versions = used
     .filter((tool) => tool.packages[use].length > 0)
     .map(({ request, choice }) => `${request.tool} ${choice.version}`)
-  const first = aptLayer([stack], packages, versions)
+  const finish = use === 'build' ? used.flatMap((tool) => tool.finish ?? []) : []
+  const first = aptLayer([stack], packages, versions, finish)
   const second = aptLayer(first ? [stack, first.layer] : [stack], plan.userApt)
   return [first, second].filter((one) => one !== undefined)
 }

@@ -15,36 +15,42 @@ export function phpServerFiles(): Record<string, string> {
 
 const forward = '#!/bin/sh\nexec php-web "$@"\n'
 
-/** FPM first: as soon as the port is open, requests come. Ends when either of the two does. */
+/**
+ * FPM first: as soon as the port is open, requests come. It leads a session of its own, where the
+ * signals to the process do not reach it: at the end Caddy answers what is open, then FPM goes.
+ */
 const script = `#!/bin/bash
 set -u
-case \${1:-} in -*)
-  echo "php-web: \\$1 is not supported: php-web [document root]" >&2
+if [[ \${1:-} == -* ]]; then
+  echo "php-web: $1 is not supported: php-web [document root]" >&2
   exit 64
-  ;;
-esac
-PHP_ROOT=$(realpath -- "\${1:-\${PHP_ROOT:-.}}") || exit 66
+fi
+PHP_ROOT=$(realpath --canonicalize-existing -- "\${1:-\${PHP_ROOT:-.}}") || exit 66
 memory=$(cat /sys/fs/cgroup/memory.max 2>/dev/null)
 [[ \${memory:-max} == max ]] && memory=536870912
 workers=$((memory / 67108864))
 : "\${WEB_CONCURRENCY:=$((workers < 2 ? 2 : workers > 64 ? 64 : workers))}"
 export PHP_ROOT WEB_CONCURRENCY
 trap 'ending=yes' TERM INT
-for fpm in /usr/sbin/php-fpm*; do :; done
+for program in /usr/sbin/php-fpm*; do :; done
 rm -f /tmp/php-fpm.sock
-"$fpm" --nodaemonize --force-stderr --fpm-config /usr/local/etc/php-web/fpm.conf \\
+"$program" --nodaemonize --force-stderr --fpm-config /usr/local/etc/php-web/fpm.conf \\
   -d expose_php=0 -d log_errors=1 -d session.save_path=/tmp -d session.gc_probability=1 &
+fpm=$!
 until [[ -S /tmp/php-fpm.sock ]]; do
-  jobs %1 >/dev/null 2>&1 || { echo 'php-web: PHP-FPM did not start' >&2; exit 1; }
+  kill -0 "$fpm" 2>/dev/null || { echo 'php-web: PHP-FPM did not start' >&2; exit 1; }
   sleep 0.02
 done
 caddy run --adapter caddyfile --config /usr/local/etc/php-web/caddyfile &
+caddy=$!
 wait -n
 if [[ -z \${ending:-} ]]; then
   echo 'php-web: PHP-FPM or Caddy ended' >&2
-  kill $(jobs -p) 2>/dev/null
+  kill "$caddy" 2>/dev/null
 fi
-wait
+wait "$caddy"
+kill -QUIT "$fpm" 2>/dev/null
+wait "$fpm"
 [[ -n \${ending:-} ]]
 `
 
@@ -82,6 +88,10 @@ const caddyfile = `{
 		https on
 		default ""
 	}
+	map {header.X-Forwarded-For} {client} {
+		~^([^,\\s]+) "\${1}"
+		default {remote_host}
+	}
 	@wellKnown path /.well-known/*
 	@hidden path */.* {$PHP_HIDDEN}
 	handle @wellKnown {
@@ -96,6 +106,7 @@ const caddyfile = `{
 			try_files {path} {path}/index.php {$PHP_FRONT}
 			trusted_proxies private_ranges
 			env HTTPS {php_https}
+			env REMOTE_ADDR {client}
 		}
 		file_server
 	}

@@ -6,9 +6,7 @@ import { phpServerFiles } from './php-server.ts'
 import type { Runtime } from './runtime.ts'
 import { debianKeyring, suite } from './stack.ts'
 
-/**
- * The web server of static sites and PHP: the suite's own Caddy, so that it fits the stack's libc.
- */
+/** The web server of static sites and PHP: the suite's own, so that it fits the stack's libc. */
 export const caddyRuntime: Runtime = {
   choose: async () => ({ version: suite, why: `Debian ${suite}`, warnings: [] }),
   layer: (version) => ({
@@ -60,7 +58,8 @@ function caddyfile(tryFiles: string): string {
 
 :{$PORT} {
 	root * {$STATIC_ROOT}
-	@hidden path */.*
+	@hidden path */.* /Procfile /Staticfile /app.json /paas.toml /static.json
+	{$STATIC_RULES}
 	@wellKnown path /.well-known/*
 	handle @wellKnown {
 		file_server
@@ -74,9 +73,9 @@ function caddyfile(tryFiles: string): string {
 		file_server
 	}
 	handle_errors {
-		@page file /404.html
+		@page file {$STATIC_ERROR_PAGE:/404.html}
 		handle @page {
-			rewrite * /404.html
+			rewrite * {$STATIC_ERROR_PAGE:/404.html}
 			file_server
 		}
 		handle {

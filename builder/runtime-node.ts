@@ -1,25 +1,15 @@
 import { mkdir, rename, rm, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import semver from 'semver'
-import { exec } from '../core/exec.ts'
 import { isLts } from './buildpack-detect/node-version.ts'
+import { chooseFromNpm, unpack } from './npm-package.ts'
 import type { Runtime, RuntimeContext } from './runtime.ts'
-import { chooseVersion, noVersion, publishedVersions } from './versions.ts'
 
 /** Node from the npm registry: the same binaries as the project's own, for every version. */
 export const nodeRuntime: Runtime = {
-  choose: async (request, { config, say, signal }) => {
-    const chosenFrom = async (fresh: boolean) => {
-      const published = await publishedVersions(config, packageName, { say, signal, fresh })
-      const available = published.filter(isOffered)
-      return { available, choice: chooseVersion(request, { available, isStable: isLts }) }
-    }
-    const { choice } = await chosenFrom(false)
-    if (choice) return choice
-    // It may have been published since the list was read.
-    const { available, choice: second } = await chosenFrom(true)
-    if (second) return second
-    throw noVersion('Node', request, available)
+  choose: (request, context) => {
+    const sources = [{ package: packageName, offers: isOffered }]
+    return chooseFromNpm(request, { name: 'Node', sources, isStable: isLts }, context)
   },
   layer: (version) => ({
     kind: 'runtime',
@@ -32,10 +22,9 @@ export const nodeRuntime: Runtime = {
 
 const packageName = `node-linux-${process.arch}`
 const majorMin = 10
-const packTimeoutMs = 5 * 60_000
 
 function isOffered(version: string): boolean {
-  return semver.prerelease(version) === null && semver.major(version) >= majorMin
+  return semver.major(version) >= majorMin
 }
 
 /** The npm line that shipped with a Node: newer ones refuse to run on it. */
@@ -74,30 +63,4 @@ async function makeNode(version: string, dir: string, context: RuntimeContext): 
   }
   await mkdir(join(usrLocal, 'share', 'doc', 'node'), { recursive: true })
   await rename(join(usrLocal, 'LICENSE'), join(usrLocal, 'share', 'doc', 'node', 'LICENSE'))
-}
-
-/** `npm pack` checks the package against the registry's hash before it writes it. */
-async function unpack(spec: string, into: string, { signal }: RuntimeContext): Promise<void> {
-  const packed = `${into}.pack`
-  await mkdir(packed, { recursive: true })
-  const options = { cwd: packed, signal, timeoutMs: packTimeoutMs }
-  const { stdout } = await exec('npm', ['pack', '--json', '--', spec], options)
-  await exec(
-    'tar',
-    ['--extract', '--gzip', `--file=${join(packed, packedName(stdout))}`, ...asRoot],
-    {
-      ...options,
-      cwd: into,
-    },
-  )
-  await rm(packed, { recursive: true })
-}
-
-const asRoot = ['--strip-components=1', '--no-same-owner', '--no-same-permissions']
-
-/** npm 11 prints a list, newer ones an object by name; the file name is all that is wanted. */
-function packedName(json: string): string {
-  const name = /"filename":\s*"([A-Za-z0-9._-]+\.tgz)"/.exec(json)?.[1]
-  if (!name) throw new Error(`npm pack did not name its file: ${json.slice(0, 200)}`)
-  return name
 }

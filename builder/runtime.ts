@@ -2,6 +2,9 @@ import type { PaasConfig } from '../core/config.ts'
 import type { Layer, Say } from '../core/types.ts'
 import type { ToolRequest } from './buildpack-detect/plan.ts'
 import { caddyRuntime } from './runtime-caddy.ts'
+import { bunRuntime, denoRuntime } from './runtime-bun-deno.ts'
+import { npmRuntime, pnpmRuntime, yarnRuntime } from './runtime-managers.ts'
+import { goRuntime } from './runtime-go.ts'
 import { nodeRuntime } from './runtime-node.ts'
 import type { Choice } from './versions.ts'
 
@@ -26,5 +29,11 @@ export type Runtime = {
 /** A tool of its own source is one file and one line here; one of the suite's needs neither. */
 export const runtimes: Record<string, Runtime> = {
   node: nodeRuntime,
+  npm: npmRuntime,
+  pnpm: pnpmRuntime,
+  yarn: yarnRuntime,
+  bun: bunRuntime,
+  deno: denoRuntime,
   caddy: caddyRuntime,
+  go: goRuntime,
 }

@@ -13,6 +13,8 @@ export type SandboxJob = {
   argv: string[]
   env: Record<string, string>
   user: 'app' | 'root'
+  /** Whether it makes containers itself: root of its own user namespace, and of nothing else. */
+  nested?: boolean
   /** Sources lie inside this instance's store. */
   mounts: { source: string; target: string; readOnly: boolean }[]
   /** Each line of output, as it comes. */
@@ -28,6 +30,8 @@ export type SandboxResult = {
   oom: boolean
   /** What it was allowed and the most it had, where the kernel still knew. */
   memory?: { limitBytes: number; peakBytes: number } | undefined
+  /** What it wrote of what it might, by directory, where the file system counts that. */
+  disk?: { usedBytes: number; limitBytes: number }[]
   /** What the command wrote, as a directory that may be renamed within the store. */
   upper: string
   /** Removes what is left of it. */

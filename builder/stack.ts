@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { appendFile, chown, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { appUser, type PaasConfig } from '../core/config.ts'
-import { Failure } from '../core/errors.ts'
+import { errno, Failure } from '../core/errors.ts'
 import { exec } from '../core/exec.ts'
+import { paths } from '../core/names.ts'
 import type { Layer, Say } from '../core/types.ts'
 import { ensureLayer } from './layers.ts'
 
@@ -40,11 +41,19 @@ const recipe = {
   group: `app:x:${appUser}:`,
 }
 
-/** The stacks' names, without making them. Their keys change with the recipe, not with time. */
-export function stackLayers(): Stacks {
+/** The names of the stacks that builds of this instance use now, without making them. */
+export function stackLayers(config: PaasConfig): Stacks {
+  return stacksOf(readGeneration(config))
+}
+
+/**
+ * The stacks of one generation: the time they were asked for, as `newGeneration` writes it, or
+ * undefined for those a host begins with. Keys change with it and with the recipe.
+ */
+export function stacksOf(generation: string | undefined): Stacks {
   return {
-    run: stackLayer('run', runPackages),
-    build: stackLayer('build', buildPackages),
+    run: stackLayer('run', runPackages, generation),
+    build: stackLayer('build', buildPackages, generation),
   }
 }
 
@@ -53,20 +62,40 @@ export async function ensureStack(
   config: PaasConfig,
   say: Say,
   signal: AbortSignal = new AbortController().signal,
+  stacks: Stacks = stackLayers(config),
 ): Promise<Stacks> {
-  const stacks = stackLayers()
   await ensureOne(config, stacks.run, runPackages, say, signal)
   await ensureOne(config, stacks.build, buildPackages, say, signal)
   return stacks
 }
 
-function stackLayer(name: 'run' | 'build', packages: string[]): Layer {
+const generationFormat = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)\d\d$/
+
+/** `20261121T093512`, in UTC. */
+export function newGeneration(at = new Date()): string {
+  return at.toISOString().slice(0, 19).replace(/[-:]/g, '')
+}
+
+function readGeneration(config: PaasConfig): string | undefined {
+  try {
+    const text = readFileSync(paths(config).stackGeneration, 'utf8').trim()
+    if (generationFormat.test(text)) return text
+    throw new Error(`${paths(config).stackGeneration} does not hold the time of a stack`)
+  } catch (error) {
+    if (errno(error) === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+function stackLayer(name: 'run' | 'build', packages: string[], generation?: string): Layer {
   const text = JSON.stringify([suite, process.arch, recipe, packages])
   const hash = createHash('sha256').update(text).digest('hex').slice(0, 16)
+  const [, year, month, day, hour, minute] = generationFormat.exec(generation ?? '') ?? []
+  const made = year === undefined ? '' : ` of ${year}-${month}-${day} ${hour}:${minute}`
   return {
     kind: 'stack',
-    key: `stack-${suite}-${name}-${hash}`,
-    label: `Debian ${suite} (${name})`,
+    key: `stack-${suite}-${name}-${hash}${generation === undefined ? '' : `-${generation}`}`,
+    label: `Debian ${suite} (${name})${made}`,
   }
 }
 

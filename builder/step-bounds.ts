@@ -7,6 +7,9 @@ import type { SandboxResult } from './sandbox.ts'
 
 /** What ends a build's command early, and the words for how one ended. */
 
+/** What a command is for people; it may be another by the time that they are told of it. */
+export type Command = Readonly<Pick<Step, 'title' | 'hint'>>
+
 /** Part of the least free space that a command may not come near: the rest is for the apps. */
 const reservedPart = 4
 const lookMs = 500
@@ -15,7 +18,7 @@ const fullBytes = 1024 * 1024
 
 /** Aborts at the deadline (milliseconds since the epoch), or when the disk is about to be full. */
 export function boundStep(
-  step: Step,
+  step: Command,
   config: PaasConfig,
   deadline: number,
 ): { signal: AbortSignal } & Disposable {
@@ -44,14 +47,14 @@ export async function isFull(config: PaasConfig): Promise<boolean> {
   return (await freeBytes(config)) < fullBytes
 }
 
-export function filledDisk(step: Step): Failure {
+export function filledDisk(step: Command): Failure {
   return new Failure('failed', `"${step.title}" filled the disk of the server and was stopped`, {
     hint: 'Who takes the space: disk. To free what nobody needs: images:gc. Then push again',
   })
 }
 
 /** A command's own end, in words. */
-export function stepFailure(step: Step, result: SandboxResult, config: PaasConfig): Failure {
+export function stepFailure(step: Command, result: SandboxResult, config: PaasConfig): Failure {
   if (result.oom) {
     const limit = result.memory?.limitBytes ?? config.buildMemoryBytes
     const used = result.memory?.peakBytes ?? limit
@@ -60,9 +63,20 @@ export function stepFailure(step: Step, result: SandboxResult, config: PaasConfi
       hint: 'Let the build use less, or raise PAAS_BUILD_MEMORY (MiB) on the server',
     })
   }
+  const filled = result.disk?.find(isFilled)
+  if (filled) {
+    const seen = `The build used ${ofBytes(filled.usedBytes, filled.limitBytes)} of disk`
+    return new Failure('failed', `${seen} and ended in "${step.title}"`, {
+      hint: 'Let the build write less, or raise PAAS_BUILD_DISK (MiB) on the server',
+    })
+  }
   return new Failure('failed', `"${step.title}" exited with ${result.code}; its output is above`, {
     hint: step.hint,
   })
+}
+
+function isFilled(disk: { usedBytes: number; limitBytes: number }): boolean {
+  return disk.usedBytes > disk.limitBytes - fullBytes
 }
 
 /** `1.9 of 2.0 GiB`, `200 of 200 MiB` */
@@ -88,7 +102,7 @@ async function freeBytes({ home }: PaasConfig): Promise<number> {
   return bavail * bsize
 }
 
-function tooLate(step: Step, { buildTimeoutMs }: PaasConfig): Failure {
+function tooLate(step: Command, { buildTimeoutMs }: PaasConfig): Failure {
   const minutes = buildTimeoutMs / 60_000
   const limit = minutes < 1 ? `${buildTimeoutMs / 1000} s` : `${Math.round(minutes * 10) / 10} min`
   const seen = `The build took longer than ${limit} and was stopped in "${step.title}"`

@@ -9,6 +9,7 @@ import { configTarget } from './buildpack-detect/buildpack-driver.ts'
 import { cacheTarget } from './buildpack-detect/plan.ts'
 import { type Manifest, type PlannedStep, visibleConfig } from './layer-plan.ts'
 import { ensureLayer, hasLayer } from './layers.ts'
+import { withoutNpmUsage } from './npm-words.ts'
 import type { Sandbox, SandboxResult } from './sandbox.ts'
 import { boundStep, filledDisk, isFull, stepFailure } from './step-bounds.ts'
 import type { Source } from './source.ts'
@@ -91,7 +92,10 @@ async function makeInSandbox(
   dir: string,
 ): Promise<void> {
   const { step } = planned
-  const cache = await ensureCache(context.config, step.shareable ? undefined : context.app)
+  // What an app's scripts left in its cache must not come near a layer that other apps will share,
+  // unless the manager checks all it takes from there against hashes that decide the layer's key.
+  const ownCache = !step.shareable || step.checksCache === true
+  const cache = await ensureCache(context.config, ownCache ? context.app : undefined)
   try {
     const result = await runInSandbox(planned, context, cache)
     try {
@@ -108,7 +112,7 @@ async function makeInSandbox(
       await result.discard()
     }
   } finally {
-    await (step.shareable ? rm(cache, { recursive: true, force: true }) : boundCache(cache))
+    await (ownCache ? boundCache(cache) : rm(cache, { recursive: true, force: true }))
   }
 }
 
@@ -133,7 +137,7 @@ async function runInSandbox(
       { source: cache, target: cacheTarget, readOnly: false },
       ...(files === undefined ? [] : [{ source: files, target: configTarget, readOnly: true }]),
     ],
-    onLine: (line) => say(`       ${line}`.trimEnd()),
+    onLine: withoutNpmUsage((line) => say(`       ${line}`.trimEnd())),
     signal,
     timeoutMs: config.buildTimeoutMs + 60_000,
   })
@@ -153,10 +157,7 @@ async function writeConfig(config: PaasConfig, values: Record<string, string>): 
   return dir
 }
 
-/**
- * An app's own, or an empty one for a layer that other apps will share: what an app's scripts left
- * in its cache must not come near that.
- */
+/** An app's own, or an empty one. */
 async function ensureCache(config: PaasConfig, app: string | undefined): Promise<string> {
   const { buildCache, making } = paths(config)
   const cache = app === undefined ? join(making, `cache-${newId()}`) : buildCache(app)

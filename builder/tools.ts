@@ -6,6 +6,7 @@ import { ensureLayer, hasLayer } from './layers.ts'
 import { type Runtime, type RuntimeContext, runtimes } from './runtime.ts'
 import { ensureStack, suite } from './stack.ts'
 import { type Choice, chooseVersion, noVersion } from './versions.ts'
+import { Failure, stopIfCancelled } from '../core/errors.ts'
 import type { Layer } from '../core/types.ts'
 
 /** A tool with its version decided: a layer of its own, or Debian packages, or both. */
@@ -18,6 +19,8 @@ export type ChosenTool = {
   packages: AptPackages
   /** A directory of programs that steps search first. */
   path?: string
+  /** A script that completes the layer of the packages for builds. */
+  finish?: string
   /** Environment of the build steps that run with it. */
   buildEnv: Record<string, string>
 }
@@ -48,7 +51,14 @@ export async function ensureTools(tools: ChosenTool[], context: RuntimeContext):
 async function chooseTool(request: ToolRequest, context: RuntimeContext): Promise<ChosenTool> {
   if (request.git) return chooseFromGit(request, request.git, context)
   if (request.suite) return chooseFromSuite(request, request.suite, context)
-  const runtime = runtimeOf(request)
+  return chooseFromRuntime(request, runtimeOf(request), context)
+}
+
+async function chooseFromRuntime(
+  request: ToolRequest,
+  runtime: Runtime,
+  context: RuntimeContext,
+): Promise<ChosenTool> {
   const choice = await runtime.choose(request, context)
   const layer = runtime.layer(choice.version)
   return {
@@ -107,7 +117,9 @@ async function chooseFromSuite(
     }),
   })
   const found = offered.find(({ version }) => version === choice?.version)
-  if (!choice || !found) throw noVersion(name, request, available)
+  if (!choice || !found) {
+    return chooseBeyondSuite(request, noVersion(name, request, available), context)
+  }
   return {
     request,
     choice,
@@ -115,7 +127,28 @@ async function chooseFromSuite(
     layer: undefined,
     packages: { run: found.candidate.run, build: found.candidate.build },
     ...(found.candidate.path !== undefined && { path: found.candidate.path }),
+    ...(found.candidate.finish !== undefined && { finish: found.candidate.finish }),
     buildEnv: {},
+  }
+}
+
+/** What the suite has not may come from the language's own makers. */
+async function chooseBeyondSuite(
+  request: ToolRequest,
+  refused: Failure,
+  context: RuntimeContext,
+): Promise<ChosenTool> {
+  const runtime = runtimes[request.tool]
+  if (!runtime) throw refused
+  try {
+    return await chooseFromRuntime(request, runtime, context)
+  } catch (cause) {
+    stopIfCancelled(context.signal)
+    if (!(cause instanceof Failure)) throw cause
+    const known = /^Available: (.*)/.exec(cause.hint ?? '')?.[1]
+    const beyond = `Beyond Debian: ${known ?? cause.message}`
+    const hint = [beyond, refused.hint].filter(Boolean).join('\n')
+    throw new Failure('failed', refused.message, { hint, cause })
   }
 }
 

@@ -34,8 +34,12 @@ export type PaasConfig = {
   /** For each of the release phase and the scripts of app.json. */
   scriptTimeoutMs: number
   buildMemoryBytes: number
+  /** Of what a build writes, and of its cache, where the file system can limit it. */
+  buildDiskBytes: number
   /** Over all apps; a further build waits in line. */
   buildsAtOnce: number
+  /** Where the versions of Go come from that the stack's suite has not; undefined for nowhere. */
+  goMirror: string | undefined
   /** With less free space than this no build is begun. */
   minFreeBytes: number
 }
@@ -56,13 +60,18 @@ export function readConfig(env: NodeJS.ProcessEnv): PaasConfig {
     triggerTimeoutMs: seconds(env, 'PAAS_TRIGGER_TIMEOUT', 60),
     scriptTimeoutMs: seconds(env, 'PAAS_SCRIPT_TIMEOUT', 10 * 60),
     buildMemoryBytes: positive(env, 'PAAS_BUILD_MEMORY', 2048, 'a size in MiB') * mebibyte,
+    buildDiskBytes: positive(env, 'PAAS_BUILD_DISK', 10_240, 'a size in MiB') * mebibyte,
     buildsAtOnce: Math.ceil(positive(env, 'PAAS_BUILDS', buildsByCores(), 'a number of builds')),
+    goMirror: mirror(env, 'PAAS_GO_MIRROR', 'https://go.dev/dl/'),
     minFreeBytes: positive(env, 'PAAS_MIN_FREE', 2048, 'a size in MiB') * mebibyte,
   }
 }
 
 /** What a container may use unless `resource:limit` says otherwise. */
 export const defaultLimits = { memoryBytes: 512 * mebibyte, cpus: 1, pids: 512 }
+
+/** What a container may write unless `resource:limit --disk` says otherwise. */
+export const defaultDiskBytes = 2048 * mebibyte
 
 /** The port an app must listen on (contract §8). */
 export const appPort = 5000
@@ -113,6 +122,8 @@ export const limits = {
   /** A file of the user's that paas itself reads: a manifest, a Procfile, a lockfile. */
   userFileBytes: 16 * mebibyte,
   buildCacheBytes: 1024 * mebibyte,
+  /** Images and layers of an app's Dockerfile: above it what no image needs goes, at twice all. */
+  dockerCacheBytes: 4096 * mebibyte,
   /** A shared layer that no instance on the host needs goes after so long. */
   sharedUnusedMs: 7 * 24 * 60 * 60 * 1000,
   /** An instance whose state has gone is believed to be gone after so long. */
@@ -171,6 +182,13 @@ function positive(env: NodeJS.ProcessEnv, name: string, fallback: number, want: 
 }
 
 /** A wait of more than a week is a mistake, and one of 25 days is more than a timer can count. */
+function mirror(env: NodeJS.ProcessEnv, name: string, fallback: string): string | undefined {
+  const text = env[name] || fallback
+  if (text === 'off') return undefined
+  if (/^https?:$/.test(URL.parse(text)?.protocol ?? '')) return text.replace(/\/*$/, '/')
+  throw new Failure('usage', `${name} is "${text}": expected an address of the web, or off`)
+}
+
 function seconds(env: NodeJS.ProcessEnv, name: string, fallback: number): number {
   const want = `a number of seconds, at most ${secondsMost}`
   const value = positive(env, name, fallback, want)

@@ -102,6 +102,8 @@ export function paths(config: PaasConfig) {
      * What an app's package manager downloaded, mounted into its builds; may be emptied any time.
      */
     buildCache: (app: string) => join(home, 'store', 'caches', app),
+    /** What builds of an app's Dockerfile keep; may be emptied any time. No build step sees it. */
+    dockerCache: (app: string) => join(home, 'store', 'docker', app),
     /** Writable directories of containers: `scratch/<id>/{upper,work}`. */
     scratch: (id: string) => join(home, 'store', 'scratch', id),
     /** Named storages, with the ids that containers see. */
@@ -119,6 +121,8 @@ export function paths(config: PaasConfig) {
     sharedUsers: join(cache, 'users'),
     /** Files whose kernel lock is held while a shared layer is made. */
     locks: join(cache, 'locks'),
+    /** Which stacks new builds stand on, once `stack:build` has made newer ones. */
+    stackGeneration: join(home, 'stack'),
     /** Debian's package lists for a stack: `<time in ms>/{lists,index}`. */
     aptLists: (stack: string) => join(cache, 'apt', stack),
     /** Published versions of a tool, as the registry last told. */

@@ -12,9 +12,16 @@ export type LayerKind = 'stack' | 'apt' | 'runtime' | 'dependencies' | 'build' |
 
 /**
  * A read-only directory, named by what went into it; `label` is for people. An apt layer has the
- * names of the packages that were asked for, so that it can be made again on another stack.
+ * names of the packages that were asked for, and what else decided its key, so that it can be made
+ * again on another stack.
  */
-export type Layer = { kind: LayerKind; key: string; label: string; packages?: string[] }
+export type Layer = {
+  kind: LayerKind
+  key: string
+  label: string
+  packages?: string[]
+  marks?: string[]
+}
 
 /**
  * What a build leaves behind. `layers` lie lowest first; `processes` maps a type to its command.
@@ -51,8 +58,11 @@ export type CronEntry = {
   concurrency: 'allow' | 'forbid' | 'replace'
 }
 
-/** `cpus` in cores (0.5 = half of one); a container may not leave these. */
-export type Limits = { memoryBytes: number; cpus: number; pids: number }
+/**
+ * `cpus` in cores (0.5 = half of one); a container may not leave these. `diskBytes`: of what it
+ * writes outside of storages, `defaultDiskBytes` unless given, where the file system can limit it.
+ */
+export type Limits = { memoryBytes: number; cpus: number; pids: number; diskBytes?: number }
 
 /** Those of every process of an app, but for what a process type has of its own. */
 export type AppLimits = Limits & { types?: Record<string, Partial<Limits>> }
@@ -128,6 +138,11 @@ export type InstanceSpec = {
   workdir?: string
   /** Where it listens, for whoever asks whether it does; `appPort` by default. */
   port?: number
+  /**
+   * Root inside, and what it takes to make containers: to mount, in its own user namespace alone.
+   * For programs that build images; needs the host to have user namespaces.
+   */
+  nested?: boolean
   /** Directories of the instance's store, or readable ones of the host, shown inside. */
   mounts?: { source: string; target: string; readOnly: boolean }[]
 }

@@ -86,9 +86,9 @@ export async function destroyApp(daemon: Daemon, app: App, ask: Ask): Promise<vo
 }
 
 async function removeAppFiles(daemon: Daemon, app: string): Promise<void> {
-  const { repo, logs, buildCache } = paths(daemon.config)
+  const { repo, logs, buildCache, dockerCache } = paths(daemon.config)
   await forgetApp(daemon.host, app)
-  for (const path of [repo(app), logs(app), buildCache(app)]) {
+  for (const path of [repo(app), logs(app), buildCache(app), dockerCache(app)]) {
     await rm(path, { recursive: true, force: true })
   }
 }

@@ -5,6 +5,7 @@ import type { App, Image, Say } from '../core/types.ts'
 import { gitEnvironment } from '../receiver/git.ts'
 import type { Daemon } from './daemon.ts'
 import { sshCommand } from './deploy-key.ts'
+import { openLayerWork } from './layer-work.ts'
 import { masked } from './mask.ts'
 import { readRef } from './refs.ts'
 import { parseSchedule } from './schedule.ts'
@@ -39,11 +40,14 @@ export async function buildCommit(
       config,
       ssh: () => sshCommand(daemon.config),
       before: daemon.store.currentRelease(app.name)?.image.layers ?? [],
-      ...(app.builder === null ? {} : { builder: app.builder }),
-      buildpacks: daemon.store.buildpacks(app),
+      ...ownersWords(daemon, app),
       ...(heard ? { extracted } : {}),
     },
-    { config: daemon.config, sandbox: daemon.sandbox },
+    {
+      config: daemon.config,
+      sandbox: daemon.sandbox,
+      images: { access: (host) => daemon.store.registry(host), openWork: openLayerWork },
+    },
     sayMasked,
     signal,
   )
@@ -71,11 +75,20 @@ export async function planCommit(
       gitEnv: gitEnvironment(),
       ssh: () => sshCommand(daemon.config),
       config: daemon.store.effectiveConfig(app),
-      ...(app.builder === null ? {} : { builder: app.builder }),
-      buildpacks: daemon.store.buildpacks(app),
+      ...ownersWords(daemon, app),
     },
-    { config: daemon.config, sandbox: daemon.sandbox },
+    { config: daemon.config },
     say,
     signal,
   )
+}
+
+/** What the owner has set of how the app is built, whatever its code says. */
+function ownersWords({ store }: Daemon, app: App) {
+  const { appDir } = store.codeSettings(app)
+  return {
+    ...(app.builder === null ? {} : { builder: app.builder }),
+    ...(appDir === null ? {} : { appDir }),
+    buildpacks: store.buildpacks(app),
+  }
 }

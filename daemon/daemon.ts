@@ -35,7 +35,7 @@ import { openRouterLog } from './router-log.ts'
 import { openRoutes, type Routes } from './routes.ts'
 import { openRunningBuilds, type RunningBuilds } from './running-builds.ts'
 import { openSandbox } from './sandbox.ts'
-import { emptyTrash } from './storage.ts'
+import { emptyTrash, limitStorages } from './storage.ts'
 import { Runs } from './runs.ts'
 import { openSlots, type Slots } from './slots.ts'
 import { openStore, type Store } from './store/store.ts'
@@ -191,6 +191,7 @@ async function takeOver(daemon: Daemon): Promise<void> {
     )
   })
   for (const app of store.apps()) await daemon.drains.sync(app)
+  void limitStorages(daemon, store.storageSizes()) // to count many files may take a while
   routes.sweep()
   await forgetOldNames(daemon)
   await emptyTrash(config)

@@ -59,7 +59,7 @@ export function ledger(facts: Facts): DiskReport {
   const apps = facts.apps.map((app) => {
     const parts = {
       layers: own.get(app) ?? 0,
-      buildCache: size(`cache ${app}`),
+      buildCache: size(`cache ${app}`) + size(`docker ${app}`),
       logs: size(`logs ${app}`),
       repository: size(`repo ${app}`),
     }

@@ -91,13 +91,15 @@ function bare(rest: string): Value {
 }
 
 function quoted(rest: string, quote: string, at: { key: string; line: number }): Value {
-  const pattern = quote === '"' ? /^"((?:[^"\\]|\\[^])*)"/ : /^'([^']*)'/
+  // '\'' is how a shell, and our own shell format, writes a quote inside single quotes.
+  const pattern = quote === '"' ? /^"((?:[^"\\]|\\[^])*)"/ : /^'([^']*(?:'\\''[^']*)*)'/
   const [whole, inside = ''] = pattern.exec(rest) ?? []
   if (whole === undefined) throw wrong(at.line, `the quote that opens ${at.key} is never closed`)
   const letters: Record<string, string> = { n: '\n', r: '\r', t: '\t' }
   const unescape = (_all: string, one: string) =>
     letters[one] ?? ('"\\$`\n'.includes(one) ? one.replace('\n', '') : `\\${one}`)
-  const text = quote === '"' ? inside.replace(/\\([^])/g, unescape) : inside
+  const text =
+    quote === '"' ? inside.replace(/\\([^])/g, unescape) : inside.replaceAll("'\\''", "'")
   return { text, length: whole.length }
 }
 

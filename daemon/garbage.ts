@@ -62,7 +62,7 @@ async function collectAll(daemon: Daemon, signal: AbortSignal): Promise<string[]
   const keep = neededKeys(daemon)
   await adoptLayers(config, keep)
   const removed = await removeLayers(config, keep, settledAt)
-  await noteUses(config, [...keep, ...Object.values(stackLayers()).map(({ key }) => key)])
+  await noteUses(config, [...keep, ...Object.values(stackLayers(config)).map(({ key }) => key)])
   const shared = await removeSharedLayers(config, signal)
   if (removed.length + shared.length > 0) {
     log('garbage', { layers: removed.length, shared: shared.length })

@@ -15,7 +15,7 @@ import { sendPack } from '../receiver/send-pack.ts'
 import type { Daemon } from './daemon.ts'
 import { sshCommand } from './deploy-key.ts'
 import type { Ask } from './queue.ts'
-import { acceptPush } from './receive.ts'
+import { acceptPush, whyUntouched } from './receive.ts'
 import { readRef } from './refs.ts'
 
 /** Code that does not come by a push, made into one: everything after that is the same line. */
@@ -84,9 +84,15 @@ async function current(
   daemon: Daemon,
   app: App,
   commit: string,
-  { say }: ImportAsk,
+  { say, signal }: ImportAsk,
 ): Promise<Imported> {
   const branch = branchOf(app)
+  const read = { commit, gitEnv: gitEnvironment() }
+  const untouched = await whyUntouched(daemon, app, read, signal)
+  if (untouched !== undefined) {
+    say(`-----> ${untouched}`)
+    return { commit, branch, deployed: false }
+  }
   if (daemon.store.currentRelease(app.name)?.commit !== commit) {
     const hint = `To build it again: ps:rebuild ${app.name}`
     throw new Failure('failed', `"${branch}" of ${app.name} is at ${commit.slice(0, 7)} already`, {
@@ -121,7 +127,8 @@ async function deployFrom(
   } catch (error) {
     throw refusal ?? error
   }
-  return { commit, branch: branchOf(app), deployed: true }
+  const runs = daemon.store.currentRelease(app.name)?.commit === commit
+  return { commit, branch: branchOf(app), deployed: runs }
 }
 
 /** A bare repository for the time of `work`, which sees the objects of the app's own. */

@@ -57,19 +57,19 @@ async function watch(
   signal: AbortSignal,
 ): Promise<void> {
   await pause(check.initialDelayMs, signal)
-  let wasWell = false
+  let lastWellAt = 0
   let failures = 0
   while (!signal.aborted) {
     const seen = await probe(daemon.host, member, check, signal)
     if (signal.aborted) return
     // One that is paused cannot answer, and nobody should hold that against it.
     const isWell = seen === undefined || daemon.fleet.isPaused(member)
-    if (isWell) wasWell = true
+    if (isWell) lastWellAt = Date.now()
     failures = isWell ? 0 : failures + 1
     if (failures >= check.attempts) {
       const times = failures === 1 ? 'once' : `${failures} times in a row`
       const reason = `liveness check failed ${times}: ${describeProbe(check.probe)}: ${seen}`
-      return daemon.reconcile.unwell(member, reason, wasWell)
+      return daemon.reconcile.unwell(member, reason, lastWellAt)
     }
     await pause(Math.max(shortestWaitMs, check.waitMs ?? waitMs), signal)
   }

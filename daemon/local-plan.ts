@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util'
 import { readAppJson } from '../builder/app-json.ts'
 import { detect } from '../builder/buildpack-detect/detect.ts'
 import type { Plan, ToolRequest } from '../builder/buildpack-detect/plan.ts'
+import { type DockerPlan, planDockerfile } from '../builder/docker/plan.ts'
 import { readCron } from '../builder/cron.ts'
 import { openSource } from '../builder/source.ts'
 import { errno, Failure } from '../core/errors.ts'
@@ -11,10 +12,11 @@ import { printable } from '../core/names.ts'
 export function planHere(args: string[]): string[] {
   const { dir, builder, json } = parse(args)
   const source = open(dir)
-  const plan = detect(source, builder)
+  const docker = planDockerfile(source, builder)
+  const plan = docker ?? detect(source, builder)
   const appJson = readAppJson(source)
   const cron = readCron(source)
-  if (!json) return describe(plan)
+  if (!json) return 'images' in plan ? describeDockerfile(plan) : describe(plan)
   const all = { ...plan, appJson: appJson ?? null, cron: cron ?? [] }
   return JSON.stringify(all, null, 2).split('\n')
 }
@@ -59,7 +61,23 @@ function describe(plan: Plan): string[] {
   ]
 }
 
-function asked({ constraint, pin }: ToolRequest): string {
+function describeDockerfile(plan: DockerPlan): string[] {
+  const { file, because, otherwise, context, target, images, processes = {} } = plan
+  return [
+    `-----> ${file} found (${because})`,
+    `       ${otherwise}`,
+    `       context: ${context}`,
+    ...(target === undefined ? [] : [`       target: ${target}`]),
+    ...images.map(({ name }) => `       base image: ${name}`),
+    ...Object.entries(processes).map(
+      ([type, command]) => `       ${type}: ${command} (${plan.processesFrom})`,
+    ),
+    ...plan.warnings.map((warning) => ` !     ${warning}`),
+  ]
+}
+
+function asked({ constraint, pin, git }: ToolRequest): string {
+  if (git) return git.shown
   const texts = [pin, constraint].filter((text) => text !== undefined)
   return texts.map(({ text, from }) => `"${text}" (${from})`).join(', ') || 'the default version'
 }

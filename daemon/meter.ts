@@ -97,9 +97,10 @@ function layerPlace(config: PaasConfig, key: string): Place {
 }
 
 function appPlaces(config: PaasConfig, app: string): Place[] {
-  const { buildCache, logs, repo } = paths(config)
+  const { buildCache, dockerCache, logs, repo } = paths(config)
   return [
     { name: `cache ${app}`, dir: buildCache(app) },
+    { name: `docker ${app}`, dir: dockerCache(app) },
     { name: `logs ${app}`, dir: logs(app) },
     { name: `repo ${app}`, dir: repo(app) },
   ]

@@ -47,7 +47,7 @@ export function instanceSpec(
     process,
     release: release.version,
     layers: image.layers,
-    argv: withProfile(image, argv ?? argvOf(image, type)),
+    argv: argv ? withProfile(image, argv) : argvOf(image, type),
     env: processEnv(release, process),
     limits: limitsOf(release.limits, type),
     ...(image.workdir !== undefined && { workdir: image.workdir }),
@@ -57,8 +57,9 @@ export function instanceSpec(
 }
 
 /** What a process type runs: the image's own words exactly, or a line for a shell. */
-export function argvOf({ commands, processes }: Image, type: string): string[] {
-  return commands?.[type] ?? shellArgv(processes[type] ?? '')
+export function argvOf(image: Image, type: string): string[] {
+  const { commands, processes } = image
+  return withProfile(image, commands?.[type] ?? shellArgv(processes[type] ?? ''))
 }
 
 /** Buildpacks leave scripts that set the environment of whatever runs, in their order. */

@@ -1,7 +1,8 @@
 import { Failure } from '../core/errors.ts'
-import { paths } from '../core/names.ts'
+import { paths, printable } from '../core/names.ts'
 import type { App, Identity, Say } from '../core/types.ts'
 import type { PushRequest } from '../receiver/receive-pack.ts'
+import { untouchedPaths } from '../builder/untouched.ts'
 import { createApp, recordCreated } from './apps.ts'
 import { buildCommit } from './build.ts'
 import { applyInTurn, goneMeanwhile, pushChange } from './changes.ts'
@@ -77,10 +78,17 @@ async function deployCommit(
   app: App,
   { push, target, by }: { push: PushRequest; target: Target; by: Identity },
   ask: { say: Say; signal: AbortSignal },
-): Promise<void> {
+): Promise<void | { cancelled: string }> {
   const { branch, commit } = target
   const repo = paths(daemon.config).repo(app.name)
   const moved = await movedMeanwhile(repo, push, target)
+  const skipped = await whyUntouched(daemon, app, { commit, gitEnv: push.gitEnv }, ask.signal)
+  if (skipped !== undefined) {
+    ask.say(`-----> ${skipped}: not deployed`)
+    ask.say(`       What counts: git:set ${app.name} paths, or paths in paas.toml`)
+    if (moved) await setRef(repo, target.ref, target.oldSha)
+    return { cancelled: skipped }
+  }
   ask.say(`-----> Building ${app.name} from ${commit.slice(0, 7)} (${branch})`)
   const build = (say: Say, signal: AbortSignal) =>
     buildCommit(daemon, app, { commit, gitEnv: push.gitEnv }, say, signal)
@@ -92,6 +100,26 @@ async function deployCommit(
   // git will compare with what the client saw when it connected. Whoever has the turn may lead the
   // branch back there for the moment until git moves it on: the pushed commit holds both.
   if (moved) await setRef(repo, target.ref, target.oldSha)
+}
+
+/**
+ * Said of a push that changes nothing of what the app reads, where somebody has said what it is.
+ */
+export async function whyUntouched(
+  daemon: Daemon,
+  app: App,
+  pushed: { commit: string; gitEnv: Record<string, string> },
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const release = daemon.store.currentRelease(app.name)
+  if (!release?.commit) return undefined
+  const { appDir, paths: watched } = daemon.store.codeSettings(app)
+  const reads = { paths: watched, ...(appDir === null ? {} : { appDir }) }
+  const commit = { repo: paths(daemon.config).repo(app.name), ...pushed }
+  const untouched = await untouchedPaths(commit, release.commit, reads, signal)
+  if (!untouched) return undefined
+  const what = printable(untouched.join(' '))
+  return `Nothing that ${app.name} reads (${what}) has changed since v${release.version}`
 }
 
 async function createFor(daemon: Daemon, name: string, { say, by }: Accepting): Promise<App> {

@@ -82,11 +82,11 @@ export class Reconcile {
   }
 
   /** A process of the live set runs and is not well: it is stopped, and another one started. */
-  unwell(member: Member, reason: string, wasWell: boolean): void {
+  unwell(member: Member, reason: string, lastWellAt: number): void {
     const { app, process, state } = member
     if (state !== 'live') return
     const { fleet } = this.#daemon
-    if (wasWell) this.#backOff.forgive(app, process)
+    if (lastWellAt - member.startedAt > steadyMs) this.#backOff.forgive(app, process)
     const stopped = fleet.stop([member], fleet.timing(app).graceMs)
     stopped.catch((error) => logError('stop-failed', error, { app, process }))
     this.#stumble(app, process, reason)

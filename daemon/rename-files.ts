@@ -20,11 +20,12 @@ type WithFiles = Pick<Daemon, 'config' | 'store' | 'host' | 'renames'>
 
 /** `stays`: containers that run reach it by its old name. */
 function placesOf({ config }: Pick<Daemon, 'config'>) {
-  const { repo, logs, buildCache } = paths(config)
+  const { repo, logs, buildCache, dockerCache } = paths(config)
   return [
     { place: repo, stays: false },
     { place: logs, stays: true },
     { place: buildCache, stays: false },
+    { place: dockerCache, stays: false },
   ]
 }
 
@@ -59,8 +60,8 @@ export function moveFilesBack(daemon: WithFiles, from: string, to: string): void
 
 /** After the switch: new pushes and builds of the old name are not of this app any more. */
 export function leaveOldFiles({ config }: WithFiles, from: string): void {
-  const { repo, buildCache } = paths(config)
-  for (const path of [repo(from), buildCache(from)]) {
+  const { repo, buildCache, dockerCache } = paths(config)
+  for (const path of [repo(from), buildCache(from), dockerCache(from)]) {
     if (linkedTo(path) !== undefined) unlinkSync(path)
   }
 }

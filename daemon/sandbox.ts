@@ -1,6 +1,8 @@
 import { join } from 'node:path'
 import type { Sandbox } from '../builder/sandbox.ts'
+import { Failure } from '../core/errors.ts'
 import { paths } from '../core/names.ts'
+import { diskUse, limitFiles, releaseScratch } from '../runner/disk-limit.ts'
 import { removeScratch, runAttached } from '../runner/run.ts'
 import type { Daemon } from './daemon.ts'
 
@@ -8,10 +10,14 @@ import type { Daemon } from './daemon.ts'
 export function openSandbox(daemon: Pick<Daemon, 'config' | 'host' | 'fleet'>): Sandbox {
   const { config, host, fleet } = daemon
   return async (job) => {
+    if (job.nested) refuseNested(host.noUserNamespace)
     using placed = fleet.place()
     const { id, address } = placed
     const discard = () => removeScratch(host, id)
+    const { buildDiskBytes: diskBytes } = config
+    const caches = job.mounts.filter(({ readOnly }) => !readOnly).map(({ source }) => source)
     try {
+      for (const cache of caches) await limitFiles(host, cache, diskBytes)
       const exit = await runAttached(
         host,
         {
@@ -25,17 +31,27 @@ export function openSandbox(daemon: Pick<Daemon, 'config' | 'host' | 'fleet'>): 
           argv: job.argv,
           env: job.env,
           user: job.user,
+          nested: job.nested ?? false,
           mounts: job.mounts,
-          limits: { memoryBytes: config.buildMemoryBytes, cpus: buildCpus, pids: buildPids },
+          limits: {
+            memoryBytes: config.buildMemoryBytes,
+            cpus: buildCpus,
+            pids: buildPids,
+            diskBytes,
+          },
         },
         { onLine: job.onLine, signal: job.signal, timeoutMs: job.timeoutMs },
         { keepScratch: true },
       )
+      const scratch = paths(config).scratch(id)
+      const disk = [scratch, ...caches].flatMap((path) => diskUse(host, path) ?? [])
+      releaseScratch(host, id) // a layer is made of it
       return {
         code: exit.code,
         oom: exit.oom,
         memory: exit.memory,
-        upper: join(paths(config).scratch(id), 'upper'),
+        disk,
+        upper: join(scratch, 'upper'),
         discard,
       }
     } catch (error) {
@@ -43,6 +59,18 @@ export function openSandbox(daemon: Pick<Daemon, 'config' | 'host' | 'fleet'>): 
       throw error
     }
   }
+}
+
+/** Without ids of its own, what makes containers would be root of the host. */
+function refuseNested(why: string | undefined): void {
+  if (why === undefined) return
+  throw new Failure(
+    'failed',
+    `This server has no user namespaces (${why}), which the build needs`,
+    {
+      hint: '"doctor" says what the server lacks',
+    },
+  )
 }
 
 const buildCpus = 64 // no ceiling: builds weigh little against whoever else wants the CPU

@@ -3,13 +3,19 @@ import { chown, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { appUser, limits, type PaasConfig } from '../core/config.ts'
 import { errno, Failure } from '../core/errors.ts'
+import { logError } from '../core/log.ts'
 import { paths } from '../core/names.ts'
 import type { InstanceSpec, Mount, Release } from '../core/types.ts'
+import { diskUse, limitFiles } from '../runner/disk-limit.ts'
+import type { Host } from '../runner/host.ts'
+import type { QuotaUse } from '../runner/quota.ts'
 
 /**
  * Storages on disk: a directory each, with the ids that containers see, so that apps with different
  * user ids on the host can share one. Nothing but the functions here ever removes one.
  */
+
+type StorageRoom = { config: PaasConfig; host: Host }
 
 /** The bind mounts of a release's containers. Throws when a storage was destroyed meanwhile. */
 export function storageMounts(
@@ -25,10 +31,43 @@ export function storageMounts(
   })
 }
 
-export async function makeStorage(config: PaasConfig, name: string): Promise<void> {
+/** `sizeBytes` is the most it may hold, where the file system can limit it; null for no limit. */
+export async function makeStorage(
+  { config, host }: StorageRoom,
+  name: string,
+  sizeBytes: number | null,
+): Promise<void> {
   const dir = paths(config).storage(name)
   await mkdir(dir, { recursive: true })
   await chown(dir, appUser, appUser)
+  await limitFiles(host, dir, sizeBytes ?? 0)
+}
+
+/** Limits what a storage may hold from now on; what is more than that already stays. */
+export async function limitStorage(
+  { config, host }: StorageRoom,
+  name: string,
+  sizeBytes: number | null,
+): Promise<void> {
+  await limitFiles(host, paths(config).storage(name), sizeBytes ?? 0)
+}
+
+/** Sets the limits that are recorded, for a file system that did not know them before. */
+export async function limitStorages(
+  room: StorageRoom,
+  sizes: ReadonlyMap<string, number>,
+): Promise<void> {
+  for (const [name, bytes] of sizes) {
+    await limitStorage(room, name, bytes).catch((error) =>
+      logError('storage-not-limited', error, { storage: name }),
+    )
+  }
+}
+
+/** What a storage holds; undefined where the file system does not count it by itself. */
+export function storageUse({ config, host }: StorageRoom, name: string): QuotaUse | undefined {
+  const dir = paths(config).storage(name)
+  return existsSync(dir) ? diskUse(host, dir) : undefined
 }
 
 /** Puts a storage into the trash, where it stays for `limits.trashDays` days. */

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { errno } from '../core/errors.ts'
+import { diskFull, errno, Failure } from '../core/errors.ts'
 import { exec } from '../core/exec.ts'
 import { gitEnvironment, initArgs } from './git.ts'
 
@@ -15,7 +15,8 @@ export async function ensureRepo(path: string): Promise<void> {
     await rename(beside, path)
   } catch (error) {
     await rm(beside, { recursive: true, force: true })
-    if (!isTaken(error)) throw error // somebody made it meanwhile
+    if (isTaken(error)) return // somebody made it meanwhile
+    throw saysFull(error) ? diskFull(error) : error
   }
 }
 
@@ -72,4 +73,9 @@ async function exists(path: string): Promise<boolean> {
 
 function isTaken(error: unknown): boolean {
   return ['ENOTEMPTY', 'EEXIST'].includes(errno(error) ?? '')
+}
+
+/** git has but its own words for it. */
+function saysFull(error: unknown): boolean {
+  return error instanceof Failure && error.message.includes('No space left on device')
 }

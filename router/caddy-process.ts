@@ -1,6 +1,7 @@
-import { closeSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
 import type { PaasConfig } from '../core/config.ts'
 import { errno, Failure } from '../core/errors.ts'
 import { exec, spawnGroup } from '../core/exec.ts'
@@ -42,6 +43,24 @@ export function readProcess(pidFile: string): CaddyProcess | undefined {
 
 export function isAlive({ pid, startTime }: CaddyProcess): boolean {
   return startTimeOf(pid) === startTime
+}
+
+/**
+ * Caddies that read our configuration, recorded or not: they go by their own command line, for the
+ * run directory may have been removed with everything that told of them.
+ */
+export function findProcesses(configFile: string): CaddyProcess[] {
+  const wanted = caddyCommand(configFile)
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => {
+      const pid = Number(name)
+      const words = read(`/proc/${pid}/cmdline`).split('\0').slice(0, -1)
+      const startTime = startTimeOf(pid)
+      if (startTime === undefined) return []
+      const isOurs = isDeepStrictEqual(words.slice(-wanted.length), wanted)
+      return isOurs ? [{ pid, startTime, version: '' }] : []
+    })
 }
 
 /** SIGTERM, and SIGKILL when it outlives `graceMs`. */
@@ -94,8 +113,7 @@ function spawnCaddy(at: ReturnType<typeof routerPaths>, user: HostUser): number 
     `--bounding-set=${only}`,
     '--no-new-privs',
   ]
-  const caddy = ['caddy', 'run', '--config', at.config]
-  const child = spawnGroup('setpriv', [...privileges, '--', ...caddy], {
+  const child = spawnGroup('setpriv', [...privileges, '--', ...caddyCommand(at.config)], {
     cwd: '/',
     env: {
       PATH: process.env.PATH ?? '/usr/bin:/bin',
@@ -112,6 +130,10 @@ function spawnCaddy(at: ReturnType<typeof routerPaths>, user: HostUser): number 
   throw new Failure('failed', 'Could not start setpriv: not installed', {
     hint: 'Run: apt-get install util-linux',
   })
+}
+
+function caddyCommand(configFile: string): string[] {
+  return ['caddy', 'run', '--config', configFile]
 }
 
 function record(pidFile: string, pid: number, version: string): CaddyProcess {

@@ -6,7 +6,14 @@ import type { PaasConfig } from '../core/config.ts'
 import { errno } from '../core/errors.ts'
 import { log } from '../core/log.ts'
 import { type CaddyApi, caddyApi } from './caddy-api.ts'
-import { type CaddyProcess, endProcess, isAlive, readProcess, startCaddy } from './caddy-process.ts'
+import {
+  type CaddyProcess,
+  endProcess,
+  findProcesses,
+  isAlive,
+  readProcess,
+  startCaddy,
+} from './caddy-process.ts'
 import { makeDirectories } from './directories.ts'
 import { HostMap } from './host-map.ts'
 import { caddyConfig, routerPaths } from './routes.ts'
@@ -79,6 +86,10 @@ async function stop(at: Router['at'], api: CaddyApi): Promise<void> {
   const running = readProcess(at.pid)
   if (running) await endProcess(running, stopTimeoutMs)
   else if (await api.ping()) await stopUnrecorded(api)
+  for (const orphan of findProcesses(at.config)) {
+    log('caddy-orphan', { pid: orphan.pid })
+    await endProcess(orphan, stopTimeoutMs)
+  }
   rmSync(at.pid, { force: true })
   rmSync(at.adminSocket, { force: true })
   rmSync(at.confirmSocket, { force: true })

@@ -5,6 +5,7 @@ import { errno, Failure } from '../core/errors.ts'
 import { kernelNames, paths } from '../core/names.ts'
 import type { Instance, InstanceSpec, Limits } from '../core/types.ts'
 import { ensureBuildGroup } from './build-group.ts'
+import { limitScratch } from './disk-limit.ts'
 import { gateHook } from './gate.ts'
 import type { Host } from './host.ts'
 import { type Idmap, mapped, openIdmap } from './idmap.ts'
@@ -82,6 +83,8 @@ async function mountRoot(host: Host, spec: InstanceSpec, idmap: Idmap | undefine
   const p = paths(config)
   const at = (path: string) => mapped(config, idmap, path)
   const [upper, work] = [join(p.scratch(spec.id), 'upper'), join(p.scratch(spec.id), 'work')]
+  await mkdir(p.scratch(spec.id), { recursive: true })
+  limitScratch(host, spec.id, spec.limits) // before there is anything that would not be counted
   await mkdir(upper, { recursive: true })
   await mkdir(work)
   try {

@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs'
-import { open, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { release } from 'node:os'
 import type { PaasConfig } from '../core/config.ts'
 import { exec } from '../core/exec.ts'
-import { kernelNames } from '../core/names.ts'
+import { kernelNames, paths } from '../core/names.ts'
 import { cgroupVersion, limitsSwap } from './cgroup.ts'
 import { whyNoIdmap } from './idmap.ts'
+import { whyNoQuota } from './quota.ts'
 
 /** One line of `doctor`. `ok` is false when something fails, or is weaker than it could be. */
 export type Fact = { name: string; ok: boolean; detail: string; hint?: string }
@@ -15,11 +16,12 @@ export async function hostFacts(config: PaasConfig): Promise<Fact[]> {
   const whyShared = await whyNoIdmap(config)
   return Promise.all([
     runc(whyShared === undefined),
-    init(),
+    caddy(),
     ...programs.map(({ name, args, hint }) => program(name, args, hint)),
     { name: 'kernel', ok: true, detail: release() },
     controlGroups(),
     userNamespace(whyShared),
+    diskQuotas(config),
     appArmor(),
     systemd(),
     forwarding(config),
@@ -28,11 +30,11 @@ export async function hostFacts(config: PaasConfig): Promise<Fact[]> {
 
 const programs = [
   { name: 'conmon', args: ['--version'], hint: 'apt-get install conmon' },
+  { name: 'tini-static', args: ['--version'], hint: 'apt-get install tini' },
   { name: 'nft', args: ['--version'], hint: 'apt-get install nftables' },
   { name: 'ip', args: ['-V'], hint: 'apt-get install iproute2' },
   { name: 'nsenter', args: ['--version'], hint: 'apt-get install util-linux' },
   { name: 'git', args: ['--version'], hint: 'apt-get install git' },
-  { name: 'caddy', args: ['version'], hint: 'apt-get install caddy' },
   { name: 'mmdebstrap', args: ['--version'], hint: 'apt-get install mmdebstrap' },
 ]
 
@@ -55,30 +57,27 @@ async function runc(userNamespaces: boolean): Promise<Fact> {
   return { ...fact, ok: false, detail, hint }
 }
 
+/** From here on it keeps a POST whose first upstream refused, and websockets over a reload. */
+const caddyMended = [2, 11]
+
+async function caddy(): Promise<Fact> {
+  const fact = await program('caddy', ['version'], 'apt-get install caddy')
+  return fact.ok ? judgeCaddy(fact.detail) : fact
+}
+
+/** What a version of Caddy means. Pure. */
+export function judgeCaddy(version: string): Fact {
+  if (isAtLeast(version, caddyMended)) return { name: 'caddy', ok: true, detail: version }
+  const detail = `${version}: a change of its settings cuts websockets, and a POST may be lost`
+  const hint = "Update Caddy to 2.11 or newer, from a newer suite or from Caddy's own packages"
+  return { name: 'caddy', ok: false, detail, hint }
+}
+
 /** Whether the first version number in `text` is no older than `wanted`. Pure. */
 export function isAtLeast(text: string, wanted: number[]): boolean {
   const parts = /\d+(\.\d+)+/.exec(text)?.[0].split('.').map(Number) ?? []
   const index = wanted.findIndex((number, place) => (parts[place] ?? 0) !== number)
   return index < 0 || (parts[index] ?? 0) > (wanted[index] ?? 0)
-}
-
-async function init(): Promise<Fact> {
-  const fact = await program('catatonit', ['--version'], 'apt-get install catatonit')
-  const path = '/usr/bin/catatonit'
-  if (!fact.ok || !existsSync(path) || !(await needsLoader(path))) return fact
-  const hint = 'Install a statically linked one: containers have another C library'
-  return { ...fact, ok: false, detail: `${fact.detail}, dynamically linked`, hint }
-}
-
-/** Whether the program names a dynamic loader in its first page, as ELF interpreters are. */
-async function needsLoader(path: string): Promise<boolean> {
-  const handle = await open(path, 'r')
-  try {
-    const { buffer } = await handle.read(Buffer.alloc(4096), 0, 4096, 0)
-    return buffer.includes('/ld-')
-  } finally {
-    await handle.close()
-  }
 }
 
 function controlGroups(): Fact {
@@ -88,7 +87,11 @@ function controlGroups(): Fact {
     return { name, ok: false, detail: 'no memory controller', hint: 'Mount /sys/fs/cgroup' }
   }
   const swap = limitsSwap() ? '' : ', without limits on swap'
-  return { name, ok: true, detail: `version ${version}${swap}` }
+  const detail = `version ${version}${swap}`
+  if (version === 2) return { name, ok: true, detail }
+  const weaker = 'what runs away is killed process by process, and crun cannot be used'
+  const hint = 'Boot with systemd.unified_cgroup_hierarchy=1 on the kernel command line'
+  return { name, ok: false, detail: `${detail}: ${weaker}`, hint }
 }
 
 function userNamespace(whyShared: string | undefined): Fact {
@@ -99,13 +102,26 @@ function userNamespace(whyShared: string | undefined): Fact {
   return { name, ok: false, detail, hint }
 }
 
+function diskQuotas(config: PaasConfig): Fact {
+  const name = 'disk quotas'
+  const { home, store } = paths(config)
+  const why = whyNoQuota(existsSync(store) ? store : home)
+  if (why === undefined) return { name, ok: true, detail: 'containers and storages have limits' }
+  const detail = `nothing limits what containers and storages take of ${home}: ${why}`
+  const hint =
+    'ext4: tune2fs -O project -Q prjquota DEVICE while unmounted, then mount with prjquota; ' +
+    'xfs: mount with pquota'
+  return { name, ok: false, detail, hint }
+}
+
 function appArmor(): Fact {
-  const on = existsSync('/sys/kernel/security/apparmor')
-  return {
-    name: 'AppArmor',
-    ok: true,
-    detail: on ? 'on, no profile of ours' : 'not in this kernel',
+  const name = 'AppArmor'
+  if (existsSync('/sys/kernel/security/apparmor')) {
+    return { name, ok: true, detail: 'on, no profile of ours' }
   }
+  const detail = 'absent: namespaces, seccomp and the lack of capabilities hold apps alone'
+  const hint = 'Boot a kernel that has it, with apparmor=1 on its command line'
+  return { name, ok: false, detail, hint }
 }
 
 function systemd(): Fact {

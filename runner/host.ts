@@ -8,6 +8,7 @@ import { kernelNames, paths } from '../core/names.ts'
 import { hardwareAddress, isWithin, parseSubnet } from './address.ts'
 import { limitsSwap, removeCgroup } from './cgroup.ts'
 import { firewall, noFirewall } from './firewall.ts'
+import { firstProject, whyNoQuota } from './quota.ts'
 import { closeIdmap, type Idmap, idmappedApps, whyNoIdmap } from './idmap.ts'
 
 /** The machine, made ready to run containers: facts; all state lies in the kernel and in files. */
@@ -17,6 +18,9 @@ export type Host = {
   programs: { runc: string; conmon: string; init: string }
   /** Why containers share the host's user ids, or undefined when each app has its own. */
   noUserNamespace: string | undefined
+  /** Why nobody is held to a limit on disk space, or undefined when the file system does that. */
+  noQuota: string | undefined
+  firstProject: number
   limitsSwap: boolean
   filesMax: number
   oomScore: number
@@ -32,7 +36,8 @@ export async function openHost(config: PaasConfig): Promise<Host> {
   const programs = {
     runc: await find('runc'),
     conmon: await find('conmon'),
-    init: await find('catatonit'),
+    // Not catatonit: it blocks SIGTSTP in what it starts, which ends ^Z in bash.
+    init: await find('tini-static'),
   }
   await makeDirectories(config)
   await checkPassage(config)
@@ -41,6 +46,8 @@ export async function openHost(config: PaasConfig): Promise<Host> {
     config,
     programs,
     noUserNamespace: await whyNoIdmap(config),
+    noQuota: whyNoQuota(paths(config).store),
+    firstProject: firstProject(config.tag),
     limitsSwap: limitsSwap(),
     filesMax: await hardFileLimit(),
     oomScore: Number(await readFile('/proc/self/oom_score_adj', 'utf8')),

@@ -17,28 +17,40 @@ export type SeccompProfile = {
 const notPermitted = 1
 const notImplemented = 38
 const allNamespaceFlags = 0x7e020000
+const userNamespaceFlag = 0x10000000
 const socketFamilies = { unix: 1, inet: 2, inet6: 10, netlink: 16 }
 const personalities = [0x0, 0x8, 0x20000, 0x20008, 0xffffffff]
 
 /**
  * Default-deny. An unlisted call answers "not implemented", which every runtime takes as an old
  * kernel and falls back from; those that would widen a container's reach answer "not permitted".
+ * `nested` is for a program that makes containers itself.
  */
-export function seccompProfile(architecture: NodeJS.Architecture): SeccompProfile {
+export function seccompProfile(
+  architecture: NodeJS.Architecture,
+  { nested = false }: { nested?: boolean } = {},
+): SeccompProfile {
+  const flags = nested ? userNamespaceFlag : allNamespaceFlags
+  const forMakers = nested ? words(makers) : []
+  const undecided = nested ? [...forMakers, ...words(newerMounts), 'unshare'] : []
   return {
     defaultAction: 'SCMP_ACT_ERRNO',
     defaultErrnoRet: notImplemented,
     architectures: [architecture === 'arm64' ? 'SCMP_ARCH_AARCH64' : 'SCMP_ARCH_X86_64'],
     syscalls: [
-      { names: words(allowed), action: 'SCMP_ACT_ALLOW' },
-      { names: words(refused), action: 'SCMP_ACT_ERRNO', errnoRet: notPermitted },
+      { names: [...words(allowed), ...forMakers], action: 'SCMP_ACT_ALLOW' },
+      {
+        names: words(refused).filter((name) => !undecided.includes(name)),
+        action: 'SCMP_ACT_ERRNO',
+        errnoRet: notPermitted,
+      },
       // Its flags lie in memory, where no filter can look: callers fall back to clone.
       { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: notImplemented },
-      {
-        names: ['clone'],
+      ...['clone', ...(nested ? ['unshare'] : [])].map((name): SeccompRule => ({
+        names: [name],
         action: 'SCMP_ACT_ALLOW',
-        args: [{ index: 0, value: allNamespaceFlags, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }],
-      },
+        args: [{ index: 0, value: flags, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }],
+      })),
       ...Object.values(socketFamilies).map((value) => allowedWhen('socket', 0, value)),
       ...personalities.map((value) => allowedWhen('personality', 0, value)),
     ],
@@ -52,6 +64,12 @@ function allowedWhen(name: string, index: number, value: number): SeccompRule {
 function words(text: string): string[] {
   return text.trim().split(/\s+/)
 }
+
+/** For a program that makes containers. A further user namespace would give it every capability. */
+const makers = 'chroot mount pivot_root sethostname umount2'
+
+/** To such a program these do not exist, and it takes `mount`. */
+const newerMounts = 'fsconfig fsmount fsopen fspick mount_setattr move_mount open_tree'
 
 const refused = `
   acct add_key bpf chroot clock_adjtime clock_settime create_module delete_module fanotify_init

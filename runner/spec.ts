@@ -52,7 +52,7 @@ export function ociSpec(spec: InstanceSpec, context: SpecContext) {
       resources: resourcesOf(spec, context),
       // A port below 1024 needs a capability otherwise; this says so of its own network alone.
       ...((spec.port ?? appPort) < 1024 && { sysctl: { [lowestFreePort]: '0' } }),
-      seccomp: seccompProfile(context.architecture),
+      seccomp: seccompProfile(context.architecture, spec),
       maskedPaths,
       readonlyPaths,
     },
@@ -89,13 +89,25 @@ function userOf({ user = 'app' }: InstanceSpec) {
 /** What official images of servers do as root before they become somebody else. */
 const rootCapabilities = ['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'KILL', 'SETGID', 'SETUID']
 
+/** What a program needs that makes containers, to mount for them and to take this from them. */
+const makerCapabilities = [
+  'MKNOD', // asked for, though no device can be made in there
+  'NET_BIND_SERVICE',
+  'SETFCAP',
+  'SETPCAP',
+  'SYS_ADMIN',
+  'SYS_CHROOT',
+]
+
 /**
  * None, but for an image from elsewhere that says it runs as root: then those over its own files,
  * users and processes, which hold within its user namespace and nowhere else.
  */
-function capabilitiesOf({ user }: InstanceSpec, { idBase }: SpecContext) {
+function capabilitiesOf({ user, nested }: InstanceSpec, { idBase }: SpecContext) {
   const isRoot = typeof user === 'object' && user.uid === 0 && idBase !== undefined
-  const held = isRoot ? rootCapabilities.map((name) => `CAP_${name}`) : []
+  const isMaker = nested === true && idBase !== undefined
+  const names = isMaker ? [...rootCapabilities, ...makerCapabilities] : rootCapabilities
+  const held = isRoot || isMaker ? names.map((name) => `CAP_${name}`) : []
   return { bounding: held, effective: held, inheritable: [], permitted: held, ambient: [] }
 }
 

@@ -4,6 +4,7 @@ import { kernelNames } from '../core/names.ts'
 import type { Limits } from '../core/types.ts'
 import { readRecord, writeRecord } from './bundle.ts'
 import { checkLimits, isFrozen } from './cgroup.ts'
+import { limitScratch } from './disk-limit.ts'
 import type { Host } from './host.ts'
 import { rootArguments } from './runtime.ts'
 import { cpuPeriodUs } from './spec.ts'
@@ -27,6 +28,7 @@ export async function changeLimits(host: Host, id: string, limits: Limits): Prom
     input: JSON.stringify(resources),
   })
   checkLimits(kernelNames(host.config).cgroup(id), limits)
+  limitScratch(host, id, limits)
   await writeRecord(host, { ...record, limits })
 }
 

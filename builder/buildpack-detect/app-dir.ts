@@ -6,7 +6,7 @@ import type { LanguagePlan, Step, StepInputs } from './plan.ts'
 export function inFolder(source: Source, folder: string): Source {
   if (folder === '') return source
   if (!source.isDirectory(folder)) {
-    throw new Failure('failed', `There is no folder "${folder}" (app_dir in paas.toml)`)
+    throw new Failure('failed', `There is no folder "${folder}" (app_dir in paas.toml, or git:set)`)
   }
   const at = (path: string) => `${folder}/${path}`
   return {
@@ -21,6 +21,8 @@ export function inFolder(source: Source, folder: string): Source {
 /** A plan for a folder, as a plan for the whole tree: its steps start in the folder. */
 export function movedTo(folder: string, plan: LanguagePlan): LanguagePlan {
   if (folder === '') return plan
+  const web = plan.web && { ...plan.web, command: commandIn(folder, plan.web.command) }
+  if (plan.ofRepository) return { ...plan, web }
   return {
     ...plan,
     steps: plan.steps.map((step) => movedStep(folder, step)),
@@ -30,7 +32,7 @@ export function movedTo(folder: string, plan: LanguagePlan): LanguagePlan {
     ...(plan.release && {
       release: { ...plan.release, file: `${folder}/${plan.release.file}` },
     }),
-    web: plan.web && { ...plan.web, command: commandIn(folder, plan.web.command) },
+    web,
   }
 }
 

@@ -19,7 +19,7 @@ export const buildpacksMost = 20
  */
 export function parseBuildpack(text: string): BuildpackAddress {
   const [address = '', ref = 'HEAD', ...more] = text.trim().split('#')
-  const shown = printable(address.replace(/\/\/[^/@]*@/, '//'))
+  const shown = printable(shownAddress(address))
   if (more.length > 0 || !/^[A-Za-z0-9][\w./+-]{0,199}$/.test(ref)) {
     throw new Failure('usage', `"${shown}" has no branch, tag or commit behind its "#"`)
   }
@@ -41,4 +41,9 @@ export function parseBuildpack(text: string): BuildpackAddress {
   throw new Failure('usage', `"${shown}" is no address of a buildpack`, {
     hint: 'Use a git repository over https or ssh, such as https://example.com/pack.git#v1, or heroku/NAME',
   })
+}
+
+/** Over https a user and a password may be in it; over ssh it is the user alone. */
+export function shownAddress(address: string): string {
+  return address.replace(/^(https:\/\/)[^/@]*@/, '$1')
 }

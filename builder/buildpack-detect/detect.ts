@@ -2,6 +2,8 @@ import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
 import type { Source } from '../source.ts'
 import { commandIn, inFolder, movedTo } from './app-dir.ts'
+import { bun } from './bun.ts'
+import { deno } from './deno.ts'
 import { go } from './go.ts'
 import { readBuildpacks } from '../app-json.ts'
 import type { BuildpackList } from './buildpack-address.ts'
@@ -21,7 +23,6 @@ import { procfileOnly, shell } from './shell.ts'
 import { rust } from './rust.ts'
 import { scala } from './scala.ts'
 import { staticSite } from './static.ts'
-import { unavailable } from './unavailable.ts'
 import { withWishes } from './wishes.ts'
 
 /** Order matters: the first whose file is there is used, and no other is tried after it. */
@@ -36,9 +37,9 @@ export const detectors: [name: string, detector: Detector][] = [
   ['ruby', ruby],
   ['elixir', elixir],
   ['python', python],
-  ['deno', unavailable('Deno', ['deno.json', 'deno.jsonc'])],
+  ['deno', deno],
   ['dotnet', dotnet],
-  ['bun', unavailable('Bun', ['bun.lock', 'bun.lockb'])],
+  ['bun', bun],
   ['node', node],
   ['static', staticSite],
   ['shell', shell],
@@ -48,17 +49,32 @@ export const detectors: [name: string, detector: Detector][] = [
 /**
  * Decides how a tree is built. `builder` is the user's own choice: `detect` or the name of a
  * detector; then the buildpacks that the user has set; then `builder` in paas.toml; without any of
- * them a Dockerfile or .buildpacks in the tree is one. Throws a Failure when nothing fits, and when
- * what fits cannot be built.
+ * them .buildpacks in the tree is one. A Dockerfile, which comes before that, is not for here.
+ * `appDir` wins over that of paas.toml. Throws a Failure when nothing fits, and when what fits
+ * cannot be built.
  */
-export function detect(source: Source, builder?: string, set?: BuildpackList): Plan {
-  const wishes = readWishes(source)
+export function detect(
+  source: Source,
+  builder?: string,
+  set?: BuildpackList,
+  appDir?: string,
+): Plan {
+  const wished = readWishes(source)
+  const wishes = { ...wished, appDir: appDir ?? wished.appDir }
   const app = inFolder(source, wishes.appDir)
   const { detector, because } = decide({ source, app }, { builder, set, wished: wishes.builder })
-  if (detector.unavailable) throw cannotBuild(detector, because)
-  const plan = withWishes(movedTo(wishes.appDir, detector.plan(app)), wishes)
+  const given = givenProcesses(app, wishes)
+  const around = {
+    root: source,
+    folder: wishes.appDir,
+    processes: given?.processes,
+    buildCommand: wishes.buildCommand,
+  }
+  const plan = withWishes(movedTo(wishes.appDir, detector.plan(app, around)), wishes)
   const { tools, steps, env, warnings, apt = { run: [], build: [] } } = plan
-  const { processes, processesFrom } = decideProcesses(app, { detector, plan, wishes })
+  const { processes, processesFrom } = given
+    ? inItsFolder(given, wishes)
+    : ownProcesses(detector, plan)
   const isKnown = 'web' in processes || plan.release !== undefined
   const noWeb = isKnown ? [] : [`No web process in ${processesFrom}: nothing will answer requests`]
   return {
@@ -88,7 +104,6 @@ function decide(
   const wantsBuildpacks = builder === undefined || builder === 'buildpacks'
   if (set && wantsBuildpacks) return { detector: givenBuildpacks(set), because: set.from }
   const name = builder ?? wished
-  if (name === undefined) refuseOtherBuilders(app)
   if ((name === undefined || name === 'buildpacks') && !app.isFile('.buildpacks')) {
     const addresses = readBuildpacks(source)
     const from = 'buildpacks in app.json'
@@ -108,17 +123,10 @@ function choose(source: Source, builder = 'detect'): Decision {
   throw nothingDetected(source)
 }
 
-function cannotBuild({ language }: Detector, because: string): Failure {
-  const seen = `${language} detected (${because})`
-  return new Failure('failed', `${seen}: this version of paas cannot build it`, {
-    hint: `It builds: ${supported()}\n${override}`,
-  })
-}
-
 function chosen(source: Source, builder: string): Decision {
   const detector = detectors.find(([name]) => name === builder)?.[1]
   if (!detector) {
-    const names = ['detect', ...available().map(([name]) => name)].join(', ')
+    const names = builderNames().join(', ')
     throw new Failure('failed', `The builder is "${printable(builder)}": expected one of ${names}`)
   }
   const because = detector.detect(source)
@@ -126,36 +134,29 @@ function chosen(source: Source, builder: string): Decision {
   throw new Failure('failed', `The builder is ${builder}, but there is no ${detector.looksFor}`)
 }
 
-function decideProcesses(
-  source: Source,
-  { detector, plan, wishes }: { detector: Detector; plan: LanguagePlan; wishes: Wishes },
-): Pick<Plan, 'processes' | 'processesFrom'> {
+type Processes = Pick<Plan, 'processes' | 'processesFrom'>
+
+/** What the user says to start: paas.toml before a Procfile. */
+function givenProcesses(source: Source, { processes }: Wishes): Processes | undefined {
+  if (processes) return { processes, processesFrom: 'paas.toml' }
   const procfile = source.readText('Procfile', 65536)
-  const given = wishes.processes ?? (procfile === undefined ? undefined : parseProcfile(procfile))
-  if (given) {
-    const commands = Object.entries(given).map(([type, command]) => {
-      return [type, commandIn(wishes.appDir, command)]
-    })
-    const processesFrom = wishes.processes ? 'paas.toml' : 'Procfile'
-    return { processes: Object.fromEntries(commands), processesFrom }
-  }
-  if (plan.release) return { processes: {}, processesFrom: 'bin/release of the buildpacks' }
-  if (plan.web) return { processes: { web: plan.web.command }, processesFrom: plan.web.from }
-  throw new Failure('failed', `${detector.language} detected, but nothing says how to start it`, {
-    hint: plan.howToStart,
-  })
+  return procfile === undefined
+    ? undefined
+    : { processes: parseProcfile(procfile), processesFrom: 'Procfile' }
 }
 
-const override = 'To choose: builder:set <app> <name>, and push again'
+function inItsFolder({ processes, processesFrom }: Processes, { appDir }: Wishes): Processes {
+  const commands = Object.entries(processes).map(([type, command]) => {
+    return [type, commandIn(appDir, command)]
+  })
+  return { processes: Object.fromEntries(commands), processesFrom }
+}
 
-/** Whoever writes one means it; building another thing instead would be a surprise. */
-function refuseOtherBuilders(source: Source): void {
-  const file = ['Dockerfile'].find((name) => source.isFile(name))
-  if (!file) return
-  const fits = detectors.find(([, detector]) => detector.detect(source))?.[1]
-  const instead = fits ? `To build it as ${fits.language} instead` : 'To detect a language instead'
-  throw new Failure('failed', `${file} found: this version of paas cannot build from it`, {
-    hint: `${instead}: builder:set <app> detect, or remove ${file}, and push again`,
+function ownProcesses({ language }: Detector, plan: LanguagePlan): Processes {
+  if (plan.release) return { processes: {}, processesFrom: 'bin/release of the buildpacks' }
+  if (plan.web) return { processes: { web: plan.web.command }, processesFrom: plan.web.from }
+  throw new Failure('failed', `${language} detected, but nothing says how to start it`, {
+    hint: plan.howToStart,
   })
 }
 
@@ -168,7 +169,7 @@ function nothingDetected(source: Source): Failure {
     hint: nested ?? 'Add one of the files below to the top of the repository, and push again',
     details: [
       `Files seen: ${shown}${more}`,
-      ...available().map(([, detector]) => `${detector.language}: ${detector.looksFor}`),
+      ...detectors.map(([, detector]) => `${detector.language}: ${detector.looksFor}`),
     ],
   })
 }
@@ -176,10 +177,7 @@ function nothingDetected(source: Source): Failure {
 /** The commonest cause: the app is in a folder of the repository. */
 function findNested(source: Source, names: string[]): string | undefined {
   for (const folder of names.filter((name) => name.endsWith('/')).slice(0, 50)) {
-    const within: Source = {
-      ...source,
-      isFile: (path) => source.isFile(folder + path),
-    }
+    const within = inFolder(source, folder.slice(0, -1))
     for (const [, detector] of detectors) {
       const file = detector.detect(within)
       if (file) {
@@ -192,12 +190,9 @@ function findNested(source: Source, names: string[]): string | undefined {
   return undefined
 }
 
-function supported(): string {
-  return available()
-    .map(([, { language, looksFor }]) => `${language} (${looksFor})`)
-    .join('; ')
+/** What may be chosen; a Dockerfile is nothing to detect in, but a choice like the others. */
+export function builderNames(): string[] {
+  return ['detect', dockerfileBuilder, ...detectors.map(([name]) => name)]
 }
 
-function available(): typeof detectors {
-  return detectors.filter(([, detector]) => !detector.unavailable)
-}
+export const dockerfileBuilder = 'dockerfile'

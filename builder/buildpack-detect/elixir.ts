@@ -83,6 +83,8 @@ function buildStep(source: Source, { name, released, text, hasDependencies }: Mi
       '-c',
       [
         'set -e',
+        // Mix goes by times, and those of a tree that was pushed before are older.
+        ...ownApps(source, name, text).map((app) => `rm -rf "$MIX_BUILD_PATH/lib/${app}"`),
         ...(hasDependencies ? fetching : []),
         'mix compile',
         ...(assets ? ['mix assets.deploy'] : []),
@@ -109,6 +111,17 @@ function buildStep(source: Source, { name, released, text, hasDependencies }: Mi
     drop: [],
     hint: 'Try it at home with: MIX_ENV=prod mix release',
   }
+}
+
+/** The apps whose source is in the tree: this one, those of an umbrella, those by a path. */
+function ownApps(source: Source, name: string, text: string): string[] {
+  const app = /\bapp:\s*:([a-z][a-z0-9_]*)/.exec(text)?.[1] ?? name
+  const umbrella = source
+    .list('apps')
+    .filter((entry) => /^[a-z][a-z0-9_]*\/$/.test(entry))
+    .map((entry) => entry.slice(0, -1))
+  const byPath = [...text.matchAll(/\{:([a-z][a-z0-9_]*),[^}]*\bpath:/g)].map(([, one = '']) => one)
+  return [...new Set([app, ...umbrella, ...byPath])]
 }
 
 const fetching = ['mix local.hex --force --if-missing', 'mix deps.get --only prod']

@@ -79,7 +79,7 @@ function buildStep(source: Source, mains: Main[], on: string[]): Step {
     name: 'build',
     kind: 'build',
     title: `go build -o bin/ ${packages.join(' ')}`,
-    argv: ['go', 'build', ...options, ...packages],
+    argv: ['sh', '-c', build, 'sh', ...options, ...packages],
     env: {
       GOCACHE: `${cacheTarget}/go-build`,
       GOMODCACHE: `${cacheTarget}/go-mod`,
@@ -104,6 +104,21 @@ function buildStep(source: Source, mains: Main[], on: string[]): Step {
       : 'There is no go.mod: go mod init and go mod tidy make one',
   }
 }
+
+/**
+ * An app's own cache of compiled packages has links to the library's, which the toolchain brings.
+ * Go tidies away what it thinks is old; a library of another making begins the cache anew.
+ */
+const build = `set -e
+library=$(go env GOROOT)/library
+if [ -d "$library" ]; then
+  begun=$GOCACHE/begun-$(stat --format=%Y "$library")
+  if [ ! -e "$begun" ]; then rm -rf "$GOCACHE"; fi
+  mkdir -p "$GOCACHE"
+  cp -rs --update=none "$library"/[0-9a-f][0-9a-f] "$GOCACHE"
+  touch "$begun"
+fi
+exec go build "$@"`
 
 /** The program at the top, the only one, or the one whose name says that it serves. */
 function webOf(mains: Main[]): LanguagePlan['web'] {

@@ -25,7 +25,7 @@ export function mavenPlan(source: Source): LanguagePlan {
         name: 'build',
         kind: 'build',
         title,
-        argv: ['sh', '-c', script(maven) + (framework.web ? '' : findJar(source))],
+        argv: ['sh', '-c', script(maven, pom) + (framework.web ? '' : findJar(source))],
         env: { MAVEN_USER_HOME: `${cacheTarget}/m2`, MAVEN_OPTS: '-Xmx512m' },
         configKeys: [...new Set([...ownKeys, ...askedKeys(source, pom)])],
         configPrefixes: [],
@@ -57,10 +57,15 @@ const unneeded = [
 ]
 
 /** Goals and options are several words each: the shell is to part them. */
-const script = (maven: string) => `set -e
-set -- --batch-mode --no-transfer-progress -Dmaven.repo.local=${cacheTarget}/m2/repository
+const script = (maven: string, pom: string) => `set -e
+set -- --batch-mode --no-transfer-progress -Dmaven.repo.local=${cacheTarget}/m2/repository${
+  pom.includes('project.build.outputTimestamp') ? '' : sameTime
+}
 if [ -n "$MAVEN_SETTINGS_PATH" ]; then set -- "$@" --settings "$MAVEN_SETTINGS_PATH"; fi
 ${maven} "$@" \${MAVEN_CUSTOM_OPTS:--DskipTests} \${MAVEN_CUSTOM_GOALS:-package}`
+
+/** Jars then say another time of making than their own, and are equal when nothing changed. */
+const sameTime = ' -Dproject.build.outputTimestamp=1980-02-01T00:00:00Z'
 
 function usesWrapper(source: Source): boolean {
   if (!source.isFile('mvnw')) return false

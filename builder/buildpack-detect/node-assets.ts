@@ -1,7 +1,8 @@
 import type { Source } from '../source.ts'
-import { planSteps } from './node-steps.ts'
-import { nodeRequest } from './node-version.ts'
-import { readPackageJson } from './package-json.ts'
+import { nodeRequestOf } from './node.ts'
+import { readProject } from './node-project.ts'
+import { hasBuild, planSteps } from './node-steps.ts'
+import { bunRequest } from './bun-version.ts'
 import type { LanguagePlan, Step } from './plan.ts'
 
 /**
@@ -14,20 +15,21 @@ export function nodeAssets(
 ): Pick<LanguagePlan, 'tools' | 'steps' | 'warnings'> {
   const none = { tools: [], steps: [], warnings: [] }
   if (!source.isFile('package.json')) return none
-  const packageJson = readPackageJson(source)
-  const lockfile = ['npm-shrinkwrap.json', 'package-lock.json'].find((name) => source.isFile(name))
-  const planned = planSteps(source, packageJson, lockfile)
+  const project = readProject(source)
+  if (!hasBuild(project)) return none
+  const planned = planSteps(project)
   const build = planned.find(({ kind }) => kind === 'build')
   if (!build) return none
-  const { tool, warnings } = nodeRequest(source, packageJson)
+  const { tool, warnings } = nodeRequestOf(project)
+  const manager = project.manager.name === 'bun' ? bunRequest(project).tool : project.manager.tool
   const wanted = planned.filter(({ name }) => build.on.includes(name))
   return {
-    tools: [{ ...tool, inImage: false }],
+    tools: [tool, ...(manager ? [manager] : [])].map((one) => ({ ...one, inImage: false })),
     steps: [
       ...wanted.map((step): Step => ({ ...step, name: renamed(step.name), inImage: false })),
       { ...build, name: renamed(build.name), on: [...on, ...build.on.map(renamed)] },
     ],
-    warnings,
+    warnings: [...warnings, ...project.manager.warnings],
   }
 }
 

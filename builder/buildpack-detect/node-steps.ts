@@ -1,139 +1,84 @@
-import type { Source } from '../source.ts'
-import { type PackageJson, reducedManifest } from './package-json.ts'
-import type { Step, StepInputs } from './plan.ts'
+import { installScripts } from './node-inputs.ts'
+import { type InstallName, installStep, pnpmRunEnv } from './node-install.ts'
+import type { NodeProject } from './node-project.ts'
+import { buildOrder } from './node-workspaces.ts'
+import type { PackageJson } from './package-json.ts'
+import type { Step } from './plan.ts'
+import type { Site } from './served-files.ts'
 
-/** Dependencies; and where something is to be built, a second set with the tools to build it. */
-export function planSteps(
-  source: Source,
-  packageJson: PackageJson,
-  lockfile: string | undefined,
-): Step[] {
-  const { dependencies, optionalDependencies, devDependencies, hasWorkspaces } = packageJson
+/**
+ * Dependencies; and where something is to be built, a second set with the tools to build it. An app
+ * that is files alone once it is built (`site`) runs with neither.
+ */
+export function planSteps(project: NodeProject, site?: Site): Step[] {
+  const scripts = scriptsOf(project)
+  const builds = scripts.length > 0 || project.buildCommand !== undefined
+  const installs = installsOf(project, builds, site !== undefined)
+  const build = buildStep(project, scripts, installs.slice(-1), site)
+  return [...installs.map((name) => installStep(project, name)), ...(build ? [build] : [])]
+}
+
+function installsOf(project: NodeProject, builds: boolean, site: boolean): InstallName[] {
+  const { packageJson, rootJson, workspaces, manager } = project
+  const { dependencies, optionalDependencies, devDependencies } = packageJson
   const runs = { ...dependencies, ...optionalDependencies }
-  const needsInstall = hasWorkspaces || Object.keys(runs).length > 0
-  const scripts = buildScripts(packageJson)
-  const needsTools = scripts.length > 0 && Object.keys(devDependencies).length > 0
-  const inputs = installInputs(source, packageJson, lockfile)
-  const steps: Step[] = []
-  if (needsInstall) steps.push(installStep(source, 'dependencies', lockfile, inputs))
-  if (needsTools) steps.push(installStep(source, 'build dependencies', lockfile, inputs))
-  if (scripts.length > 0) {
-    const beneath = needsTools ? 'build dependencies' : 'dependencies'
-    steps.push(buildStep(scripts, needsTools || needsInstall ? [beneath] : []))
-  }
-  return steps
+  const inWorkspace = rootJson.hasWorkspaces || workspaces.length > 0
+  // Yarn starts nothing before it has installed once.
+  const needsInstall = inWorkspace || manager.berry || Object.keys(runs).length > 0
+  const hasTools =
+    [devDependencies, rootJson.devDependencies].some((some) => Object.keys(some).length > 0) ||
+    workspaces.some((one) => Object.keys(one.packageJson.devDependencies).length > 0)
+  if (site) return needsInstall || hasTools ? ['build dependencies'] : []
+  return [
+    ...(needsInstall ? (['dependencies'] as const) : []),
+    ...(builds && hasTools ? (['build dependencies'] as const) : []),
+  ]
 }
 
-/** Scripts that npm runs around an install, in its order. They may need every file of the app. */
-const installScripts = [
-  'preinstall',
-  'install',
-  'postinstall',
-  'prepublish',
-  'preprepare',
-  'prepare',
-  'postprepare',
-]
+/** A script of the package in a folder; `.` is where the install was made. */
+type Script = { folder: string; name: string }
 
 /**
- * `heroku-postbuild` takes the place of `build` where a package has both, as its authors expect.
+ * What runs after the install: the scripts around it, and `build`. In a workspace the packages that
+ * the app needs are built before it. `heroku-postbuild` takes the place of `build` where a package
+ * has both, as its authors expect.
  */
-function buildScripts({ scripts }: PackageJson): string[] {
-  const build = 'heroku-postbuild' in scripts ? ['heroku-prebuild', 'heroku-postbuild'] : ['build']
-  return [...installScripts, ...build].filter((name) => scripts[name]?.trim())
+function scriptsOf(project: NodeProject): Script[] {
+  const { rootJson, packageJson, folder, workspaces, manager } = project
+  const around = manager.berry ? installScripts.slice(0, 3) : installScripts
+  if (folder === '') return here([...around, ...buildNames(packageJson)], packageJson, '.')
+  const needed = buildOrder(workspaces, folder)
+  return [
+    ...here(around, rootJson, '.'),
+    ...needed.flatMap((one) => here(buildNames(one.packageJson), one.packageJson, one.folder)),
+  ]
 }
 
-/**
- * An install depends on the manifest and the lockfile alone, and is re-used while they are equal,
- * unless it reads packages that lie in the tree.
- */
-function installInputs(
-  source: Source,
-  packageJson: PackageJson,
-  lockfile: string | undefined,
-): StepInputs {
-  const why = readsTheTree(source, packageJson)
-  if (why) return { kind: 'tree', why, write: manifest(withoutInstallScripts(packageJson)) }
-  const read = [lockfile ?? '', '.npmrc', 'prisma/schema.prisma', '.puppeteerrc.cjs']
-  return {
-    kind: 'files',
-    why: lockfile ?? 'package.json',
-    copy: read.filter((file) => file !== '' && source.isFile(file)),
-    write: manifest(reducedManifest(packageJson.raw)),
-  }
+function here(names: string[], { scripts }: PackageJson, folder: string): Script[] {
+  return names.filter((name) => scripts[name]?.trim()).map((name) => ({ folder, name }))
 }
 
-function manifest(value: Record<string, unknown>): Record<string, string> {
-  return { 'package.json': `${JSON.stringify(value)}\n` }
+function buildNames({ scripts }: PackageJson): string[] {
+  return 'heroku-postbuild' in scripts ? ['heroku-prebuild', 'heroku-postbuild'] : ['build']
 }
 
-/** They belong to the build step, which has the whole tree and the tools. */
-function withoutInstallScripts({ raw, scripts }: PackageJson): Record<string, unknown> {
-  const kept = Object.entries(scripts).filter(([name]) => !installScripts.includes(name))
-  return { ...raw, scripts: Object.fromEntries(kept) }
-}
-
-function readsTheTree(source: Source, packageJson: PackageJson): string | undefined {
-  if (packageJson.hasWorkspaces) return 'workspaces in package.json'
-  const { dependencies, devDependencies, optionalDependencies } = packageJson
-  const all = { ...dependencies, ...devDependencies, ...optionalDependencies }
-  const local = Object.entries(all).find(([, version]) =>
-    /^(file:|link:|\.{0,2}\/|~\/)/.test(version),
-  )
-  if (local) return `${local[0]} in package.json lies in the repository`
-  if (source.isFile('binding.gyp')) return 'binding.gyp'
-  return source.isDirectory('node_modules') ? 'node_modules in the repository' : undefined
-}
-
-function installStep(
-  source: Source,
-  name: 'dependencies' | 'build dependencies',
-  lockfile: string | undefined,
-  inputs: StepInputs,
-): Step {
-  const which = name === 'dependencies' ? '--omit=dev' : '--include=dev'
-  const npmrc = source.readText('.npmrc', 65536) ?? ''
-  const configKeys = [...npmrc.matchAll(/\$\{([A-Za-z_][A-Za-z0-9_]*)\??\}/g)].map(([, key]) => key)
-  const shareable = configKeys.length === 0 && isExact(source, lockfile)
-  const command = lockfile ? ['ci', which] : ['install', '--no-package-lock', which]
-  return {
-    name,
-    kind: 'dependencies',
-    title: ['npm', ...command].join(' '),
-    argv: ['npm', ...command, ...(shareable ? ['--ignore-scripts'] : [])],
-    env: name === 'dependencies' ? { NODE_ENV: 'production' } : {},
-    configKeys: configKeys.filter((key) => key !== undefined),
-    configPrefixes: [],
-    inputs,
-    on: [],
-    inImage: name === 'dependencies',
-    shareable,
-    drop: ['node_modules/.cache'],
-    hint: lockfile
-      ? `If ${lockfile} is out of date: npm install, commit ${lockfile}, push again`
-      : 'Try it at home with: npm install, and commit package-lock.json',
-  }
-}
-
-/**
- * Whether the lockfile has the hash of every package and none of them runs a script of its own at
- * install: only then does whoever installs get the same, whatever lies in an app's cache.
- */
-function isExact(source: Source, lockfile: string | undefined): boolean {
-  const text = lockfile ? (source.readText(lockfile) ?? '') : ''
-  const packages = text.match(/"(?:[^"]*\/)?node_modules\/[^"]+": \{/g)?.length ?? 0
-  const hashes = text.match(/"integrity": "sha512-/g)?.length ?? 0
-  const runsScripts = /"hasInstallScript": *true/.test(text)
-  return packages > 0 && packages === hashes && !runsScripts
+/** Whether a build makes anything. */
+export function hasBuild({ packageJson: { scripts }, buildCommand }: NodeProject): boolean {
+  return Boolean((buildCommand ?? scripts['heroku-postbuild'] ?? scripts.build)?.trim())
 }
 
 /** Runs the scripts named as its arguments, one after the other, up to the first that fails. */
-const runScripts = 'for script do npm run "$script" || exit; done'
+const runScripts = 'for script do "$0" run "$script" || exit; done'
+const runInFolders = 'for one do (cd -- "${one%%:*}" && exec "$0" run "${one#*:}") || exit; done'
+/** What is served must be there: an empty site would look like a good deploy. */
+const checkOutput =
+  '[ -d "$output" ] || { echo "The build made no $output/" >&2; ls -p >&2; exit 1; }'
 
 /** Config that frameworks put into what browsers download, and so can be no secret. */
 const publicPrefixes = [
   'GATSBY_',
   'NEXT_PUBLIC_',
+  'NG_APP_',
   'NUXT_PUBLIC_',
   'PUBLIC_',
   'REACT_APP_',
@@ -141,21 +86,47 @@ const publicPrefixes = [
   'VUE_APP_',
 ]
 
-function buildStep(scripts: string[], on: string[]): Step {
-  const title = scripts.map((name) => `npm run ${name}`).join(', ')
+function buildStep(
+  { manager, folder }: NodeProject,
+  scripts: Script[],
+  on: string[],
+  site: Site | undefined,
+): Step | undefined {
+  if (scripts.length === 0) return undefined
+  const inFolders = folder !== ''
+  const title = scripts
+    .map(({ name, folder: at }) => `${manager.name} run ${name}${inFolders ? ` in ${at}/` : ''}`)
+    .join(', ')
+  const output = site && { output: inFolders ? `${folder}/${site.root}` : site.root }
+  const script = [inFolders ? runInFolders : runScripts, ...(site ? [checkOutput] : [])].join('\n')
+  const words = scripts.map(({ name, folder: at }) => (inFolders ? `${at}:${name}` : name))
   return {
     name: 'build',
     kind: 'build',
     title,
-    argv: ['sh', '-c', runScripts, 'sh', ...scripts],
-    env: { NODE_ENV: 'production' },
+    argv: ['sh', '-c', script, manager.name, ...words],
+    env: {
+      NODE_ENV: 'production',
+      ...(manager.name === 'pnpm' && pnpmRunEnv),
+      ...(manager.berry && { YARN_ENABLE_TELEMETRY: '0' }),
+      ...output,
+    },
     configKeys: [],
     configPrefixes: publicPrefixes,
     inputs: { kind: 'tree', why: 'every file' },
     on,
     inImage: true,
     shareable: false,
-    drop: ['node_modules/.cache', '.next/cache'],
+    drop: [
+      ...new Set(
+        ['', ...(inFolders ? [`${folder}/`] : [])].flatMap((at) => [
+          `${at}node_modules/.cache`,
+          `${at}node_modules/.vite`,
+          `${at}.next/cache`,
+          `${at}.turbo`,
+        ]),
+      ),
+    ],
     hint: `Try it at home with: ${title.replaceAll(',', ' &&')}`,
   }
 }

@@ -42,9 +42,9 @@ export function nodeRequest(
     pinFile(source, '.nvmrc'),
     pinFile(source, '.node-version'),
     toolVersions(source),
-    packageJson.voltaNode === undefined
+    packageJson.volta.node === undefined
       ? undefined
-      : versionText(packageJson.voltaNode, 'volta.node in package.json'),
+      : versionText(packageJson.volta.node, 'volta.node in package.json'),
   ].filter((pin) => pin !== undefined)
   const [pin, ...others] = pins
   const warnings = others

@@ -1,89 +1,125 @@
-import { Failure } from '../../core/errors.ts'
-import type { Source } from '../source.ts'
+import { focusPlugin, pnpmRunEnv } from './node-install.ts'
+import { appThenRoot, type NodeProject, readProject } from './node-project.ts'
 import { planSteps } from './node-steps.ts'
 import { nodeRequest } from './node-version.ts'
-import { type PackageJson, readPackageJson } from './package-json.ts'
-import { type Detector, type LanguagePlan, systemPath } from './plan.ts'
+import { findWeb, howToStart } from './node-web.ts'
+import {
+  type Detector,
+  type LanguagePlan,
+  type Step,
+  type Surroundings,
+  systemPath,
+  type ToolRequest,
+} from './plan.ts'
+import { servedFiles, type Site } from './served-files.ts'
+import { settingsOfSite } from './static.ts'
 
-/** Node: package.json; npm installs, by the lockfile when there is one. */
+/** Node: package.json; npm, pnpm or Yarn installs, by the lockfile when there is one. */
 export const node: Detector = {
   language: 'Node',
   looksFor: 'package.json',
   detect: (source) => (source.isFile('package.json') ? 'package.json' : undefined),
-  plan: planNode,
+  plan: (source, around) => {
+    const project = readProject(source, around)
+    const { tool, warnings } = nodeRequestOf(project)
+    return planProject(project, around, [tool], warnings)
+  },
 }
 
-const lockfiles = ['npm-shrinkwrap.json', 'package-lock.json']
-
-function planNode(source: Source): LanguagePlan {
-  const packageJson = readPackageJson(source)
-  const lockfile = lockfiles.find((name) => source.isFile(name))
-  const { tool, warnings } = nodeRequest(source, packageJson)
-  refuseOtherManagers(source, packageJson, lockfile)
-  const steps = planSteps(source, packageJson, lockfile)
-  if (!lockfile && steps.some((step) => step.name === 'dependencies')) {
-    warnings.push('No package-lock.json: versions of dependencies are chosen anew when they change')
+/** The plan of a tree with a package.json, by the tools that run it, lowest first. */
+export function planProject(
+  project: NodeProject,
+  around: Surroundings,
+  runtimes: ToolRequest[],
+  warnings: string[],
+): LanguagePlan {
+  const found = findWeb(project)
+  // A Procfile starts something of its own, and needs what that runs with.
+  const asked = settingsOfSite(project.source)
+  const site = around.processes || !found.site ? undefined : siteOf(found.site, asked)
+  const { manager, folder } = project
+  const steps = planSteps(project, site)
+  const tools = [...runtimes, ...(manager.tool ? [manager.tool] : [])]
+  const rest = {
+    ...(folder !== '' && { ofRepository: true as const }),
+    steps,
+    warnings: [
+      ...warnings,
+      ...manager.warnings,
+      ...(around.processes ? [] : found.warnings),
+      ...warningsOf(project, steps),
+      ...plugAndPlay(project, around),
+    ],
+    howToStart: howToStart(project, found),
   }
-  if (source.isDirectory('node_modules')) {
+  if (!site) return { ...rest, tools, env: envOf(project, found.framework?.env), web: found.web }
+  const served = servedFiles({ ...site, root: folder ? `${folder}/${site.root}` : site.root })
+  return {
+    ...rest,
+    tools: [...tools.map((tool) => ({ ...tool, inImage: false })), ...served.tools],
+    warnings: [...rest.warnings, ...asked.warnings],
+    env: { ...envOf(project, undefined), ...served.env, ...asked.env },
+    // It serves by an absolute path, wherever it starts.
+    web: { command: served.command, from: `the files in ${site.root}/, ${found.framework?.name}` },
+  }
+}
+
+/** A static.json beside the sources says where the build writes, and how that is served. */
+function siteOf(site: Site, { root, spa }: { root: string | undefined; spa: boolean }): Site {
+  const named = root?.replace(/^\.?\/+|\/+$/g, '')
+  const isBelow = named && !named.split('/').includes('..')
+  return { root: isBelow ? named : site.root, spa: site.spa || spa }
+}
+
+/** The Node of a project: an app in a workspace may leave it to the workspace. */
+export function nodeRequestOf(project: NodeProject): { tool: ToolRequest; warnings: string[] } {
+  const { packageJson, rootJson } = project
+  return nodeRequest(appThenRoot(project), {
+    ...packageJson,
+    engines: { ...rootJson.engines, ...packageJson.engines },
+    volta: { ...rootJson.volta, ...packageJson.volta },
+  })
+}
+
+function envOf({ manager, folder }: NodeProject, framework?: Record<string, string>) {
+  const own = folder === '' ? '' : `/app/${folder}/node_modules/.bin:`
+  return {
+    NODE_ENV: 'production',
+    PATH: `${own}/app/node_modules/.bin:${systemPath}`,
+    ...(manager.name === 'pnpm' && pnpmRunEnv),
+    ...(manager.berry && { YARN_ENABLE_TELEMETRY: '0' }),
+    ...framework,
+  }
+}
+
+function warningsOf({ root, manager }: NodeProject, steps: Step[]): string[] {
+  const { name, lockfile } = manager
+  const usual = {
+    npm: 'package-lock.json',
+    pnpm: 'pnpm-lock.yaml',
+    yarn: 'yarn.lock',
+    bun: 'bun.lock',
+  }
+  const warnings: string[] = []
+  if (!lockfile && steps.some((step) => step.kind === 'dependencies')) {
+    warnings.push(`No ${usual[name]}: versions of dependencies are chosen anew when they change`)
+  }
+  if (root.isDirectory('node_modules')) {
     warnings.push('node_modules is in the repository: add it to .gitignore and remove it from git')
   }
-  return {
-    tools: [tool],
-    steps,
-    env: {
-      NODE_ENV: 'production',
-      PATH: `/app/node_modules/.bin:${systemPath}`,
-    },
-    warnings,
-    web: webCommand(source, packageJson),
-    howToStart: 'Add a "start" script to package.json, or a Procfile with: web: node server.js',
+  const prunes = steps.some((step) => step.name === 'dependencies') && manager.berry
+  if (prunes && manager.major < 4 && !root.isFile(focusPlugin)) {
+    warnings.push(
+      'Development dependencies stay in the image: this Yarn leaves them out only with its plugin workspace-tools',
+    )
   }
+  return warnings
 }
 
-/**
- * The `start` script itself where it is one plain command: the same as `npm start` without an npm
- * that stays in memory and costs a third of a second at every start.
- */
-function webCommand(
-  source: Source,
-  { scripts }: PackageJson,
-): { command: string; from: string } | undefined {
-  const start = scripts.start?.trim()
-  if (start) {
-    const around = 'prestart' in scripts || 'poststart' in scripts
-    const command = around || !isPlainCommand(start) ? 'npm start' : start
-    return { command, from: 'scripts.start in package.json' }
-  }
-  if (source.isFile('server.js')) return { command: 'node server.js', from: 'server.js' }
-  return undefined
-}
-
-/** Whether `exec` may stand before it, and nothing in it asks npm for what npm would have set. */
-function isPlainCommand(command: string): boolean {
-  if (/[;&|<>()`\n\\]|\$\(|npm_/.test(command)) return false
-  return (
-    /^[a-zA-Z0-9_./@-]+(\s|$)/.test(command) &&
-    !/^(cd|exec|set|export|source|\.|if|for)\s/.test(command)
-  )
-}
-
-/**
- * Another manager's lockfile and none of npm's: npm would choose other versions than were tested.
- */
-function refuseOtherManagers(
-  source: Source,
-  packageJson: PackageJson,
-  lockfile: string | undefined,
-): void {
-  if (lockfile) return
-  const files = ['pnpm-lock.yaml', 'yarn.lock', 'bun.lock', 'bun.lockb']
-  const file = files.find((name) => source.isFile(name))
-  const manager = packageJson.packageManager?.split('@')[0]
-  const asked = manager && manager !== 'npm' ? `packageManager "${manager}" in package.json` : file
-  if (!asked) return
-  throw new Failure('failed', `Node detected (package.json), but ${asked} asks for more than npm`, {
-    hint:
-      'This version of paas installs with npm alone\n' +
-      'To use it: npm install --package-lock-only, commit package-lock.json, push again',
-  })
+/** As it is at home; but there nobody forgets it. */
+function plugAndPlay({ manager }: NodeProject, { processes = {} }: Surroundings): string[] {
+  const plain = Object.entries(processes).filter(([, command]) => /^node\s/.test(command))
+  if (!manager.pnp || plain.length === 0) return []
+  const types = plain.map(([type]) => type).join(', ')
+  return [`Yarn's Plug'n'Play packages are found by "yarn node", and not by "node": ${types}`]
 }

@@ -13,6 +13,8 @@ export type Wishes = {
   apt: string[]
   /** The folder of the app, without slashes at its ends; empty for the root. */
   appDir: string
+  /** What a push must change to be deployed: files, folders, globs; empty when all counts. */
+  paths: string[]
   /** Takes the place of the language's own build steps. */
   buildCommand: string | undefined
   /** Takes the place of a Procfile. */
@@ -20,13 +22,35 @@ export type Wishes = {
   env: Record<string, string>
   /** By tool: `python`, `node`. */
   versions: Record<string, VersionText>
+  docker: DockerWishes
+}
+
+/** How a Dockerfile is built; the paths are those of the repository. */
+export type DockerWishes = {
+  file: string | undefined
+  context: string | undefined
+  target: string | undefined
+  args: Record<string, string>
+  /** Keys of the app's config. */
+  configArgs: string[]
+  secrets: string[]
 }
 
 /** Reads paas.toml. Throws a Failure that names the line of a key that is unknown or wrong. */
 export function readWishes(source: Source): Wishes {
   const document = readToml(source, file)
   const at = { content: source.readText(file) ?? '' }
-  const known = ['app_dir', 'apt', 'build', 'builder', 'env', 'processes', 'versions']
+  const known = [
+    'app_dir',
+    'apt',
+    'build',
+    'builder',
+    'docker',
+    'env',
+    'paths',
+    'processes',
+    'versions',
+  ]
   refuseOthers(at, Object.keys(document), known)
   const build = section(at, document.build, 'build')
   refuseOthers(at, Object.keys(build), ['command'], 'build.')
@@ -38,7 +62,8 @@ export function readWishes(source: Source): Wishes {
   return {
     builder: word(at, document.builder, 'builder'),
     apt: packages(at, document.apt),
-    appDir: appDir(at, word(at, document.app_dir, 'app_dir')),
+    appDir: folder(at, word(at, document.app_dir, 'app_dir'), 'app_dir'),
+    paths: paths(at, document.paths),
     buildCommand: word(at, build.command, 'command'),
     processes: document.processes === undefined ? undefined : processes,
     env,
@@ -48,7 +73,40 @@ export function readWishes(source: Source): Wishes {
         version(at, tool, text),
       ]),
     ),
+    docker: dockerWishes(at, section(at, document.docker, 'docker')),
   }
+}
+
+function dockerWishes(at: At, docker: Record<string, unknown>): DockerWishes {
+  const known = ['args', 'config_args', 'context', 'file', 'secrets', 'target']
+  refuseOthers(at, Object.keys(docker), known, 'docker.')
+  const place = (key: 'file' | 'context') => {
+    const text = word(at, docker[key], key)
+    return text === undefined ? undefined : folder(at, text, key) || '.'
+  }
+  const target = word(at, docker.target, 'target')
+  if (target !== undefined && !/^[\w.-]{1,128}$/.test(target)) {
+    throw wrong(at, 'target', 'is not the name of a stage')
+  }
+  const args = strings(at, docker.args, 'args')
+  for (const key of Object.keys(args)) parseConfigKey(key)
+  return {
+    file: place('file'),
+    context: place('context'),
+    target,
+    args,
+    configArgs: configKeys(at, docker.config_args, 'config_args'),
+    secrets: configKeys(at, docker.secrets, 'secrets'),
+  }
+}
+
+function configKeys(at: At, value: unknown, key: string): string[] {
+  if (value === undefined) return []
+  const names = Array.isArray(value) ? value.filter((one) => typeof one === 'string') : []
+  if (!Array.isArray(value) || names.length !== value.length || names.length > 100) {
+    throw wrong(at, key, 'is not a list of at most 100 keys of the config: ["NPM_TOKEN"]')
+  }
+  return names.map(parseConfigKey)
 }
 
 const file = 'paas.toml'
@@ -95,12 +153,33 @@ function packages(at: At, value: unknown): string[] {
   throw wrong(at, 'apt', `has "${printable(bad)}", which is not the name of a Debian package`)
 }
 
-function appDir(at: At, value: string | undefined): string {
-  if (value === undefined) return ''
-  const path = posix.normalize(value).replace(/^\.?\/|\/$/g, '')
+function paths(at: At, value: unknown): string[] {
+  if (value === undefined) return []
+  const list = Array.isArray(value) ? value.filter(isPathPattern) : []
+  if (Array.isArray(value) && list.length === value.length && list.length <= pathsMost) return list
+  throw wrong(at, 'paths', `is not a list of at most ${pathsMost} paths: ["web/", "*.json"]`)
+}
+
+export const pathsMost = 100
+
+/** A path of the repository, maybe with `*`, or with `!` before it; nothing that leads out. */
+export function isPathPattern(value: unknown): value is string {
+  if (typeof value !== 'string' || value.length > 300 || /[\x00-\x1f\x7f]/.test(value)) return false
+  return /[^!./]/.test(value) && !value.split('/').includes('..')
+}
+
+function folder(at: At, value: string | undefined, key: string): string {
+  const path = parseFolder(value ?? '')
+  if (path !== undefined) return path
+  throw wrong(at, key, 'is not a path within the repository, such as "web"')
+}
+
+/** A folder of the repository without slashes at its ends, or undefined for what is none. */
+export function parseFolder(text: string): string | undefined {
+  const path = posix.normalize(text).replace(/^\.?\/|\/$/g, '')
   if (path === '.' || path === '') return ''
-  if (/^[\w.@+-]+(\/[\w.@+-]+)*$/.test(path) && !path.split('/').includes('..')) return path
-  throw wrong(at, 'app_dir', 'is not a folder of the repository, such as "web"')
+  const isPlain = /^[\w.@+-]+(\/[\w.@+-]+)*$/.test(path) && !path.split('/').includes('..')
+  return isPlain ? path : undefined
 }
 
 function version(at: At, tool: string, text: string): VersionText {

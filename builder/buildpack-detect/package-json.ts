@@ -8,25 +8,33 @@ export type PackageJson = {
   dependencies: Record<string, string>
   devDependencies: Record<string, string>
   optionalDependencies: Record<string, string>
+  name: string | undefined
   packageManager: string | undefined
-  voltaNode: string | undefined
+  /** Versions that Volta was told, by tool. */
+  volta: Record<string, string>
+  /** Globs of the folders that hold workspaces; none without workspaces. */
+  workspaces: string[]
   hasWorkspaces: boolean
   /** As written, for what is handed on to npm. */
   raw: Record<string, unknown>
 }
 
-/** Reads package.json at the root of a tree. Throws a Failure that says where it is wrong. */
-export function readPackageJson(source: Source): PackageJson {
-  const raw = parse(source.readText('package.json') ?? '')
-  const volta = isRecord(raw.volta) ? raw.volta : {}
+/**
+ * Reads package.json at the root of a tree. Throws a Failure that says where it is wrong; `name` is
+ * what that calls it.
+ */
+export function readPackageJson(source: Source, name = 'package.json'): PackageJson {
+  const raw = parse(source.readText('package.json') ?? '', name)
   return {
     scripts: strings(raw, 'scripts'),
     engines: strings(raw, 'engines'),
     dependencies: strings(raw, 'dependencies'),
     devDependencies: strings(raw, 'devDependencies'),
     optionalDependencies: strings(raw, 'optionalDependencies'),
-    packageManager: typeof raw.packageManager === 'string' ? raw.packageManager : undefined,
-    voltaNode: typeof volta.node === 'string' ? volta.node : undefined,
+    name: typeof raw.name === 'string' ? raw.name : undefined,
+    packageManager: packageManagerOf(raw),
+    volta: isRecord(raw.volta) ? textsOf(raw.volta) : {},
+    workspaces: workspacesOf(raw.workspaces),
     hasWorkspaces: raw.workspaces !== undefined,
     raw,
   }
@@ -38,38 +46,72 @@ export function readPackageJson(source: Source): PackageJson {
 export function reducedManifest(raw: Record<string, unknown>): Record<string, unknown> {
   const deciding = [
     'allowScripts',
+    'bin',
     'bundleDependencies',
     'bundledDependencies',
     'cpu',
+    'catalog',
+    'catalogs',
     'dependencies',
+    'dependenciesMeta',
     'devDependencies',
     'engines',
+    'installConfig',
     'libc',
+    'name',
     'optionalDependencies',
     'os',
     'overrides',
     'peerDependencies',
     'peerDependenciesMeta',
+    'pnpm',
     'prisma',
     'puppeteer',
+    'resolutions',
+    'trustedDependencies',
+    'workspaces',
   ]
   return Object.fromEntries(deciding.filter((key) => key in raw).map((key) => [key, raw[key]]))
 }
 
-function parse(text: string): Record<string, unknown> {
+/** `packageManager`, or what the newer `devEngines` says in its place. */
+function packageManagerOf(raw: Record<string, unknown>): string | undefined {
+  if (typeof raw.packageManager === 'string') return raw.packageManager
+  const dev = isRecord(raw.devEngines) ? raw.devEngines.packageManager : undefined
+  const first: unknown = Array.isArray(dev) ? dev[0] : dev
+  if (!isRecord(first) || typeof first.name !== 'string') return undefined
+  // npm comes with Node: a rule of development alone asks for no other.
+  if (first.name === 'npm') return 'npm'
+  return typeof first.version === 'string' ? `${first.name}@${first.version}` : first.name
+}
+
+function workspacesOf(value: unknown): string[] {
+  const list = isRecord(value) ? value.packages : value
+  return Array.isArray(list) ? list.filter((entry) => typeof entry === 'string') : []
+}
+
+function textsOf(record: Record<string, unknown>): Record<string, string> {
+  const texts: Record<string, string> = {}
+  for (const [key, value] of Object.entries(record)) {
+    if (typeof value === 'string') texts[key] = value
+  }
+  return texts
+}
+
+function parse(text: string, name: string): Record<string, unknown> {
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch (cause) {
     const seen = cause instanceof Error ? cause.message : String(cause)
-    throw new Failure('failed', `package.json is not valid JSON: ${oneLine(seen)}`, {
-      hint: 'Mend package.json, commit and push again',
+    throw new Failure('failed', `${name} is not valid JSON: ${oneLine(seen)}`, {
+      hint: `Mend ${name}, commit and push again`,
       cause,
     })
   }
   if (isRecord(value)) return value
-  throw new Failure('failed', `package.json holds ${kindOf(value)}: expected an object`, {
-    hint: 'Write at least {} in package.json',
+  throw new Failure('failed', `${name} holds ${kindOf(value)}: expected an object`, {
+    hint: `Write at least {} in ${name}`,
   })
 }
 

@@ -8,7 +8,10 @@ export function packagesOf(extensions: string[]): string[] {
   return [...new Set(wanted.map((name) => packageWith[name] ?? name.replaceAll('_', '-')))].sort()
 }
 
-/** For a tree that does not say what it needs: what most do, and every database. */
+/**
+ * What every app has: most need no more, and so share one layer. Databases are a choice of the
+ * config, and trees without Composer do not say what they need.
+ */
 export const usualExtensions = [
   'bcmath',
   'curl',
@@ -21,9 +24,6 @@ export const usualExtensions = [
   'xml',
   'zip',
 ]
-
-/** What packages want without saying so: databases are a choice of the config, not of the code. */
-export const leastExtensions = ['curl', 'mbstring', 'mysqli', 'pgsql', 'sqlite3', 'xml', 'zip']
 
 /** Part of the interpreter or of the packages that every app has. */
 const builtIn = new Set([

@@ -1,7 +1,7 @@
 import type { Source } from '../source.ts'
 import { nodeAssets } from './node-assets.ts'
 import { type Composer, readComposer } from './php-composer.ts'
-import { leastExtensions, usualExtensions } from './php-extensions.ts'
+import { usualExtensions } from './php-extensions.ts'
 import { phpRequest } from './php-version.ts'
 import { documentRoot, serverEnv } from './php-web.ts'
 import { cacheTarget, type Detector, type LanguagePlan, type Step, systemPath } from './plan.ts'
@@ -18,7 +18,7 @@ const markers = ['composer.json', 'index.php', 'public/index.php']
 
 function planPhp(source: Source): LanguagePlan {
   const composer = readComposer(source)
-  const extensions = composer ? [...leastExtensions, ...composer.extensions] : usualExtensions
+  const extensions = [...usualExtensions, ...(composer?.extensions ?? [])]
   const asked = { php: composer?.php, extensions, hasComposer: composer !== undefined }
   const { tool, warnings } = phpRequest(source, asked)
   const own = composer ? composerSteps(source, composer) : []

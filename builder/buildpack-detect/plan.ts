@@ -59,9 +59,10 @@ export type SuiteTool = { name: string; candidates: SuiteCandidate[] }
 
 /**
  * `package` is the one whose version is the tool's version: `3.13.5-1` is Python 3.13.5. `path` is
- * where its programs are, if not where all are; steps search it first.
+ * where its programs are, if not where all are; steps search it first. `finish` is a script that
+ * root runs when the packages for builds are installed, once per host and before any user's files.
  */
-export type SuiteCandidate = AptPackages & { package: string; path?: string }
+export type SuiteCandidate = AptPackages & { package: string; path?: string; finish?: string }
 
 export type Step = {
   /** Unique within the plan; what people see: `dependencies`, `npm dependencies`, `build`. */
@@ -83,6 +84,8 @@ export type Step = {
   inImage: boolean
   /** Whether two apps with the same inputs may share the layer. */
   shareable: boolean
+  /** Whether all that it takes from the app's cache is checked against hashes among its inputs. */
+  checksCache?: true
   /** Paths below /app that the step may write and no layer should keep. */
   drop: string[]
   /** What to do when the step fails. */
@@ -111,9 +114,19 @@ export type Detector = {
   /** The file that says a tree is of this language, or undefined. */
   detect(source: Source): string | undefined
   /** Throws a Failure when the language is there and cannot be built. */
-  plan(source: Source): LanguagePlan
-  /** Recognised, so that no other language takes its place, but not built by this version. */
-  unavailable?: true
+  plan(source: Source, around: Surroundings): LanguagePlan
+}
+
+/** What is known of an app beside its own folder. */
+export type Surroundings = {
+  /** The whole repository. */
+  root: Source
+  /** The app's folder in it, without slashes at its ends; empty for the root. */
+  folder: string
+  /** What a Procfile or paas.toml says to start, which takes the place of the language's own. */
+  processes: Record<string, string> | undefined
+  /** What paas.toml says to build with, in the place of the language's own steps. */
+  buildCommand: string | undefined
 }
 
 /** A plan but for its processes: a Procfile takes the place of `web`. */
@@ -121,6 +134,8 @@ export type LanguagePlan = Pick<
   Plan,
   'tools' | 'steps' | 'env' | 'warnings' | 'release' | 'profile'
 > & {
+  /** Steps and paths are of the repository, and not of the app's folder. */
+  ofRepository?: true
   apt?: AptPackages
   web: { command: string; from: string } | undefined
   /** How to say what to start, when neither the language nor a Procfile does. */

@@ -61,9 +61,7 @@ function inputsOf(source: Source, { file = '', lockfile, text, local }: Gems): S
   return { kind: 'files', why: lockfile ?? file, copy: [...files, ...inside, ...cached] }
 }
 
-/**
- * The key by which Bundler knows the password of a host: `gems.a-b.com` is BUNDLE_GEMS__A___B__COM.
- */
+/** Where Bundler looks for the password of a host: BUNDLE_GEMS__A___B__COM for `gems.a-b.com`. */
 function credentialsKey(host: string): string {
   return `BUNDLE_${host.replaceAll('.', '__').replaceAll('-', '___').toUpperCase()}`
 }

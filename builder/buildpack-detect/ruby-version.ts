@@ -19,11 +19,12 @@ export function rubyRequest(
     pinOf(firstLine(source, '.ruby-version'), '.ruby-version'),
     pinOf(toolVersion(source, ['ruby']), '.tool-versions'),
   ])
-  const patch = pin && /^\D*(\d+\.\d+)\.\d+/.exec(pin.text)?.[1]
+  const rule = ruleOf(source, text, file ?? 'Gemfile')
+  const patch = !rule && pin && /^\D*(\d+\.\d+)\.\d+/.exec(pin.text)?.[1]
   return {
     tool: {
       tool: 'ruby',
-      constraint: ruleOf(source, text, file ?? 'Gemfile'),
+      constraint: rule,
       pin,
       choose: `ruby "~> 3.3.0" in ${file ?? 'Gemfile'}, or .ruby-version`,
       inImage: true,
@@ -31,7 +32,9 @@ export function rubyRequest(
     },
     warnings: [
       ...warnings,
-      ...(patch ? [`${pin.from} says "${pin.text}": the newest ${patch} of Debian is used`] : []),
+      ...(pin && patch
+        ? [`${pin.from} says "${pin.text}": the newest ${patch} of Debian is used`]
+        : []),
     ],
   }
 }

@@ -67,8 +67,22 @@ function buildStep(source: Source, { programs }: Crates, locked: boolean): Step 
   }
 }
 
-/** What cargo compiled before stays in the cache; the programs go where everyone looks for them. */
+/**
+ * What cargo compiled before stays in the cache; the programs go where everyone looks for them.
+ * The tree's own crates are always compiled: cargo goes by times, and those of a tree that was
+ * pushed before are older than what was compiled since.
+ */
 const script = (cargo: string) => `set -e
+if [ -d "$CARGO_TARGET_DIR" ]; then
+  cargo metadata --no-deps --format-version 1 |
+  python3 -c 'import json, sys
+for one in json.load(sys.stdin)["packages"]: print(one["name"])' |
+  while IFS= read -r name; do
+    for made in "$0" release; do
+      rm -rf "$CARGO_TARGET_DIR/$made/.fingerprint/$name"-[0-9a-f]*
+    done
+  done
+fi
 ${cargo}
 mkdir -p target/release
 for program in "$@"; do cp "$CARGO_TARGET_DIR/$0/$program" target/release/; done`

@@ -25,6 +25,7 @@ function planScala(source: Source): LanguagePlan {
   const task = packaged ? 'stage' : 'compile'
   return {
     tools: [tool],
+    apt: { run: [], build: ['maven'] },
     steps: [
       {
         name: 'build',
@@ -63,18 +64,14 @@ function sbtVersion(source: Source): string {
   })
 }
 
-/**
- * A program of the tree's own in `sbt` wins; else the launcher comes from where sbt is published.
- */
+/** A program of the tree's own in `sbt` wins; else Maven fetches the launcher, and checks it. */
 const script = `set -e
 if [ -f ./sbt ]; then exec sh ./sbt \${SBT_TASKS:-"$1"}; fi
 launcher=${cacheTarget}/sbt-launch-$0.jar
 if [ ! -f "$launcher" ]; then
-  url=https://repo1.maven.org/maven2/org/scala-sbt/sbt-launch/$0/sbt-launch-$0.jar
-  curl --fail --silent --show-error --location --max-time 120 --output /tmp/sbt.jar "$url"
-  sum=$(curl --fail --silent --show-error --location --max-time 60 "$url.sha1" | cut -c 1-40)
-  echo "$sum  /tmp/sbt.jar" | sha1sum --check --quiet -
-  mv /tmp/sbt.jar "$launcher"
+  (cd /tmp && mvn --batch-mode --no-transfer-progress --quiet --strict-checksums \\
+    -Dmaven.repo.local=${cacheTarget}/m2/repository -Dartifact=org.scala-sbt:sbt-launch:$0 \\
+    -DoutputDirectory=${cacheTarget} org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy)
 fi
 exec java -Xmx1g $SBT_OPTS -jar "$launcher" \${SBT_TASKS:-"$1"}
 `

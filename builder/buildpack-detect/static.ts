@@ -1,8 +1,11 @@
 import { posix } from 'node:path'
 import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
+import { member, parseJson, words } from '../json-document.ts'
 import type { Source } from '../source.ts'
 import type { Detector, LanguagePlan } from './plan.ts'
+import { servedFiles } from './served-files.ts'
+import { type Rules, rulesOf } from './static-rules.ts'
 
 /** Static sites: HTML files, served by a real web server. */
 export const staticSite: Detector = {
@@ -14,88 +17,89 @@ export const staticSite: Detector = {
 
 const markers = ['static.json', 'Staticfile', '.static', 'index.html', 'public/index.html']
 
-type Settings = { root: string | undefined; spa: boolean; from: string; unknown: string[] }
+type Settings = Rules & { root: string | undefined; from: string }
 
 function planStatic(source: Source): LanguagePlan {
   const settings = readSettings(source)
-  const root = settings?.root ?? (source.isFile('index.html') ? '' : 'public')
+  const root = settings.root ?? usualRoot(source)
   const inside = posix.normalize(posix.join('/', root)).slice(1).replace(/\/$/, '')
-  if (!source.isDirectory(inside)) {
-    const from = settings?.root === undefined ? '' : ` (root in ${settings.from})`
-    const asked = printable(inside)
-    throw new Failure('failed', `Static site: there is no directory "${asked}"${from}`, {
-      hint: 'Put index.html at the top of the repository or in public/, or name its directory as root in static.json',
-    })
-  }
-  const warnings = (settings?.unknown ?? []).map(
-    (key) => `"${printable(key)}" in ${settings?.from} is not supported and has no effect`,
-  )
-  const style = settings?.spa ? 'spa' : 'site'
+  if (!source.isDirectory(inside)) throw noDirectory(inside, settings)
+  const { tools, env, command } = servedFiles({ root: inside, spa: settings.spa })
   return {
-    tools: [
-      {
-        tool: 'caddy',
-        constraint: undefined,
-        pin: undefined,
-        choose: 'a Procfile with a web server of your own',
-        inImage: true,
-      },
-    ],
+    tools,
     steps: [],
-    env: {
-      STATIC_ROOT: posix.join('/app', inside),
-      XDG_CONFIG_HOME: '/tmp',
-      XDG_DATA_HOME: '/tmp',
-    },
-    warnings,
+    env: { ...env, ...rulesEnv(settings) },
+    warnings: warningsOf(settings),
     web: {
-      command: `caddy run --adapter caddyfile --config /usr/local/etc/static/${style}.caddyfile`,
+      command,
       from: inside === '' ? 'the files at the top of the repository' : `the files in ${inside}/`,
     },
     howToStart: 'Add a Procfile with: web: your command',
   }
 }
 
-function readSettings(source: Source): Settings | undefined {
-  const json = source.readText('static.json', 65536)
-  if (json !== undefined) return parseStaticJson(json)
+/** What static.json or Staticfile says of a site that a build makes. */
+export function settingsOfSite(
+  source: Source,
+): Pick<Settings, 'root' | 'spa'> & Pick<LanguagePlan, 'env' | 'warnings'> {
+  const settings = readSettings(source)
+  const { root, spa } = settings
+  return { root, spa, env: rulesEnv(settings), warnings: warningsOf(settings) }
+}
+
+function rulesEnv({ errorPage, lines }: Settings): Record<string, string> {
+  return {
+    ...(errorPage !== undefined && { STATIC_ERROR_PAGE: errorPage }),
+    ...(lines.length > 0 && { STATIC_RULES: lines.join('\n') }),
+  }
+}
+
+function warningsOf({ unknown, from }: Settings): string[] {
+  return unknown.map((key) => `"${printable(key)}" in ${from} is not supported and has no effect`)
+}
+
+/** Where generators of sites put what they made, for a tree in which it is committed. */
+function usualRoot(source: Source): string {
+  const folders = ['', 'public', 'dist', 'build', 'www', '_site', 'docs']
+  return folders.find((folder) => source.isFile(posix.join(folder, 'index.html'))) ?? 'public'
+}
+
+function noDirectory(inside: string, { root, from }: Settings): Failure {
+  const because = root === undefined ? '' : ` (root in ${from})`
+  const seen = `there is no directory "${printable(inside)}"${because}`
+  return new Failure('failed', `Static site: ${seen}`, {
+    hint: 'Put index.html at the top of the repository or in public/, or name its directory as root in static.json',
+  })
+}
+
+function readSettings(source: Source): Settings {
+  const none = {
+    root: undefined,
+    from: '',
+    lines: [],
+    errorPage: undefined,
+    spa: false,
+    unknown: [],
+  }
+  const content = source.readText('static.json', 65536)
+  if (content !== undefined) {
+    const json = parseJson('static.json', content)
+    const root = member(json, 'root')
+    return { ...rulesOf(json), root: root && words(root), from: 'static.json' }
+  }
   const file = source.readText('Staticfile', 65536)
-  return file === undefined ? undefined : parseStaticfile(file)
-}
-
-/** `{"root": "dist", "routes": {"/**": "index.html"}}`; clean URLs are always on. */
-function parseStaticJson(text: string): Settings {
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch (cause) {
-    const seen = cause instanceof Error ? cause.message.replace(/[\x00-\x1f\x7f]+/g, ' ') : ''
-    throw new Failure('failed', `static.json is not valid JSON: ${seen}`, { cause })
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new Failure('failed', 'static.json does not hold an object')
-  }
-  const settings: Settings = { root: undefined, spa: false, from: 'static.json', unknown: [] }
-  for (const [key, entry] of Object.entries(value)) {
-    if (key === 'root' && typeof entry === 'string') settings.root = entry
-    else if (key === 'routes' && isFallback(entry)) settings.spa = true
-    else if (key !== 'clean_urls') settings.unknown.push(key)
-  }
-  return settings
-}
-
-function isFallback(routes: unknown): boolean {
-  return JSON.stringify(routes)?.replace('"/index.html"', '"index.html"') === '{"/**":"index.html"}'
+  return file === undefined ? none : { ...none, ...parseStaticfile(file) }
 }
 
 /** `root: dist` and `pushstate: enabled`, one a line. */
-function parseStaticfile(text: string): Settings {
-  const settings: Settings = { root: undefined, spa: false, from: 'Staticfile', unknown: [] }
+function parseStaticfile(text: string): Pick<Settings, 'root' | 'spa' | 'from' | 'unknown'> {
+  type Found = Pick<Settings, 'root' | 'spa' | 'from' | 'unknown'>
+  const found: Found = { root: undefined, spa: false, from: 'Staticfile', unknown: [] }
   for (const line of text.split(/\r?\n/).map((raw) => raw.replace(/#.*$/, '').trim())) {
     const [key = '', value = ''] = line.split(/:\s*/, 2)
-    if (key === 'root' && value) settings.root = value
-    else if (key === 'pushstate' && /^(enabled|true)$/.test(value)) settings.spa = true
-    else if (key !== '' && key !== 'pushstate') settings.unknown.push(key)
+    if (key === 'root' && value) found.root = value
+    else if (key === 'pushstate' && /^(enabled|true)$/.test(value)) found.spa = true
+    else if (key !== '' && key !== 'pushstate') found.unknown.push(key)
   }
-  return settings
+  return found
 }

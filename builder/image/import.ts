@@ -60,6 +60,11 @@ async function take(
   return { image, digest }
 }
 
+/** What is in a directory that is an OCI image layout, without taking it. */
+export function readLayout(dir: string, name: string): Promise<Read> {
+  return readOci(layoutFiles(dir), name)
+}
+
 type Read = Omit<ForeignImage, 'name'> & { digest: string }
 
 async function readOci(files: ImageFiles, name: string | undefined): Promise<Read> {

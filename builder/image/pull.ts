@@ -51,13 +51,14 @@ export async function importFromRegistry(
   return { image: await takeImage(config, foreign, context), digest }
 }
 
-async function readManifest(registry: Registry) {
+/** The manifest of the image for this machine, and its digest. */
+export async function readManifest(registry: Registry) {
   const { reference } = registry
   let wanted = reference.digest ?? reference.tag ?? 'latest'
   for (let depth = 0; depth < 3; depth++) {
     const { bytes, digest } = await readDocumentOf(registry, wanted)
     const value = parseDocument(bytes)
-    if (!isIndex(value)) return { digest, manifest: toManifest(value) }
+    if (!isIndex(value)) return { digest, bytes, manifest: toManifest(value) }
     wanted = choosePlatform(toIndex(value)).digest
   }
   throw notOci('its indexes have no end')
@@ -79,13 +80,14 @@ async function readDocumentOf(registry: Registry, wanted: string) {
   return { bytes, digest }
 }
 
-async function readBytes(registry: Registry, { digest, size }: Descriptor): Promise<Buffer> {
+export async function readBytes(registry: Registry, { digest, size }: Descriptor): Promise<Buffer> {
   if (size > documentBytesMost) throw notOci(`its configuration has ${size} bytes`)
   const answer = await registry.ask({ method: 'GET', to: `blobs/${digest}`, accept: [200] })
   return answer.bytes(documentBytesMost)
 }
 
-async function fetchBlob(
+/** A blob in a file that is there until it is disposed of. */
+export async function fetchBlob(
   config: PaasConfig,
   registry: Registry,
   { digest, size }: Descriptor,
@@ -133,6 +135,6 @@ async function download(
   })
 }
 
-function mebibytes(bytes: number): string {
+export function mebibytes(bytes: number): string {
   return `${(bytes / 1024 / 1024).toFixed(1)} MB`
 }

@@ -9,29 +9,36 @@ import { processesLabel } from './oci.ts'
 
 const idMost = 65_535
 
-/** `passwd` and `group` are the texts of the image's own files. */
+/**
+ * `passwd` and `group` are the texts of the image's own files; `processes` run, where given, in
+ * place of what the image says, by a shell of its.
+ */
 export function runSettings(
   config: ForeignConfig,
   files: { passwd: string; group: string },
+  processes?: Record<string, string>,
 ): Omit<Image, 'layers' | 'language'> {
+  const { home, ...user } = findUser(config.user, files)
+  const port = lowestPort(config.ports)
+  return {
+    ...(processes ? { processes } : ownProcesses(config)),
+    env: { HOME: home, ...environment(config.env) },
+    workdir: config.workdir.startsWith('/') ? config.workdir : `/${config.workdir}`,
+    user,
+    ...(port !== undefined && { port }),
+  }
+}
+
+function ownProcesses(config: ForeignConfig): Pick<Image, 'processes' | 'commands'> {
   const argv = [...config.entrypoint, ...config.cmd]
   if (argv.length === 0) {
     throw new Failure('failed', 'The image does not say what it runs', {
       hint: 'Give it an ENTRYPOINT or a CMD',
     })
   }
-  const { home, ...user } = findUser(config.user, files)
   const own = labelledProcesses(config)
   const main = !own || 'web' in own ? 'web' : (Object.keys(own).sort()[0] ?? 'web')
-  const port = lowestPort(config.ports)
-  return {
-    processes: { ...own, [main]: shellText(argv) },
-    commands: { [main]: argv },
-    env: { HOME: home, ...environment(config.env) },
-    workdir: config.workdir.startsWith('/') ? config.workdir : `/${config.workdir}`,
-    user,
-    ...(port !== undefined && { port }),
-  }
+  return { processes: { ...own, [main]: shellText(argv) }, commands: { [main]: argv } }
 }
 
 /** `user`, `uid`, `user:group` and the like, as the image's own files know them. */

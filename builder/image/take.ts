@@ -14,6 +14,8 @@ export type ForeignImage = {
   name: string
   config: ForeignConfig
   layers: ForeignLayer[]
+  /** What runs in place of its own words. */
+  processes?: Record<string, string>
 }
 
 export type ForeignLayer = {
@@ -61,7 +63,7 @@ export async function takeImage(
   }
   say(`       Layers: ${layers.length - present} new, ${present} re-used`)
   const [passwd = '', group = ''] = await readAccounts(config, layers, work)
-  const settings = runSettings(foreign.config, { passwd, group })
+  const settings = runSettings(foreign.config, { passwd, group }, foreign.processes)
   sayImage({ ...settings, layers, language: 'image' }, foreign, say)
   return { ...settings, layers, language: 'image' }
 }

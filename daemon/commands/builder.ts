@@ -1,8 +1,9 @@
-import { detectors } from '../../builder/buildpack-detect/detect.ts'
+import { builderNames } from '../../builder/buildpack-detect/detect.ts'
 import { Failure } from '../../core/errors.ts'
 import type { App } from '../../core/types.ts'
 import { printable } from '../../core/names.ts'
 import type { Daemon } from '../daemon.ts'
+import { refuseLocked } from '../locks.ts'
 import type { Answer, Command } from './command.ts'
 
 export const builderCommands: Command[] = [
@@ -13,12 +14,13 @@ export const builderCommands: Command[] = [
     app: true,
     run: async (call, daemon) => {
       const [name] = call.args
-      const known = ['detect', ...buildable()]
+      const known = builderNames()
       if (name !== undefined && !known.includes(name)) {
         throw new Failure('usage', `"${printable(name)}" is no builder`, {
           hint: `Use one of: ${known.join(', ')}`,
         })
       }
+      refuseLocked(daemon.store, call.app().name)
       daemon.store.setBuilder(call.app(), name ?? null)
       const text = name === undefined ? 'Let the code choose the builder' : `Chose builder ${name}`
       const answer = report(daemon, { ...call.app(), builder: name ?? null })
@@ -34,14 +36,15 @@ export const builderCommands: Command[] = [
   },
 ]
 
-function buildable(): string[] {
-  return detectors.filter(([, detector]) => !detector.unavailable).map(([name]) => name)
-}
-
 function report(daemon: Daemon, app: App): Answer {
-  const { BUILDER } = daemon.store.effectiveConfig(app)
-  const builder = app.builder ?? BUILDER ?? null
-  const by = app.builder ? 'builder:set' : BUILDER ? 'the config key BUILDER' : 'the code'
+  const { BUILDER, BUILDPACK_URL } = daemon.store.effectiveConfig(app)
+  const sayers: [builder: string | null | undefined, by: string][] = [
+    [app.builder, 'builder:set'],
+    [BUILDER, 'the config key BUILDER'],
+    [daemon.store.buildpacks(app).length > 0 ? 'buildpacks' : null, 'buildpacks:set'],
+    [BUILDPACK_URL ? 'buildpacks' : null, 'the config key BUILDPACK_URL'],
+  ]
+  const [builder = null, by] = sayers.find(([said]) => said) ?? [null, 'the code']
   return {
     lines: [`builder: ${builder ?? 'as paas.toml or the files say'} (${by})`],
     json: { builder, setBy: by },

@@ -1,4 +1,8 @@
-import { buildpacksMost, parseBuildpack } from '../../builder/buildpack-detect/buildpack-address.ts'
+import {
+  buildpacksMost,
+  parseBuildpack,
+  shownAddress,
+} from '../../builder/buildpack-detect/buildpack-address.ts'
 import { Failure } from '../../core/errors.ts'
 import type { App } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
@@ -82,7 +86,7 @@ function change(call: Call, daemon: Daemon, edit: (list: string[]) => string[]):
     throw new Failure('usage', `${list.length} buildpacks: at most ${buildpacksMost} are run`)
   }
   daemon.store.setBuildpacks(app, list)
-  const shown = list.map(withoutPassword).join(', ') || 'none'
+  const shown = list.map(shownAddress).join(', ') || 'none'
   return { ...report(app, list), event: { kind: 'builder', text: `Buildpacks: ${shown}` } }
 }
 
@@ -101,7 +105,7 @@ function position({ options, command }: Call): number | undefined {
 }
 
 function report(app: App, list: string[]): Answer {
-  const shown = list.map(withoutPassword)
+  const shown = list.map(shownAddress)
   const ignored = app.builder !== null && app.builder !== 'buildpacks' && list.length > 0
   const lines = shown.map((address, at) => `${at + 1}. ${address}`)
   return {
@@ -111,8 +115,4 @@ function report(app: App, list: string[]): Answer {
     ],
     json: shown,
   }
-}
-
-function withoutPassword(address: string): string {
-  return address.replace(/\/\/[^/@]*@/, '//')
 }

@@ -76,7 +76,8 @@ export const buildCommands: Command[] = [
         return { lines: [`-----> Cancelled build #${number}`], json: describe(build) }
       }
       const status = build?.status ?? 'gone'
-      throw new Failure('failed', `Build #${number} is not running: it has ${status}`, {
+      const is = status === 'cancelled' ? 'was cancelled' : `has ${status}`
+      throw new Failure('failed', `Build #${number} is not running: it ${is}`, {
         hint: ran ? 'The cancel came after the switch, which it does not undo' : '',
       })
     },

@@ -3,6 +3,7 @@ import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
 import type { App, CronEntry } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
+import { refuseLocked } from '../locks.ts'
 import { describeEnd, durationMs } from '../run-words.ts'
 import { parseSchedule } from '../schedule.ts'
 import { shellText } from '../../core/shell-text.ts'
@@ -31,6 +32,7 @@ export const cronCommands: Command[] = [
     },
     run: async (call, daemon) => {
       const app = call.app()
+      refuseLocked(daemon.store, app.name)
       const wish = parseJob(call)
       const jobs = daemon.store.cronJobs(app).length
       if (jobs >= limits.cronJobsPerApp) {
@@ -80,6 +82,7 @@ export const cronCommands: Command[] = [
     app: true,
     run: async (call, daemon) => {
       const job = findJob(call, daemon)
+      refuseLocked(daemon.store, job.app)
       if (job.source === 'app.json') {
         throw new Failure('failed', `cron.${job.number} is in app.json of ${job.app}`, {
           hint: `Push without it, or: cron:suspend ${job.app} cron.${job.number}`,
@@ -184,6 +187,7 @@ function jobsHint(daemon: Daemon, app: App): string {
 }
 
 function suspend(call: Call, daemon: Daemon, suspended: boolean): Answer {
+  refuseLocked(daemon.store, call.app().name)
   const chosen = call.args.length > 0
   const jobs = chosen ? [findJob(call, daemon)] : daemon.store.cronJobs(call.app())
   for (const job of jobs) daemon.store.suspendCronJob(job, suspended)

@@ -17,6 +17,7 @@ export const domainCommands: Command[] = [
       const app = call.app()
       refuseLocked(daemon.store, app.name)
       const hosts = parseHosts(call, daemon)
+      for (const host of hosts) refuseBareName(daemon, host)
       for (const host of hosts) refuseTakenHost(daemon.config, daemon.store, host, app.name)
       if (hosts.length === 0) {
         const line = `       ${call.args.join(', ')} leads to ${app.name} already`
@@ -73,6 +74,14 @@ export const domainCommands: Command[] = [
     },
   },
 ]
+
+/** A name without a dot is nobody's in DNS: it was meant to be below a domain. */
+function refuseBareName({ config }: Daemon, host: string): void {
+  if (host.includes('.') || host === config.domain) return
+  throw new Failure('usage', `"${host}" is not a full domain name`, {
+    hint: `Use a name like ${host}.example.com; names below ${config.domain} are the apps' own`,
+  })
+}
 
 /** The app's own name under the base domain is always its own. */
 function parseHosts(call: Call, daemon: Daemon): string[] {

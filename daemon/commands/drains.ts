@@ -3,6 +3,7 @@ import { parseAppName } from '../../core/names.ts'
 import type { App } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
 import { parseDrain, shownDrain } from '../drain-target.ts'
+import { refuseLocked } from '../locks.ts'
 import type { Answer, Command } from './command.ts'
 import { columns } from './output.ts'
 import { usageFailure } from './parse.ts'
@@ -23,6 +24,7 @@ export const drainCommands: Command[] = [
       const app = daemon.store.findApp(parseAppName(name))
       if (!app) throw new Failure('no-such-app', `App "${name}" does not exist`)
       if (verb === 'list') return list(daemon, app)
+      refuseLocked(daemon.store, app.name)
       if (url === undefined) throw usageFailure(call.command, `logs:drain ${verb} needs an address`)
       return verb === 'add'
         ? add(daemon, app, parseDrain(url))

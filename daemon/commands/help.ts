@@ -42,7 +42,7 @@ function overview(commands: Command[]): Answer {
     lines: [
       'Usage: COMMAND [ARGUMENTS] [--app APP] [--json] [--quiet] [--force]',
       '',
-      ...columns(rows),
+      ...columns(rows, 48),
     ],
     json: commands.map(({ name, usage, summary }) => ({ name, usage, summary })),
   }

@@ -1,6 +1,7 @@
 import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
 import { parsePublicKey } from '../../receiver/keys.ts'
+import { confirmByName } from './ask.ts'
 import type { Command, Session } from './command.ts'
 import { columns } from './output.ts'
 import { usageFailure } from './parse.ts'
@@ -60,6 +61,9 @@ export const keyCommands: Command[] = [
     run: async (call, daemon) => {
       const [name] = call.args
       if (name === undefined) throw usageFailure(call.command, 'keys:remove needs a name')
+      if (name === call.session.identity.name) {
+        await confirmByName(call, name, 'You came in by this key, which would not work again')
+      }
       if (!daemon.store.removeKey(name)) {
         throw new Failure('failed', `There is no key named "${printable(name)}"`)
       }

@@ -6,6 +6,7 @@ import { followLogs, type LogLine, type LogPosition, tailLogs } from '../../runn
 import type { Daemon } from '../daemon.ts'
 import { openGrep } from '../grep.ts'
 import type { Death } from '../store/nouns.ts'
+import { refuseLocked } from '../locks.ts'
 import type { Answer, Call, Command } from './command.ts'
 import { parseSize, parseWhen } from './measures.ts'
 import { print } from './output.ts'
@@ -45,7 +46,10 @@ export const logCommands: Command[] = [
     app: true,
     run: async (call, daemon) => {
       const [size] = call.args
-      if (size !== undefined) daemon.store.setLogLimit(call.app(), parseLimit(call, size))
+      if (size !== undefined) {
+        refuseLocked(daemon.store, call.app().name)
+        daemon.store.setLogLimit(call.app(), parseLimit(call, size))
+      }
       const bytes = daemon.store.logLimit(call.app())
       const shown = `${bytes / 1024 ** 2} MiB`
       const answer: Answer = { lines: [`       ${shown}`], json: { bytes } }

@@ -13,6 +13,12 @@ export function parseSize(text: string): number | undefined {
   return Math.floor(Number(number) * (units[unit.toLowerCase() || 'm'] ?? NaN))
 }
 
+/** `5 GiB`, `1.5 GiB`, `12 MiB`: as sizes are asked for. */
+export function showSize(bytes: number): string {
+  const [unit, name] = bytes >= 1024 ** 3 ? [1024 ** 3, 'GiB'] : [1024 ** 2, 'MiB']
+  return `${Math.round((bytes / unit) * 10) / 10} ${name}`
+}
+
 /** Milliseconds since the epoch of `90s`, `1h`, `2d` ago, or of an ISO 8601 time. */
 export function parseWhen(option: string, text: string, now: number = Date.now()): number {
   const [, count, unit = ''] = /^(\d{1,9})([smhdw])$/.exec(text) ?? []

@@ -10,7 +10,7 @@ export async function print(stream: Writable, lines: string[]): Promise<void> {
 }
 
 /** Rows as aligned columns, indented by two; wide first columns do not push the others away. */
-export function columns(rows: string[][], widest = 48): string[] {
+export function columns(rows: string[][], widest = 80): string[] {
   const widths: number[] = []
   for (const row of rows) {
     for (const [index, cell] of row.entries()) {

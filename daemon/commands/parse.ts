@@ -105,7 +105,7 @@ function parse(command: Command, args: string[]) {
     }
     return { values: plain, positionals }
   } catch (error) {
-    const sentence = error instanceof Error ? (error.message.split('. ')[0] ?? '') : String(error)
+    const sentence = error instanceof Error ? (error.message.split(/\.\s/)[0] ?? '') : String(error)
     throw usageFailure(command, printable(sentence))
   }
 }

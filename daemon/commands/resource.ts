@@ -1,5 +1,6 @@
 import { availableParallelism, totalmem } from 'node:os'
 import { isDeepStrictEqual } from 'node:util'
+import { defaultDiskBytes } from '../../core/config.ts'
 import type { AppLimits, Limits } from '../../core/types.ts'
 import { current, refuseUnknownTypes } from '../changes.ts'
 import type { Daemon } from '../daemon.ts'
@@ -7,10 +8,11 @@ import { applyLimits } from '../process-changes.ts'
 import { limitsOf } from '../processes.ts'
 import type { Answer, Call, Command } from './command.ts'
 import { isProcessType } from '../../core/names.ts'
-import { parseSize } from './measures.ts'
+import { parseSize, showSize } from './measures.ts'
 import { usageFailure } from './parse.ts'
 
 const memoryLeast = 16 * 1024 ** 2
+const diskMost = 1024 ** 5
 
 export const resourceCommands: Command[] = [
   {
@@ -22,6 +24,7 @@ export const resourceCommands: Command[] = [
       memory: { type: 'string', value: 'SIZE', help: 'Memory, such as 256m or 1g' },
       cpu: { type: 'string', value: 'CORES', help: 'CPU in cores, such as 0.5 or 2' },
       pids: { type: 'string', value: 'COUNT', help: 'Processes and threads' },
+      disk: { type: 'string', value: 'SIZE', help: 'What it writes outside of storages: 1g' },
       'process-type': {
         type: 'string',
         value: 'TYPE',
@@ -31,13 +34,14 @@ export const resourceCommands: Command[] = [
     run: async (call, daemon) => {
       const app = call.app()
       const limits = wishedLimits(call, daemon, parseLimits(call))
-      if (isDeepStrictEqual(limits, app.limits)) return report(app.limits)
+      const { noQuota } = daemon.host
+      if (isDeepStrictEqual(limits, app.limits)) return report(app.limits, noQuota)
       const by = call.session.identity.name
       const how = await applyLimits(daemon, { app, limits, by }, call.ask)
       if (how === 'live') call.say('       Changed as they run; nothing was restarted')
       const text = `Changed limits, ${how === 'live' ? 'as they run' : how}`
       return {
-        ...report(limits),
+        ...report(limits, noQuota),
         ...(how === 'restarted' ? {} : { event: { kind: 'limits', text } }),
       }
     },
@@ -47,21 +51,26 @@ export const resourceCommands: Command[] = [
     usage: 'APP',
     summary: 'Show what each process of an app may use',
     app: true,
-    run: async (call) => report(call.app().limits),
+    run: async (call, daemon) => report(call.app().limits, daemon.host.noQuota),
   },
 ]
 
-function report(limits: AppLimits): Answer {
+/** `noQuota`: why what is written is not limited, where it is not. */
+function report(limits: AppLimits, noQuota: string | undefined): Answer {
   const types = Object.keys(limits.types ?? {}).sort()
-  const own = types.flatMap((type) => [`-----> ${type}`, ...show(limitsOf(limits, type))])
-  return { lines: [...show(limitsOf(limits, '')), ...own], json: limits }
+  const shown = (type: string) => show(limitsOf(limits, type), noQuota)
+  const own = types.flatMap((type) => [`-----> ${type}`, ...shown(type)])
+  const json = { ...limits, diskBytes: limits.diskBytes ?? defaultDiskBytes }
+  return { lines: [...shown(''), ...own], json }
 }
 
-function show(limits: Limits): string[] {
+function show(limits: Limits, noQuota: string | undefined): string[] {
+  const disk = showSize(limits.diskBytes ?? defaultDiskBytes)
   return [
     `       memory: ${limits.memoryBytes / 1024 ** 2} MiB`,
     `       cpu:    ${limits.cpus}`,
     `       pids:   ${limits.pids}`,
+    `       disk:   ${noQuota === undefined ? disk : `${disk}, not enforced: ${noQuota}`}`,
   ]
 }
 
@@ -78,7 +87,7 @@ function wishedLimits(call: Call, daemon: Daemon, wish: Partial<Limits>): AppLim
 }
 
 function parseLimits(call: Call): Partial<Limits> {
-  const { memory, cpu, pids } = call.options
+  const { memory, cpu, pids, disk } = call.options
   const wish: Partial<Limits> = {}
   if (memory !== undefined) {
     const bytes = parseSize(String(memory)) ?? NaN
@@ -86,7 +95,14 @@ function parseLimits(call: Call): Partial<Limits> {
   }
   if (cpu !== undefined) wish.cpus = within(call, 'cpu', Number(cpu), 0.01, availableParallelism())
   if (pids !== undefined) wish.pids = within(call, 'pids', whole(String(pids)), 8, 100_000)
+  if (disk !== undefined) wish.diskBytes = parseDisk(call, String(disk))
   return wish
+}
+
+function parseDisk(call: Call, text: string): number {
+  const bytes = parseSize(text) ?? NaN
+  if (bytes >= memoryLeast && bytes <= diskMost) return bytes
+  throw usageFailure(call.command, '--disk wants a size like 500m or 2g, from 16m on')
 }
 
 function whole(text: string): number {

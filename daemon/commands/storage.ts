@@ -3,11 +3,23 @@ import { parseStorageName, parseTarget, printable } from '../../core/names.ts'
 import type { App, Mount } from '../../core/types.ts'
 import { applyChange, applySetting, mountsChange } from '../changes.ts'
 import type { Daemon } from '../daemon.ts'
-import { makeStorage, readTrash, showMount, trashStorage, untrashStorage } from '../storage.ts'
+import {
+  limitStorage,
+  makeStorage,
+  readTrash,
+  showMount,
+  storageUse,
+  trashStorage,
+  untrashStorage,
+} from '../storage.ts'
 import { confirmByName } from './ask.ts'
 import type { Answer, Call, Command } from './command.ts'
+import { parseSize, showSize } from './measures.ts'
 import { columns } from './output.ts'
 import { usageFailure } from './parse.ts'
+
+const sizeLeast = 1024 ** 2
+const sizeMost = 1024 ** 5
 
 export const storageCommands: Command[] = [
   {
@@ -15,14 +27,40 @@ export const storageCommands: Command[] = [
     usage: 'STORAGE',
     summary: 'Create a storage: files that outlive releases and apps',
     app: false,
+    options: {
+      size: { type: 'string', value: 'SIZE', help: 'The most it may hold, such as 500m or 5g' },
+    },
     run: async (call, daemon) => {
       const name = parseStorageName(requireName(call))
+      const size = parseWanted(call)
       if (daemon.store.storages().includes(name)) {
         throw new Failure('failed', `Storage "${name}" exists already`)
       }
-      await makeStorage(daemon.config, name)
-      daemon.store.createStorage(name)
-      return done(`Created ${name}`, { name }, `To use it: storage:mount APP ${name}:/app/data`)
+      await makeStorage(daemon, name, size)
+      daemon.store.createStorage(name, size)
+      warnUnlimited(call, daemon, size)
+      const hint = `To use it: storage:mount APP ${name}:/app/data`
+      return done(`Created ${name}${upTo(size)}`, { name, sizeBytes: size }, hint)
+    },
+  },
+  {
+    name: 'storage:resize',
+    usage: 'STORAGE',
+    summary: 'Change how much a storage may hold, at once; what it holds stays',
+    app: false,
+    options: {
+      size: { type: 'string', value: 'SIZE', help: 'Such as 500m or 5g, or none for no limit' },
+    },
+    run: async (call, daemon) => {
+      const name = requireStorage(daemon, requireName(call))
+      if (call.options.size === undefined) {
+        throw usageFailure(call.command, 'storage:resize needs a --size')
+      }
+      const size = parseWanted(call)
+      await limitStorage(daemon, name, size)
+      daemon.store.resizeStorage(name, size)
+      warnUnlimited(call, daemon, size)
+      return done(`Resized ${name}${upTo(size) || ', no limit'}`, { name, sizeBytes: size })
     },
   },
   {
@@ -107,30 +145,70 @@ export const storageCommands: Command[] = [
         throw new Failure('failed', `Storage "${name}" exists already`)
       }
       await untrashStorage(daemon.config, name)
-      daemon.store.createStorage(name)
+      daemon.store.createStorage(name, storageUse(daemon, name)?.limitBytes || null)
       return done(`Restored ${name}`, { restored: name })
     },
   },
 ]
 
 /** What was done to a storage: told to whoever asked, and kept in the host's events. */
-function done(text: string, json: Record<string, string>, hint?: string): Answer {
+function done(text: string, json: Record<string, string | number | null>, hint?: string): Answer {
   const lines = [`-----> ${text}`, ...(hint ? [`       ${hint}`] : [])]
   return { lines, json, event: { kind: 'storage', text } }
 }
 
+/** Bytes of `--size`, null for `none` or where it is not given. */
+function parseWanted(call: Call): number | null {
+  const { size } = call.options
+  if (size === undefined || size === 'none') return null
+  const bytes = parseSize(String(size)) ?? NaN
+  if (bytes >= sizeLeast && bytes <= sizeMost) return bytes
+  throw usageFailure(call.command, '--size wants a size like 500m or 5g, from 1m on')
+}
+
+function warnUnlimited(call: Call, { host }: Daemon, size: number | null): void {
+  if (size === null || host.noQuota === undefined) return
+  call.say(` !     The size is noted and not enforced: ${host.noQuota} (see doctor)`)
+}
+
+function upTo(size: number | null): string {
+  return size === null ? '' : `, at most ${showSize(size)}`
+}
+
 async function list(daemon: Daemon): Promise<Answer> {
-  const storages = daemon.store.storages().map((name) => ({ name, users: usersOf(daemon, name) }))
+  const sizes = daemon.store.storageSizes()
+  const measured = new Map(
+    (await daemon.disk.report()).storages.map(({ storage, bytes }) => [storage, bytes]),
+  )
+  const storages = daemon.store.storages().map((name) => ({
+    name,
+    users: usersOf(daemon, name),
+    usedBytes: storageUse(daemon, name)?.usedBytes ?? measured.get(name) ?? 0,
+    sizeBytes: sizes.get(name) ?? null,
+    enforced: sizes.has(name) && daemon.host.noQuota === undefined,
+  }))
   const trash = (await readTrash(daemon.config)).map(({ name, at }) => ({
     name,
     destroyedAt: new Date(at).toISOString(),
   }))
-  const rows = storages.map(({ name, users }) => [name, users.join(', ') || 'not mounted'])
+  const rows = storages.map(({ name, users, ...space }) => [
+    name,
+    users.join(', ') || 'not mounted',
+    showSpace(space),
+  ])
   const gone = trash.map(({ name, destroyedAt }) => [name, `in the trash since ${destroyedAt}`])
   return {
-    lines: columns([['STORAGE', 'MOUNTED BY'], ...rows, ...gone]),
+    lines: columns([['STORAGE', 'MOUNTED BY', 'USED'], ...rows, ...gone]),
     json: { storages, trash },
   }
+}
+
+/** `1.2 GiB of 5 GiB` */
+function showSpace(space: { usedBytes: number; sizeBytes: number | null; enforced: boolean }) {
+  const { usedBytes, sizeBytes, enforced } = space
+  if (sizeBytes === null) return showSize(usedBytes)
+  const of = `${showSize(usedBytes)} of ${showSize(sizeBytes)}`
+  return enforced ? of : `${of}, not enforced`
 }
 
 /** `shop data:/app/uploads` for each mount of a storage. */

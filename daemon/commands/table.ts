@@ -8,6 +8,7 @@ import { configCommands } from './config.ts'
 import { cronCommands } from './cron.ts'
 import { diskCommands } from './disk.ts'
 import { diffCommands } from './releases-diff.ts'
+import { sbomCommands } from './releases-sbom.ts'
 import { domainCommands } from './domains.ts'
 import { drainCommands } from './drains.ts'
 import { eventCommands } from './events.ts'
@@ -25,6 +26,7 @@ import { registryCommands } from './registry.ts'
 import { releaseCommands } from './releases.ts'
 import { resourceCommands } from './resource.ts'
 import { runCommands } from './run.ts'
+import { stackCommands } from './stack.ts'
 import { storageCommands } from './storage.ts'
 import { whyCommands } from './why.ts'
 
@@ -44,6 +46,7 @@ export const table: Command[] = [
   ...gitCommands,
   ...imageCommands,
   ...diffCommands,
+  ...sbomCommands,
   ...keyCommands,
   ...logCommands,
   ...metricCommands,
@@ -54,6 +57,7 @@ export const table: Command[] = [
   ...releaseCommands,
   ...resourceCommands,
   ...runCommands,
+  ...stackCommands,
   ...storageCommands,
   ...whyCommands,
   ...hostCommands,

@@ -31,15 +31,13 @@ export function historyStore({ all, get, run, transaction }: Database) {
         most,
       ).map(toEvent),
 
-    /** `times` of the answer: how often this process has now died in this release. */
+    /** `times` of the answer: how often it has now died of the same in this release. */
     addDeath: (app: App, death: Omit<Death, 'times'>): Death =>
       transaction(() => {
         const before = get(
           `select times from deaths where app_id = ? and process = ? and release = ?
-            order by id desc limit 1`,
-          app.id,
-          death.process,
-          death.release,
+            and cause = ? and code is ? order by id desc limit 1`,
+          ...[app.id, death.process, death.release, death.cause, death.code],
         )
         const row = get(
           `insert into deaths (app_id, at, process, release, container, cause, code, memory_limit,

@@ -85,9 +85,12 @@ export function toImage(value: unknown): Image {
   if (!Array.isArray(layers)) throw new TypeError('image without layers in the database')
   return {
     layers: layers.map((layer) => {
-      const { kind, key, label, packages } = object(layer)
-      const named = { kind: layerKind(kind), key: text(key), label: text(label) }
-      return Array.isArray(packages) ? { ...named, packages: packages.map(text) } : named
+      const { kind, key, label, packages, marks } = object(layer)
+      return {
+        ...{ kind: layerKind(kind), key: text(key), label: text(label) },
+        ...(Array.isArray(packages) && { packages: packages.map(text) }),
+        ...(Array.isArray(marks) && { marks: marks.map(text) }),
+      }
     }),
     processes: toStrings(processes),
     env: toStrings(env),
@@ -142,19 +145,25 @@ export function layerKind(value: unknown) {
 }
 
 export function toLimits(value: unknown): AppLimits {
-  const { memoryBytes, cpus, pids, types } = object(value)
-  const all = { memoryBytes: number(memoryBytes), cpus: number(cpus), pids: number(pids) }
+  const { memoryBytes, cpus, pids, diskBytes, types } = object(value)
+  const all = {
+    memoryBytes: number(memoryBytes),
+    cpus: number(cpus),
+    pids: number(pids),
+    ...(diskBytes === undefined ? {} : { diskBytes: number(diskBytes) }),
+  }
   if (types === undefined) return all
   const own = Object.entries(object(types)).map(([type, some]) => [type, toSomeLimits(some)])
   return { ...all, types: Object.fromEntries(own) }
 }
 
 function toSomeLimits(value: unknown): Partial<Limits> {
-  const { memoryBytes, cpus, pids } = toNumbers(value)
+  const { memoryBytes, cpus, pids, diskBytes } = toNumbers(value)
   return {
     ...(memoryBytes === undefined ? {} : { memoryBytes }),
     ...(cpus === undefined ? {} : { cpus }),
     ...(pids === undefined ? {} : { pids }),
+    ...(diskBytes === undefined ? {} : { diskBytes }),
   }
 }
 

@@ -8,8 +8,22 @@ export function storageStore({ all, get, run }: Database) {
     storages: (): string[] =>
       all('select name from storages order by name').map(({ name }) => text(name)),
 
-    createStorage: (name: string) =>
-      run('insert into storages (name, created_at) values (?, ?)', name, now()),
+    /** What those may hold that have a limit, in bytes. */
+    storageSizes: (): Map<string, number> => {
+      const rows = all('select name, size_bytes from storages where size_bytes is not null')
+      return new Map(rows.map((row) => [text(row.name), Number(row.size_bytes)]))
+    },
+
+    createStorage: (name: string, sizeBytes: number | null = null) =>
+      run(
+        'insert into storages (name, created_at, size_bytes) values (?, ?, ?)',
+        name,
+        now(),
+        sizeBytes,
+      ),
+
+    resizeStorage: (name: string, sizeBytes: number | null) =>
+      run('update storages set size_bytes = ? where name = ?', sizeBytes, name),
 
     removeStorage: (name: string) => run('delete from storages where name = ?', name),
 

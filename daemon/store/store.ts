@@ -3,6 +3,7 @@ import { appStore } from './apps.ts'
 import { buildStore } from './builds.ts'
 import { checkStore } from './checks.ts'
 import { openDatabase } from './database.ts'
+import { codeStore } from './code.ts'
 import { cronStore } from './cron.ts'
 import { openCipher } from './cipher.ts'
 import { configStore, holdsSealed, sealPlain } from './config.ts'
@@ -35,6 +36,7 @@ export function openStore(path: string, keyFile = join(dirname(path), 'config.ke
     ...releaseStore(db, config),
     ...buildStore(db),
     ...checkStore(db),
+    ...codeStore(db),
     ...diskStore(db),
     ...domainStore(db),
     ...historyStore(db),

@@ -15,6 +15,7 @@ const groups: Record<string, () => Promise<Figure[]>> = {
   metrics: async () => (await import('./metrics.ts')).benchMetrics(),
   disk: async () => (await import('./disk.ts')).benchDisk(),
   neighbour: async () => (await import('./neighbour.ts')).benchNeighbour(),
+  builder: async () => (await import('./builder.ts')).benchBuilder(),
   soak: async () => (await import('./soak.ts')).benchSoak(),
 }
 

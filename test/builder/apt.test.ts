@@ -10,9 +10,9 @@ import { newId, paths } from '../../core/names.ts'
 import { makeRepo, sample, temporaryConfig, tryBuild } from './support.ts'
 import { until } from './serving.ts'
 
-const temporary = temporaryConfig('10.92.48.0/20')
+const temporary = temporaryConfig()
 const { config } = temporary
-const { run } = stackLayers()
+const { run } = stackLayers(config)
 const say = () => {}
 const { signal } = new AbortController()
 
@@ -25,7 +25,7 @@ afterAll(() => temporary[Symbol.asyncDispose]())
 test('A layer of packages is named by its stack, the packages in any order, and versions', () => {
   expect(keyOf([run], ['b1', 'a1', 'b1'])).toBe(keyOf([run], ['a1', 'b1']))
   expect(keyOf([run], ['a1'], ['python 3.13.5'])).not.toBe(keyOf([run], ['a1'], ['python 3.13.6']))
-  expect(keyOf([run], ['a1'])).not.toBe(keyOf([stackLayers().build], ['a1']))
+  expect(keyOf([run], ['a1'])).not.toBe(keyOf([stackLayers(config).build], ['a1']))
   expect(aptLayer([run], [])).toBeUndefined()
 })
 

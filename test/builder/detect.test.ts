@@ -239,12 +239,11 @@ const bad: [what: string, files: Record<string, string>, said: string[]][] = [
     ],
   ],
   [
-    'another manager',
-    { 'package.json': '{"scripts": {"start": "a"}}', 'pnpm-lock.yaml': '' },
+    'a package manager that is none',
+    { 'package.json': '{"packageManager": "cargo@1", "scripts": {"start": "a"}}' },
     [
-      'Node detected (package.json), but pnpm-lock.yaml asks for more than npm',
-      'This version of paas installs with npm alone',
-      'To use it: npm install --package-lock-only, commit package-lock.json, push again',
+      'packageManager in package.json says "cargo@1": not a package manager',
+      'Use npm, pnpm, yarn or bun with a version, such as "pnpm@10.34.9"',
     ],
   ],
   [
@@ -268,6 +267,13 @@ test('A language that comes first in the order is built, whatever else is there'
   expect(detect(source, undefined)).toMatchObject({ language: 'Go', because: 'go.mod' })
 })
 
+test('A language that comes first and cannot be built is an error, not another language', () => {
+  const source = tree({ 'go.mod': 'module x', 'package.json': '{}' })
+  expect(failure(() => detect(source, undefined))[0]).toBe(
+    ' !     Go detected, but there is no program in the module',
+  )
+})
+
 test('BUILDER chooses a language all the same', () => {
   const source = tree({
     'requirements.txt': 'mkdocs',
@@ -277,15 +283,6 @@ test('BUILDER chooses a language all the same', () => {
   expect(failure(() => detect(source, 'cobol'))[0]).toMatch(
     /^ !     The builder is "cobol": expected one of detect, .*python, .*node, static/,
   )
-})
-
-test('A Dockerfile is a choice that is refused aloud, and can be overruled', () => {
-  const source = openSource(join(apps, 'dockerfile'))
-  expect(failure(() => detect(source, undefined))).toEqual([
-    ' !     Dockerfile found: this version of paas cannot build from it',
-    ' !     To build it as Node instead: builder:set <app> detect, or remove Dockerfile, and push again',
-  ])
-  expect(detect(source, 'detect').language).toBe('Node')
 })
 
 test('Nothing detected: the files seen, what is looked for, and the folder it may be in', () => {

@@ -71,7 +71,7 @@ test('An app in a folder is found, built, started and looked for there', () => {
 const bad: [toml: string, said: string][] = [
   [
     'apt = []\nports = [80]',
-    'paas.toml line 2: "ports" is not known: expected one of app_dir, apt, build, builder, env, processes, versions',
+    'paas.toml line 2: "ports" is not known: expected one of app_dir, apt, build, builder, docker, env, paths, processes, versions',
   ],
   ['[build]\nrun = "make"', 'paas.toml line 2: "run" is not known: expected one of build.command'],
   [
@@ -81,7 +81,7 @@ const bad: [toml: string, said: string][] = [
   ['apt = ["-o"]', 'paas.toml line 1: "apt" has "-o", which is not the name of a Debian package'],
   [
     'app_dir = "../up"',
-    'paas.toml line 1: "app_dir" is not a folder of the repository, such as "web"',
+    'paas.toml line 1: "app_dir" is not a path within the repository, such as "web"',
   ],
   ['[processes]\nWeb = "a"', 'paas.toml line 2: "Web" is not a process type: use a-z, 0-9 and "-"'],
   ['[env]\nPORT = "1"', 'PORT is set by paas itself and cannot be changed'],

@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { detect } from '../../builder/buildpack-detect/detect.ts'
+import { planDockerfile } from '../../builder/docker/plan.ts'
 import { openSource } from '../../builder/source.ts'
 import { failureLines } from '../../core/errors.ts'
 import { apps } from './support.ts'
@@ -14,7 +15,8 @@ test.each(readdirSync(apps))('The plan of %s is the one that was agreed', async 
 
 function planOf(app: string): unknown {
   try {
-    return detect(openSource(join(apps, app)), undefined)
+    const source = openSource(join(apps, app))
+    return planDockerfile(source, undefined) ?? detect(source, undefined)
   } catch (error) {
     return { failure: failureLines(error) }
   }

@@ -5,7 +5,7 @@ import { ensureStack } from '../../builder/stack.ts'
 import { answerOf } from './serving.ts'
 import { apps, makeRepo, temporaryConfig, tryBuild } from './support.ts'
 
-const temporary = temporaryConfig('10.92.32.0/20')
+const temporary = temporaryConfig()
 const { config } = temporary
 
 beforeAll(async () => {

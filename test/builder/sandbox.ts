@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import type { Sandbox, SandboxJob } from '../../builder/sandbox.ts'
+import { shellArgv } from '../../daemon/processes.ts'
 import type { PaasConfig } from '../../core/config.ts'
 import { newId, paths } from '../../core/names.ts'
 import type { Image, InstanceSpec } from '../../core/types.ts'
@@ -50,7 +51,7 @@ export async function runWeb(
   const job = {
     app: 'served',
     layers: image.layers,
-    argv: ['sh', '-c', `exec ${image.processes.web}`],
+    argv: shellArgv(image.processes.web ?? ''),
     env: image.env,
     user: 'app' as const,
     mounts: [],
@@ -63,18 +64,19 @@ export async function runWeb(
 
 function specOf(
   config: PaasConfig,
-  job: Pick<SandboxJob, 'app' | 'layers' | 'argv' | 'env' | 'user' | 'mounts'>,
+  job: Pick<SandboxJob, 'app' | 'layers' | 'argv' | 'env' | 'user' | 'nested' | 'mounts'>,
   { kind, memoryBytes }: { kind: 'build' | 'app'; memoryBytes: number },
 ): InstanceSpec {
   const address = nextAddress(config.subnet, used)
   used.add(address)
-  const { app, layers, argv, env, user, mounts } = job
+  const { app, layers, argv, env, user, nested = false, mounts } = job
   return {
     app,
     layers,
     argv,
     env,
     user,
+    nested,
     mounts,
     id: newId(),
     process: 'build.1',

@@ -1,25 +1,28 @@
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
+import type { ImageTools } from '../../builder/docker/build.ts'
 import { build, type BuildRequest } from '../../builder/build.ts'
 import { sweepLayers } from '../../builder/layers.ts'
 import { type PaasConfig, readConfig } from '../../core/config.ts'
 import { failureLines } from '../../core/errors.ts'
 import { exec } from '../../core/exec.ts'
 import type { Image } from '../../core/types.ts'
+import { openLayerWork } from '../../daemon/layer-work.ts'
 import { closeHost } from '../../runner/host.ts'
+import { freeSubnet } from '../subnet.ts'
 import { openedHost, sandboxOf } from './sandbox.ts'
 
 export const apps = join(import.meta.dirname, '..', 'apps')
 export const sample = join(import.meta.dirname, '..', '..', 'scripts', 'sample')
 
 /** An instance's directories, removed with it. Stacks and runtimes are the host's. */
-export function temporaryConfig(subnet = '10.92.0.0/20'): { config: PaasConfig } & AsyncDisposable {
+export function temporaryConfig(): { config: PaasConfig } & AsyncDisposable {
   const home = mkdtempSync(join(tmpdir(), 'paas-builder-'))
   const config = readConfig({
     PAAS_HOME: home,
     PAAS_RUN: join('/run', basename(home)),
-    PAAS_SUBNET: subnet,
+    PAAS_SUBNET: freeSubnet(),
     PAAS_CACHE: process.env.PAAS_CACHE,
   })
   return {
@@ -71,6 +74,12 @@ export async function makeRepo(config: PaasConfig, name: string, tree?: string):
 
 export type Built = { image: Image | undefined; lines: string[]; error: unknown }
 
+/** No registry may be asked without a login. */
+export const noRegistries: ImageTools = {
+  access: () => ({ allowed: false }),
+  openWork: openLayerWork,
+}
+
 /** Builds, and returns what was said and what came of it. */
 export async function tryBuild(
   config: PaasConfig,
@@ -78,7 +87,7 @@ export async function tryBuild(
   signal: AbortSignal = new AbortController().signal,
 ): Promise<Built> {
   const lines: string[] = []
-  const tools = { config, sandbox: sandboxOf(config) }
+  const tools = { config, sandbox: sandboxOf(config), images: noRegistries }
   try {
     const image = await build(request, tools, (line) => lines.push(line), signal)
     return { image, lines, error: undefined }

@@ -6,7 +6,7 @@ import { parseChanges } from '../../builder/unchanged.ts'
 import { exec } from '../../core/exec.ts'
 import { makeRepo, type Repo, temporaryConfig } from './support.ts'
 
-const temporary = temporaryConfig('10.93.0.0/20')
+const temporary = temporaryConfig()
 const { config } = temporary
 afterAll(() => temporary[Symbol.asyncDispose]())
 

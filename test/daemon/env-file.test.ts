@@ -16,7 +16,7 @@ const odd = {
   LONG: 'x'.repeat(65_536),
 }
 
-test.each(['env', 'json'] as const)(
+test.each(['env', 'shell', 'json'] as const)(
   'what is exported as %s is imported byte for byte',
   (format) => {
     expect(parseConfigText(formatConfig(odd, format).join('\n'))).toEqual(odd)

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:f
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { closeRouter, isRunning, openRouter, type Router } from '../../router/caddy.ts'
 import { publish, setHosts } from '../../router/switch.ts'
 import { ask, freePort, freshInstance, listening, namedApp } from './fixture.ts'
@@ -56,6 +56,24 @@ test('a Caddy whose pid file was lost is replaced, not doubled', async () => {
   const again = await openRouter(config)
   expect(pidOf(again)).not.toBe(before)
   expect(() => process.kill(before, 0)).toThrow('ESRCH')
+})
+
+test('a Caddy whose whole run directory was removed is found and replaced', async () => {
+  const { config, router } = await opened()
+  const before = pidOf(router)
+  rmSync(config.run, { recursive: true })
+  const again = await openRouter(config)
+  expect(pidOf(again)).not.toBe(before)
+  expect(() => process.kill(before, 0)).toThrow('ESRCH')
+})
+
+test('is closed without its run directory as well', async () => {
+  const { config, router } = await opened()
+  const before = pidOf(router)
+  rmSync(config.run, { recursive: true })
+  await closeRouter(config)
+  // Here it is a child of ours, to be reaped by and by.
+  await vi.waitFor(() => expect(() => process.kill(before, 0)).toThrow('ESRCH'))
 })
 
 test('a pid that now belongs to somebody else is left alone', async () => {

@@ -11,6 +11,7 @@ import { closeHost, openHost } from '../../runner/host.ts'
 import { sweepOrphans } from '../../runner/observe.ts'
 import { runAttached } from '../../runner/run.ts'
 import { startInstance } from '../../runner/start.ts'
+import { freeSubnet } from '../subnet.ts'
 
 /** An instance of paas's runner of its own, with a root file system of this machine's programs. */
 
@@ -24,9 +25,9 @@ const programs = [
 
 export type TestHost = Awaited<ReturnType<typeof openTestHost>>
 
-export async function openTestHost() {
-  // Not /tmp: it may be a tmpfs, which older kernels cannot map.
-  const root = await mkdtemp('/var/tmp/paas-runner-')
+/** Not in /tmp unless asked for: it may be a tmpfs, which older kernels cannot map. */
+export async function openTestHost(parent = '/var/tmp') {
+  const root = await mkdtemp(join(parent, 'paas-runner-'))
   await chmod(root, 0o711)
   const config = testConfig(root)
   await makeStack(paths(config).layer(layer))
@@ -63,14 +64,14 @@ export async function openTestHost() {
   }
 }
 
-/** Each test file at work has a subnet of its own. */
-export function testConfig(root: string): PaasConfig {
+/** Each test file at work has a subnet and ports of its own. */
+export function testConfig(root: string, subnet = freeSubnet()): PaasConfig {
   const worker = Number(process.env.VITEST_POOL_ID ?? 0) % 250
   return readConfig({
     PAAS_HOME: join(root, 'home'),
     PAAS_RUN: join(root, 'run'),
     PAAS_CACHE: join(root, 'cache'),
-    PAAS_SUBNET: `10.91.${worker}.0/24`,
+    PAAS_SUBNET: subnet,
     PAAS_HTTP_PORT: String(21_000 + worker),
     PAAS_HTTPS_PORT: String(21_300 + worker),
   })

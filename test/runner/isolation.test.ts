@@ -178,11 +178,15 @@ test('the facts name each part, and what is weaker', async () => {
   for (const name of [
     'runc',
     'conmon',
-    'catatonit',
+    'tini-static',
     'nft',
     'ip',
     'git',
+    'caddy',
+    'mmdebstrap',
     'cgroups',
+    'disk quotas',
+    'AppArmor',
     'user namespaces',
   ]) {
     expect(names).toContain(name)

@@ -243,7 +243,8 @@ async function killedDaemon(
 ): Promise<void> {
   const program = new URL('programs/daemon.ts', import.meta.url).pathname
   const root = t.config.home.replace(/\/home$/, '')
-  const args = [program, root, JSON.stringify(started), JSON.stringify(attached)]
+  const specs = [started, attached].map((some) => JSON.stringify(some))
+  const args = [program, root, t.config.subnet, ...specs]
   const daemon = spawnGroup(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   let said = ''
   daemon.stdout?.on('data', (text) => void (said += String(text)))

@@ -3,7 +3,7 @@ import { defaultLimits, readConfig } from '../../core/config.ts'
 import type { InstanceSpec } from '../../core/types.ts'
 import { hardwareAddress, isWithin, nextAddress, parseSubnet } from '../../runner/address.ts'
 import { withoutLoopback } from '../../runner/bundle.ts'
-import { forwardDrops, isAtLeast } from '../../runner/facts.ts'
+import { forwardDrops, isAtLeast, judgeCaddy } from '../../runner/facts.ts'
 import { firewall } from '../../runner/firewall.ts'
 import { explainSockets } from '../../runner/health.ts'
 import { lineSplitter } from '../../runner/lines.ts'
@@ -29,7 +29,7 @@ const context: SpecContext = {
   bundle: '/run/paas/bundles/0123456789ab',
   cgroup: '/paas/0123456789ab',
   architecture: 'x64',
-  init: '/usr/bin/catatonit',
+  init: '/usr/bin/tini-static',
   certificates: undefined,
   filesMax: 20_000,
   limitsSwap: true,
@@ -92,6 +92,34 @@ test('the seccomp profile denies what is not listed and never lists a way to a n
   const dangerous =
     'unshare setns clone clone3 mount bpf keyctl perf_event_open ptrace io_uring_setup'
   for (const name of [...dangerous.split(' '), 'userfaultfd']) expect(free).not.toContain(name)
+  const all = syscalls.flatMap(({ names, args }) => (args ? [] : names))
+  expect(new Set(all).size).toBe(all.length)
+})
+
+test('a maker of containers may mount, and take away from itself, in its own namespace alone', () => {
+  const nested: InstanceSpec = { ...spec, user: 'root', nested: true }
+  const { process, linux } = ociSpec(nested, context)
+  expect(process.noNewPrivileges).toBe(true)
+  const held = process.capabilities.effective
+  expect(held).toContain('CAP_SYS_ADMIN')
+  for (const name of ['NET_ADMIN', 'NET_RAW', 'SYS_MODULE', 'SYS_PTRACE', 'SYS_RAWIO', 'BPF']) {
+    expect(held).not.toContain(`CAP_${name}`)
+  }
+  expect(ociSpec(nested, { ...context, idBase: undefined }).process.capabilities.effective).toEqual(
+    [],
+  )
+  const { syscalls } = linux.seccomp
+  const free = syscalls
+    .filter(({ action, args }) => action === 'SCMP_ACT_ALLOW' && !args)
+    .flatMap(({ names }) => names)
+  expect(free).toContain('mount')
+  for (const name of ['unshare', 'setns', 'clone', 'clone3', 'fsopen', 'bpf', 'keyctl', 'ptrace']) {
+    expect(free).not.toContain(name)
+  }
+  // Whatever it may unshare, a further user namespace is not among it.
+  const bounded = syscalls.filter(({ names }) => names.some((one) => /^(unshare|clone)$/.test(one)))
+  const flag = { index: 0, value: 0x10000000, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }
+  expect(bounded.map(({ args }) => args)).toEqual([[flag], [flag]])
   const all = syscalls.flatMap(({ names, args }) => (args ? [] : names))
   expect(new Set(all).size).toBe(all.length)
 })
@@ -225,4 +253,9 @@ table inet paas {
 	}
 }`
   expect(forwardDrops(text)).toEqual(['ip filter'])
+})
+
+test('a Caddy before 2.11 is weaker, and said to be', () => {
+  expect(judgeCaddy('2.6.2')).toMatchObject({ ok: false, hint: expect.stringContaining('2.11') })
+  for (const good of ['v2.11.4 h1:x=', '2.11.0', '3.0.0']) expect(judgeCaddy(good).ok).toBe(true)
 })

@@ -26,6 +26,7 @@ describe('builds', () => {
     JSON.parse((await paas.paas(['--json', 'builds', app])).stdout)
   const sleepers = () =>
     cgroupProcesses(kernelNames(paas.config).cgroupParent).filter(({ name }) => name === 'sleep')
+  const wake = () => sleepers().forEach(({ pid }) => process.kill(pid))
 
   test('keep what they said and how long they took', async () => {
     const [build] = await builds('shop')
@@ -59,13 +60,14 @@ describe('builds', () => {
   })
 
   test('that wait are cancelled without touching the one that runs', async () => {
-    const dir = await paas.tree('three', slowBuild('running', 4))
+    const dir = await paas.tree('three', slowBuild('running', 600))
     const running = paas.push('shop', dir)
     await until('the build sleeps', () => sleepers().length === 1)
     const waiting = paas.push('shop', await paas.tree('four', nodeApp('waiting')))
     await until('the other waits', async () => (await builds('shop'))[0]?.status === 'waiting')
     expect((await paas.ssh(['builds:cancel', 'shop', '4'])).code).toBe(0)
     expect((await waiting).code).not.toBe(0)
+    wake()
     expect((await running).code).toBe(0)
     expect((await builds('shop')).map(({ status }) => status)).toEqual([
       'cancelled',
@@ -93,11 +95,17 @@ describe('builds', () => {
 
   test('of different apps run side by side up to the limit; the next sees its place', async () => {
     const trees = await Promise.all(
-      ['one', 'two', 'three'].map((name) => paas.tree(`side-${name}`, slowBuild(name, 4))),
+      ['one', 'two', 'three'].map((name) => paas.tree(`side-${name}`, slowBuild(name, 600))),
     )
     const [one, two] = ['one', 'two'].map((app, index) => paas.push(app, trees[index] ?? ''))
     await until('two builds sleep', () => sleepers().length === 2)
     const three = paas.push('three', trees[2] ?? '')
+    await until('the third waits', async () => {
+      return (await paas.paas(['logs', 'three'])).stdout.includes('Waiting to build')
+    })
+    wake()
+    await until('the third sleeps alone', () => sleepers().length === 1)
+    wake()
     const results = await Promise.all([one, two, three])
     expect(results.map((result) => result?.code)).toEqual([0, 0, 0])
     expect(results[2]?.out).toContain('-----> Waiting to build: number 1 in line, 2 at a time')

@@ -219,4 +219,11 @@ describe('commands', () => {
     expect((await paas.ssh(['keys:remove', 'other'])).code).toBe(1)
     expect((await paas.ssh(['keys:add', 'bad'], 'not a key')).code).not.toBe(0)
   })
+
+  test('the key that one has come in by is not removed without being asked', async () => {
+    const [{ name }] = JSON.parse((await paas.ssh(['keys:list', '--json'])).stdout)
+    const refused = await paas.ssh(['keys:remove', name])
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('--force')])
+    expect((await paas.ssh(['version'])).code).toBe(0)
+  })
 })

@@ -97,6 +97,12 @@ describe('a small disk', () => {
       1,
       expect.stringContaining('disk of the server is full'),
     ])
+    const created = await paas.ssh(['apps:create', 'other'])
+    expect([created.code, created.stderr]).toEqual([
+      1,
+      expect.stringContaining('disk of the server is full'),
+    ])
+    expect(created.stderr).not.toContain('git')
     expect((await paas.ssh(['ps', 'shop'])).code).toBe(0)
     expect(await body()).toBe('third')
     await paas.ssh(['images:gc'])

@@ -189,6 +189,9 @@ describe('health', () => {
         (await paas.ssh(['metrics', 'alive', '--json'])).stdout,
       )
       expect(used).toEqual([expect.objectContaining({ process: 'web.1', restarts: 1 })])
+      await paas.get('alive', '/break')
+      await until('it waits longer', () => /web\.1 is down .*0\.2 s/.test(paas.daemonLog()))
+      await until('it is well', async () => (await paas.get('alive', '/health')).status === 200)
     })
 
     test('goes on after a restart of the daemon', async () => {

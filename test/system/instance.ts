@@ -9,6 +9,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { readConfig } from '../../core/config.ts'
 import { exec, spawnGroup } from '../../core/exec.ts'
 import { paths } from '../../core/names.ts'
+import { freeSubnet } from '../subnet.ts'
 
 /** A whole paas of its own for a test: real daemon, ssh, git, runc and Caddy, on free ports. */
 
@@ -30,7 +31,7 @@ export async function startPaas(settings: Record<string, string> = {}) {
     PAAS_SSH_PORT: String(await freePort()),
     PAAS_HTTP_PORT: String(await freePort()),
     PAAS_HTTPS_PORT: String(await freePort()),
-    PAAS_SUBNET: `10.${randomInt(128, 250)}.${randomInt(0, 250)}.0/24`,
+    PAAS_SUBNET: freeSubnet(),
     PAAS_READY_TIMEOUT: '8',
     PAAS_DRAIN_TIMEOUT: '3',
     PAAS_GRACE_TIMEOUT: '2',
@@ -48,6 +49,12 @@ export async function startPaas(settings: Record<string, string> = {}) {
       stdio: ['ignore', out, out],
     })
     child.unref()
+    // A test that loses its daemon cannot say why; this can.
+    child.once('exit', (code, signal) => {
+      if (code !== 0 && signal !== 'SIGKILL') {
+        process.stderr.write(`daemon ended: ${code ?? signal}\n${daemonLog().slice(-4000)}\n`)
+      }
+    })
     const deadline = Date.now() + readyTimeoutMs
     while ((await paas(['version'])).code !== 0) {
       if (child.exitCode !== null || Date.now() > deadline) {
@@ -213,7 +220,7 @@ async function timed(
   const { code, stdout, stderr } = await exec(file, args, {
     ...options,
     accept: every,
-    timeoutMs: 180_000,
+    timeoutMs: 600_000, // a toolchain may have to come first; each test has its own deadline
   })
   return { code, stdout, stderr, out: stdout + stderr, ms: performance.now() - began }
 }
@@ -245,8 +252,12 @@ export async function freePort(): Promise<number> {
   }
 }
 
+/** Without the settings of a server whose shell this may be: PAAS_RUN would be shared with it. */
 function definedEnv(): Record<string, string> {
   return Object.fromEntries(
-    Object.entries(process.env).filter((pair): pair is [string, string] => pair[1] !== undefined),
+    Object.entries(process.env).filter(
+      (pair): pair is [string, string] =>
+        pair[1] !== undefined && !/^PAAS_(?!CACHE$)/.test(pair[0]),
+    ),
   )
 }

@@ -93,7 +93,7 @@ describe('process types', () => {
   test('have limits of their own, changed as they run and kept for the next', async () => {
     const before = await ids()
     const versions = (await paas.ssh(['releases', 'shop'])).stdout
-    const words = ['--memory', '200m', '--cpu', '0.5', '--pids', '100']
+    const words = ['--memory', '200m', '--cpu', '0.5', '--pids', '100', '--disk', '1g']
     const set = await paas.ssh(['resource:limit', 'shop', ...words, '--process-type', 'worker'])
     expect([set.code, set.stdout]).toEqual([
       0,
@@ -103,7 +103,9 @@ describe('process types', () => {
     expect((await paas.ssh(['releases', 'shop'])).stdout).toBe(versions)
     expect(memoryLimits()).toEqual([200, 200, 512, 512])
     const report = await paas.ssh(['resource:report', 'shop'])
-    expect(report.stdout).toMatch(/512 MiB[^]*-----> worker\n +memory: 200 MiB\n +cpu: +0.5\n/)
+    expect(report.stdout).toMatch(
+      /512 MiB[^]*-----> worker\n +memory: 200 MiB\n +cpu: +0.5\n.*\n +disk: +1 GiB/,
+    )
     expect((await paas.ssh(['ps:restart', 'shop', 'worker'])).code).toBe(0)
     await until('the old are gone', () => memoryLimits().length === 4)
     expect(memoryLimits()).toEqual([200, 200, 512, 512])
@@ -119,8 +121,14 @@ describe('process types', () => {
     const hungry = {
       ...files,
       'worker.js': `if (process.env.EAT) global.eaten = Buffer.alloc(120 * 1024 ** 2, 1)
+        require('node:fs').writeFileSync('/tmp/eaten', '')
         setInterval(() => {}, 1000)`,
+      // However long a busy machine takes: it is ready when it has eaten, and not before.
+      'app.json': JSON.stringify({
+        healthchecks: { worker: [{ type: 'startup', command: 'test -e /tmp/eaten' }] },
+      }),
     }
+    await paas.ssh(['checks:set', 'shop', 'timeout=60'])
     await paas.push('shop', await paas.tree('shop', hungry))
     await paas.ssh(['config:set', 'shop', 'EAT=1'])
     const words = ['--memory', '60m', '--process-type', 'worker']

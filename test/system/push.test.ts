@@ -121,6 +121,13 @@ describe('a push', () => {
     const stolen = await paas.ssh(['domains:add', 'shop', 'www.deep.example'])
     expect(stolen.out).toContain('already belongs to the app "deep"')
     await paas.ssh(['domains:remove', 'deep', 'www.deep.example'])
+    const bare = await paas.ssh(['domains:add', 'deep', 'bad'])
+    expect([bare.code, bare.stderr]).toEqual([
+      2,
+      expect.stringMatching(
+        /"bad" is not a full domain name\n !     Use a name like bad.example.com/,
+      ),
+    ])
     expect((await paas.get('deep', '/', 'www.deep.example')).status).toBe(404)
   })
 })

@@ -197,3 +197,21 @@ function killIfThere(pid: number): void {
     if (errno(error) !== 'ESRCH') throw error
   }
 }
+
+describe('a run directory that was removed by hand while the router lives', () => {
+  test('is no hindrance to the next start, and none to the end', async () => {
+    await using end = new AsyncDisposableStack()
+    const paas = end.use(await startPaas())
+    const forget = async () => {
+      await paas.killDaemon()
+      expect(readdirSync(paths(paas.config).idmaps)).toEqual([]) // no file of an app shows there
+      rmSync(paas.config.run, { recursive: true })
+    }
+    await forget()
+    await paas.startDaemon()
+    expect((await paas.get('nothing')).status).toBe(404)
+    await forget()
+    expect(await paas.down()).toMatchObject({ code: 0 })
+    await expect(paas.get('nothing')).rejects.toThrow('ECONNREFUSED')
+  })
+})

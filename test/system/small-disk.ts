@@ -6,14 +6,21 @@ import { exec } from '../../core/exec.ts'
 /** A small file system of its own, with no blocks kept back for root, for filling it. */
 export type SmallDisk = Awaited<ReturnType<typeof makeSmallDisk>>
 
-export async function makeSmallDisk(megabytes: number) {
+/** With `quotas` it limits projects; mounting it fails where the kernel has no quotas for ext4. */
+export async function makeSmallDisk(megabytes: number, { quotas = false } = {}) {
   const base = await mkdtemp(join(tmpdir(), 'paas-disk-'))
   const [image, root] = [join(base, 'image'), join(base, 'root')]
   await chmod(base, 0o711) // the router is not root
   await mkdir(root)
   await exec('truncate', [`--size=${megabytes}M`, image])
-  await exec('mkfs.ext4', ['-q', '-m', '0', image])
-  await exec('mount', ['-o', 'loop', image, root])
+  const features = quotas ? ['-O', 'project,quota'] : []
+  await exec('mkfs.ext4', ['-q', '-m', '0', ...features, image])
+  try {
+    await exec('mount', ['-o', quotas ? 'loop,prjquota' : 'loop', image, root])
+  } catch (error) {
+    await rm(base, { recursive: true, force: true })
+    throw error
+  }
   const filler = join(root, 'filler')
   const free = async () => {
     const { bavail, bsize } = await statfs(root)
@@ -45,5 +52,15 @@ async function growUntilFull(file: string, size: number): Promise<void> {
     } catch {
       return
     }
+  }
+}
+
+/** Whether this kernel can keep projects of an ext4 file system to a limit; tried once. */
+export async function hasDiskQuotas(): Promise<boolean> {
+  try {
+    await using disk = await makeSmallDisk(16, { quotas: true })
+    return disk.root !== ''
+  } catch {
+    return false
   }
 }

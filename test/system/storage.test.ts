@@ -58,6 +58,31 @@ describe('storage', () => {
     expect((await sh('shop', 'cat data/file')).out).toBe('one\ntwo\n')
   })
 
+  test('has a size that is shown, and told not to hold where the file system cannot', async () => {
+    const created = await paas.ssh(['storage:create', 'sized', '--size', '5g'])
+    expect([created.code, created.stdout]).toEqual([
+      0,
+      expect.stringContaining('Created sized, at most 5 GiB'),
+    ])
+    const { stdout: doctor } = await paas.ssh(['doctor'])
+    const limited = doctor.includes('disk quotas: containers and storages have limits')
+    if (!limited) expect(created.stderr).toMatch(/ ! {5}The size is noted and not enforced: its/)
+    const list = async () => (await paas.ssh(['storage:list'])).stdout
+    expect(await list()).toMatch(
+      limited ? /sized +not mounted +0 MiB of 5 GiB\n/ : /sized .* of 5 GiB, not enforced\n/,
+    )
+    expect((await paas.ssh(['storage:resize', 'sized', '--size', '1.5g'])).code).toBe(0)
+    expect(await list()).toMatch(/sized .* of 1.5 GiB/)
+    const free = await paas.ssh(['storage:resize', 'sized', '--size', 'none'])
+    expect(free.stdout).toContain('Resized sized, no limit')
+    expect(await list()).toMatch(/sized +not mounted +0 MiB\n/)
+    for (const size of ['x', '0', '1k']) {
+      expect((await paas.ssh(['storage:resize', 'sized', '--size', size])).code).toBe(2)
+    }
+    expect((await paas.ssh(['storage:resize', 'nothing', '--size', '1g'])).code).toBe(1)
+    expect((await paas.ssh(['storage:resize', 'sized'])).code).toBe(2)
+  })
+
   test('in the trash for more than seven days is gone at the next look', async () => {
     await paas.ssh(['storage:create', 'old'])
     await paas.ssh(['storage:destroy', 'old', '--force'])

@@ -1,2 +1,2 @@
 #!/bin/sh
-echo shell
+exec busybox httpd -f -p "$PORT" -h pages

@@ -3,10 +3,13 @@ import { runAttached } from '../../../runner/run.ts'
 import { startInstance } from '../../../runner/start.ts'
 import { never, testConfig } from '../fixture.ts'
 
-/** A daemon to be killed: `daemon.ts ROOT SPECS SPECS`, to start and to run attached, as JSON. */
+/**
+ * A daemon to be killed: `daemon.ts ROOT SUBNET SPECS SPECS`, to start and to run attached, as
+ * JSON.
+ */
 
-const [root = '', started = '[]', attached = '[]'] = process.argv.slice(2)
-const host = await openHost(testConfig(root))
+const [root = '', subnet, started = '[]', attached = '[]'] = process.argv.slice(2)
+const host = await openHost(testConfig(root, subnet))
 console.log('open')
 for (const spec of JSON.parse(started)) await startInstance(host, spec, never)
 const onLine = (line: string) => console.log(line)

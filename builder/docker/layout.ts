@@ -1,0 +1,60 @@
+import { readdir, rm, stat, truncate } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { PaasConfig } from '../../core/config.ts'
+import { readLayout } from '../image/import.ts'
+import { type ForeignImage, planLayers } from '../image/take.ts'
+import { hasLayer } from '../layers.ts'
+
+/**
+ * The last image as an OCI layout. Blobs of layers that have become layers of ours are hollow: as
+ * long as before, without content. Whoever writes the next image finds them there and leaves them.
+ */
+
+export type Read = Awaited<ReturnType<typeof readLayout>>
+
+export const layoutImage = 'image'
+
+/** Whether everything that is still to be taken is there with its content. */
+export async function isWhole(
+  config: PaasConfig,
+  dir: string,
+  image: ForeignImage,
+): Promise<boolean> {
+  for (const { layer, parts } of planLayers(image)) {
+    if (hasLayer(config, layer)) continue
+    for (const { digest = '' } of parts) {
+      const seen = await stat(blobFile(dir, digest)).catch(() => undefined)
+      if (!seen || (seen.size > 0 && seen.blocks === 0)) return false
+    }
+  }
+  return true
+}
+
+/** Takes the content of layers away, and the blobs of images before this one. */
+export async function hollowOut(
+  dir: string,
+  { digest, layers }: Pick<Read, 'digest' | 'layers'>,
+): Promise<void> {
+  const blobs = join(dir, 'blobs/sha256')
+  const kept = new Set(layers.map((layer) => nameOf(layer.digest ?? '')))
+  const documents = new Set([nameOf(digest)])
+  for (const name of await readdir(blobs)) {
+    const file = join(blobs, name)
+    const { size } = await stat(file)
+    if (!kept.has(name)) {
+      // Its configuration is small, and is written anew each time.
+      if (!documents.has(name)) await rm(file, { force: true })
+      continue
+    }
+    await truncate(file, 0)
+    await truncate(file, size)
+  }
+}
+
+function blobFile(dir: string, digest: string): string {
+  return join(dir, 'blobs/sha256', nameOf(digest))
+}
+
+function nameOf(digest: string): string {
+  return digest.replace(/^sha256:/, '')
+}

@@ -1,0 +1,1 @@
+document.querySelector('#app').textContent = `hello from ${import.meta.env.VITE_WHERE ?? 'Vite'}`

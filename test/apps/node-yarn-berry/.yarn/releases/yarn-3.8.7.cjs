@@ -1,0 +1,1 @@
+// Stands in for the Yarn that a repository brings along.

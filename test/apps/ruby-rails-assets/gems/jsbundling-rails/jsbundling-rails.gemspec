@@ -1,0 +1,6 @@
+Gem::Specification.new do |spec|
+  spec.name = "jsbundling-rails"
+  spec.version = "8.0.0"
+  spec.summary = "A stand-in"
+  spec.authors = ["us"]
+end

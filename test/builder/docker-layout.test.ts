@@ -1,0 +1,46 @@
+import { existsSync, statSync, writeFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { hollowOut, isWhole } from '../../builder/docker/layout.ts'
+import { readLayout } from '../../builder/image/import.ts'
+import { takeImage } from '../../builder/image/take.ts'
+import { exec } from '../../core/exec.ts'
+import { paths } from '../../core/names.ts'
+import { openLayerWork } from '../../daemon/layer-work.ts'
+import { temporaryConfig } from './support.ts'
+
+const umoci = (...args: string[]) => exec('umoci', args)
+
+test.skipIf(!existsSync('/usr/bin/umoci'))(
+  'Blobs of layers that were taken are hollow, and are missed once the layers are gone',
+  async () => {
+    await using temporary = temporaryConfig()
+    const { config } = temporary
+    const dir = join(config.home, 'layout')
+    const file = join(config.home, 'file')
+    writeFileSync(file, Buffer.alloc(100_000, 7))
+    await umoci('init', '--layout', dir)
+    await umoci('new', '--image', `${dir}:image`)
+    await umoci('insert', '--image', `${dir}:image`, file, '/file')
+    await umoci('config', '--image', `${dir}:image`, '--config.cmd', '/file')
+
+    const { signal } = new AbortController()
+    await using work = openLayerWork(signal)
+    const read = await readLayout(dir, 'image')
+    const image = { name: 'test', ...read }
+    expect(await isWhole(config, dir, image)).toBe(true)
+    const { layers } = await takeImage(config, image, { work, say: () => {}, signal })
+    await hollowOut(dir, read)
+
+    const [first] = read.layers
+    const blob = join(dir, 'blobs/sha256', first?.digest?.replace('sha256:', '') ?? '')
+    expect(statSync(blob).size).toBeGreaterThan(0)
+    expect(statSync(blob).blocks).toBe(0)
+    expect((await readLayout(dir, 'image').catch(String)).toString()).toContain('it has no blobs')
+    expect(await isWhole(config, dir, image)).toBe(true)
+    for (const layer of layers) await rm(paths(config).layer(layer), { recursive: true })
+    expect(await isWhole(config, dir, image)).toBe(false)
+  },
+  60_000,
+)

@@ -1,0 +1,154 @@
+import { readdirSync } from 'node:fs'
+import { cp, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { ensureStack } from '../../builder/stack.ts'
+import { readConfig } from '../../core/config.ts'
+import { exec } from '../../core/exec.ts'
+import { paths } from '../../core/names.ts'
+import { nodeApp, type Paas, startPaas } from './instance.ts'
+
+let paas: Paas
+let cache: string
+
+/** A cache of its own, so that new stacks go with it; what the host has already is linked in. */
+beforeAll(async () => {
+  const host = readConfig(process.env)
+  const { run, build } = await ensureStack(host, () => {})
+  cache = await mkdtemp(join(tmpdir(), 'paas-test-cache-'))
+  await mkdir(join(cache, 'layers'))
+  const { sharedLayers } = paths(host)
+  const runtimes = (await readdir(sharedLayers)).filter((name) => /^node-24.*-1$/.test(name))
+  for (const name of [run.key, build.key, ...runtimes]) {
+    const from = join(sharedLayers, name)
+    await exec('cp', ['--archive', '--link', '--', from, join(cache, 'layers')])
+    await exec('touch', ['--', join(cache, 'layers', `${name}.used`)])
+  }
+  await cp(join(host.cache, 'apt'), join(cache, 'apt'), { recursive: true }).catch(() => {})
+  paas = await startPaas({ PAAS_CACHE: cache })
+  await paas.push('shop', await paas.tree('shop', shop))
+  await paas.push('idle', await paas.tree('idle', nodeApp('idle')))
+  await paas.ssh(['ps:stop', 'idle'])
+  await paas.push('locked', await paas.tree('locked', nodeApp('locked')))
+  await paas.push('frail', await paas.tree('frail', nodeApp('frail', { before: frail })))
+  await paas.ssh(['apps:lock', 'locked'])
+}, 600_000)
+afterAll(async () => {
+  await paas[Symbol.asyncDispose]()
+  await rm(cache, { recursive: true, force: true })
+})
+
+/** Has a package of Debian, and one of npm that was committed with it. */
+const shop = {
+  ...nodeApp('shop'),
+  'paas.toml': 'apt = ["sl"]\n',
+  'vendor/node_modules/@shop/thing/package.json': '{"name":"@shop/thing","version":"1.2.3"}',
+}
+
+/** Cannot start once its start before has left a file behind: as if the new stack broke it. */
+const frail = `if (process.env.BROKEN) process.exit(1)`
+
+type Facts = { key: string; newest: boolean; apps: string[]; releases: number; packages: number }
+const stacks = async (): Promise<Facts[]> =>
+  JSON.parse((await paas.ssh(['stack:list', '--json'])).stdout)
+
+test('Apps are moved one after the other, and those that could not are named', async () => {
+  const [before] = await stacks()
+  expect(before).toMatchObject({ newest: true, apps: ['frail', 'idle', 'locked', 'shop'] })
+  await paas.ssh(['config:set', 'frail', '--no-restart', 'BROKEN=1'])
+
+  const update = await paas.ssh(['stack:update', '--force'])
+  expect(update.code).toBe(1)
+  expect(update.stdout).toContain('=====> Moving shop to Debian trixie (run) of 20')
+  expect(update.stdout).not.toMatch(/-----> (Building|Node detected)|mmdebstrap/)
+  expect(update.stdout).toContain('=====> 2 of 4 moved, 2 could not be')
+  expect(update.stdout).toMatch(/ idle +moved +v2 .*it is stopped, so that nothing was tried/)
+  expect(update.stdout).toMatch(/ locked +not moved +v1 .*locked by tester/)
+  expect(update.stdout).toMatch(/ frail +not moved +v1 .*web/)
+  expect(update.stdout).toMatch(/ shop +moved +v2 +[\d.]+ s\n/)
+  for (const app of ['shop', 'frail', 'locked']) expect((await paas.get(app)).body).toBe(app)
+
+  const [old, fresh] = await stacks()
+  expect(old).toMatchObject({ newest: false, apps: ['frail', 'locked'], releases: 4 })
+  expect(fresh).toMatchObject({ newest: true, apps: ['idle', 'shop'], releases: 2 })
+  expect(fresh?.packages).toBe(old?.packages)
+}, 600_000)
+
+test('What the app has of Debian is on the new stack, what it built is as it was', async () => {
+  const [one, two] = await Promise.all(
+    ['v1', 'v2'].map(async (version) => {
+      const { stdout } = await paas.ssh(['releases:info', 'shop', version, '--json'])
+      return JSON.parse(stdout).layers
+    }),
+  )
+  const kinds = one.map(({ kind }: { kind: string }) => kind)
+  expect(kinds).toEqual(['stack', 'apt', 'runtime', 'app'])
+  expect(two.map(({ key }: { key: string }, at: number) => key === one[at].key)).toEqual([
+    false,
+    false,
+    true,
+    true,
+  ])
+  expect((await paas.ssh(['run', 'shop', 'test', '-x', '/usr/games/sl'])).code).toBe(0)
+})
+
+test('releases:sbom names what is in a release, in CycloneDX', async () => {
+  const answer = await paas.ssh(['releases:sbom', 'shop', 'v1'])
+  const bom = JSON.parse(answer.stdout)
+  expect(bom).toMatchObject({ bomFormat: 'CycloneDX', specVersion: '1.6' })
+  expect(bom.metadata.component).toMatchObject({ name: 'shop', version: 'v1' })
+  const purls: string[] = bom.components.map(({ purl }: { purl?: string }) => purl ?? '')
+  expect(purls).toContainEqual(expect.stringMatching(/^pkg:deb\/debian\/sl@.*arch=/))
+  expect(purls).toContainEqual(expect.stringMatching(/^pkg:deb\/debian\/libc6@.*upstream=glibc$/))
+  expect(purls).toContain('pkg:npm/%40shop/thing@1.2.3')
+  const names = bom.components.map(({ name }: { name: string }) => name)
+  expect(names).toEqual(expect.arrayContaining(['debian', 'Node']))
+  expect((await paas.ssh(['releases:sbom', 'shop', 'v1'])).stdout).toBe(answer.stdout)
+})
+
+test('One that can be moved by now is, alone; nothing newer needs no new stack', async () => {
+  await paas.ssh(['apps:unlock', 'locked'])
+  const update = await paas.ssh(['stack:update', 'locked'])
+  expect([update.code, update.stdout]).toEqual([0, expect.stringContaining('is up to date')])
+  expect(update.stdout).toContain('=====> 1 of 1 moved')
+  expect((await paas.get('locked')).body).toBe('locked')
+  const again = await paas.ssh(['stack:update', 'locked'])
+  expect(again.stdout).toMatch(/ locked +already there +v2/)
+  expect((await stacks()).length).toBe(2)
+  expect((await paas.ssh(['stack:update', 'nobody'])).code).toBe(20)
+}, 120_000)
+
+test('A push stands on the newest stack; a rollback goes back across the move', async () => {
+  const push = await paas.push('shop', await paas.tree('shop', nodeApp('second')))
+  expect(push.out).toMatch(
+    /Layers: Debian trixie \(run\) of 20[^\n]* re-used, apt sl re-used, Node/,
+  )
+  await paas.ssh(['images:gc'])
+  const back = await paas.ssh(['releases:rollback', 'shop', 'v1'])
+  expect(back.code).toBe(0)
+  expect((await paas.get('shop')).body).toBe('shop')
+  const [old] = await stacks()
+  expect(old?.apps).toEqual(['frail', 'shop'])
+}, 120_000)
+
+test('An image from elsewhere is left as it is, with the reason', async () => {
+  const file = join(paas.base, 'shop.tar')
+  await exec('sh', [
+    '-c',
+    `"$0" "$@" > ${file}`,
+    ...paas.sshCommand,
+    'paas@127.0.0.1',
+    'images:export',
+    'shop',
+  ])
+  await paas.ssh(['apps:create', 'alien'])
+  const load = ['-c', `"$0" "$@" < ${file}`, ...paas.sshCommand, 'paas@127.0.0.1']
+  await exec('sh', [...load, 'git:load-image', 'alien'], { timeoutMs: 120_000 })
+  const update = await paas.ssh(['stack:update', 'alien'])
+  expect([update.code, update.stdout]).toEqual([
+    1,
+    expect.stringMatching(/ alien +not moved +v1 .*it stands on an image from elsewhere/),
+  ])
+  expect(readdirSync(paths(paas.config).making)).toEqual([])
+}, 120_000)
