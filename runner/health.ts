@@ -76,7 +76,7 @@ async function accepts(
   const type = typeOf(instance)
   let warned = false
   let last = 'nothing'
-  for (let wait = 5; !signal.aborted; wait = Math.min(wait + 2, 25)) {
+  for (let wait = 5; !signal.aborted; wait = Math.min(wait + 1, 25)) {
     const error = await dial(instance.address, port, { timeoutMs: connectTimeoutMs, signal })
     if (error === undefined) return undefined
     last = error
