@@ -12,8 +12,8 @@ import type {
   Say,
 } from '../core/types.ts'
 import { deploy, type Change } from './deploy.ts'
-import { withAppJson } from './first-deploy.ts'
-import { processConfig } from './processes.ts'
+import { withAppJson } from './apps/first-deploy.ts'
+import { processConfig } from './fleet/processes.ts'
 import type { Daemon } from './daemon.ts'
 import type { Ask } from './queue.ts'
 import type { Draft } from './store/nouns.ts'

@@ -4,7 +4,14 @@ import { readConfig } from '../core/config.ts'
 import { errno, failureLines, Failure, statusOf } from '../core/errors.ts'
 import { spawnGroup, waitForEnd } from '../core/exec.ts'
 import { paths } from '../core/names.ts'
-import { decode, encode, frame, parseResume, type Request, type WindowSize } from './frames.ts'
+import {
+  decode,
+  encode,
+  frame,
+  parseResume,
+  type Request,
+  type WindowSize,
+} from './doors/frames.ts'
 
 /**
  * `paas <command>` on the host: passes its words and streams to the daemon, ends with its status.
@@ -24,7 +31,7 @@ try {
 
 /** `paas plan <dir>` asks no daemon, and needs neither root nor a set-up host. */
 async function plan(args: string[]): Promise<number> {
-  const { planHere } = await import('./local-plan.ts')
+  const { planHere } = await import('./code/local-plan.ts')
   await write(process.stdout, Buffer.from(`${planHere(args).join('\n')}\n`))
   return 0
 }

@@ -4,8 +4,8 @@ import type { App, AppLimits, Formation, Limits, Release } from '../core/types.t
 import { applyInTurn, current, limitsChange, scaleChange } from './changes.ts'
 import type { Daemon } from './daemon.ts'
 import type { Change } from './deploy.ts'
-import type { Member } from './fleet.ts'
-import { limitsOf, processType } from './processes.ts'
+import type { Member } from './fleet/fleet.ts'
+import { limitsOf, processType } from './fleet/processes.ts'
 import type { Ask } from './queue.ts'
 
 /** How many of a type: that many, or so many more or fewer than there are. */

@@ -3,12 +3,12 @@ import { logError } from '../core/log.ts'
 import type { App, Instance, Release, Say } from '../core/types.ts'
 import type { Daemon } from './daemon.ts'
 import type { Change, ProcessSet, Rooms } from './deploy.ts'
-import type { Fleet, Member } from './fleet.ts'
+import type { Fleet, Member } from './fleet/fleet.ts'
 import { maskedFailure } from './mask.ts'
-import { processConfig, processType, wantedProcesses } from './processes.ts'
-import { takeNewName } from './rename.ts'
+import { processConfig, processType, wantedProcesses } from './fleet/processes.ts'
+import { takeNewName } from './apps/rename.ts'
 import { runPostDeploy, runReleasePhase } from './scripts.ts'
-import { openStopFirst } from './stop-first.ts'
+import { openStopFirst } from './fleet/stop-first.ts'
 
 /** The rooms as the line sees them, for one change. */
 export function wireRooms(daemon: Daemon, say: Say, signal: AbortSignal): Rooms {

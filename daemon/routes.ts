@@ -10,9 +10,9 @@ import {
   renameApp,
   setHosts,
 } from '../router/switch.ts'
-import type { Fleet } from './fleet.ts'
-import { appHosts } from './hosts.ts'
-import { processType } from './processes.ts'
+import type { Fleet } from './fleet/fleet.ts'
+import { appHosts } from './apps/hosts.ts'
+import { processType } from './fleet/processes.ts'
 import type { Store } from './store/store.ts'
 
 /** Which containers an app's names lead to, as the router is told. */

@@ -3,8 +3,8 @@ import type { Release, Say } from '../core/types.ts'
 import { runAttached } from '../runner/run.ts'
 import type { Daemon } from './daemon.ts'
 import { maskerOf } from './mask.ts'
-import { instanceSpec, processConfig } from './processes.ts'
-import { storageMounts } from './storage.ts'
+import { instanceSpec, processConfig } from './fleet/processes.ts'
+import { storageMounts } from './disk/storage.ts'
 
 /** Commands that run once per deploy, in the new image: before the switch or after it. */
 

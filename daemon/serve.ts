@@ -7,9 +7,9 @@ import { claimDirectory } from '../core/own-directory.ts'
 import { checkSubnet } from '../runner/host.ts'
 import { openDaemon } from './daemon.ts'
 import { runningDaemon } from './daemon-pid.ts'
-import { openLocalDoor } from './local-door.ts'
-import { openPrometheus } from './prometheus.ts'
-import { openSshDoor } from './ssh-door.ts'
+import { openLocalDoor } from './doors/local-door.ts'
+import { openPrometheus } from './metrics/prometheus.ts'
+import { openSshDoor } from './doors/ssh-door.ts'
 
 /** Runs the daemon until it is told to stop; resolves when every app has been looked after once. */
 export async function serve(config: PaasConfig): Promise<void> {

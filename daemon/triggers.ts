@@ -4,7 +4,7 @@ import type { Release, Say } from '../core/types.ts'
 import { bundledPlugins, loadPlugins, type Plugin } from '../plugins/load.ts'
 import type { TriggerName } from '../plugins/names.ts'
 import { listens, runCommand, trigger } from '../plugins/trigger.ts'
-import { appUrls } from './hosts.ts'
+import { appUrls } from './apps/hosts.ts'
 import { masked } from './mask.ts'
 import type { Store } from './store/store.ts'
 

@@ -65,7 +65,7 @@ describe('imports', () => {
     ssh2: 'receiver/',
     undici: 'router/caddy-api.ts',
     'node:sqlite': 'daemon/store/',
-    croner: 'daemon/schedule.ts',
+    croner: 'daemon/runs/schedule.ts',
     koffi: 'runner/',
     zx: 'plugins/',
   }

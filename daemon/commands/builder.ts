@@ -3,7 +3,7 @@ import { Failure } from '../../core/errors.ts'
 import type { App } from '../../core/types.ts'
 import { printable } from '../../core/names.ts'
 import type { Daemon } from '../daemon.ts'
-import { refuseLocked } from '../locks.ts'
+import { refuseLocked } from '../apps/locks.ts'
 import type { Answer, Command } from './command.ts'
 
 export const builderCommands: Command[] = [

@@ -6,7 +6,7 @@ import {
 import { Failure } from '../../core/errors.ts'
 import type { App } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
-import { refuseLocked } from '../locks.ts'
+import { refuseLocked } from '../apps/locks.ts'
 import type { Answer, Call, Command, CommandOption } from './command.ts'
 import { usageFailure } from './parse.ts'
 

@@ -1,7 +1,7 @@
 import { Failure } from '../../core/errors.ts'
 import { paths, printable } from '../../core/names.ts'
 import { tailLogs } from '../../runner/logs.ts'
-import { planCommit } from '../build.ts'
+import { planCommit } from '../code/build.ts'
 import type { Daemon } from '../daemon.ts'
 import type { Build } from '../store/nouns.ts'
 import type { Call, Command } from './command.ts'

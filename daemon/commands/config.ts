@@ -10,7 +10,7 @@ import {
   patchConfig,
 } from '../changes.ts'
 import type { Daemon } from '../daemon.ts'
-import { type ConfigFormat, formatConfig, parseConfigText, shellQuote } from '../env-file.ts'
+import { type ConfigFormat, formatConfig, parseConfigText, shellQuote } from '../apps/env-file.ts'
 import type { Answer, Call, Command } from './command.ts'
 import { checkValues, decoded, encoded, givenPairs } from './config-values.ts'
 import { usageFailure } from './parse.ts'

@@ -1,6 +1,6 @@
 import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
-import { type DiskReport, type LedgerLayer, showBytes } from '../disk-report.ts'
+import { type DiskReport, type LedgerLayer, showBytes } from '../disk/disk-report.ts'
 import type { Command } from './command.ts'
 import { columns } from './output.ts'
 

@@ -1,9 +1,9 @@
 import { Failure } from '../../core/errors.ts'
 import { parseDomain } from '../../core/names.ts'
 import type { Daemon } from '../daemon.ts'
-import { defaultHost, refuseTakenHost } from '../hosts.ts'
-import { refuseLocked } from '../locks.ts'
-import { shownUrls } from '../urls.ts'
+import { defaultHost, refuseTakenHost } from '../apps/hosts.ts'
+import { refuseLocked } from '../apps/locks.ts'
+import { shownUrls } from '../apps/urls.ts'
 import type { Call, Command } from './command.ts'
 import { usageFailure } from './parse.ts'
 

@@ -1,7 +1,7 @@
 import { archiveTypes } from '../../builder/import/archive.ts'
 import { printable } from '../../core/names.ts'
-import { publicDeployKey } from '../deploy-key.ts'
-import { importArchive, type Imported, importRemote } from '../import.ts'
+import { publicDeployKey } from '../code/deploy-key.ts'
+import { importArchive, type Imported, importRemote } from '../code/import.ts'
 import type { Answer, Call, Command } from './command.ts'
 import { usageFailure } from './parse.ts'
 

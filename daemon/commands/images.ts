@@ -4,14 +4,14 @@ import { parseReference, referenceText } from '../../builder/image/reference.ts'
 import { Failure, stopIfCancelled } from '../../core/errors.ts'
 import type { Release } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
-import { appUrls } from '../hosts.ts'
+import { appUrls } from '../apps/hosts.ts'
 import type { Answer, Call, Command } from './command.ts'
 import { usageFailure } from './parse.ts'
 import { findRelease } from './releases.ts'
 
 /** Most days nobody asks for these: the daemon is smaller without them. */
-const exporting = () => import('../image-export.ts')
-const importing = () => import('../image-import.ts')
+const exporting = () => import('../code/image-export.ts')
+const importing = () => import('../code/image-import.ts')
 
 export const imageCommands: Command[] = [
   {

@@ -1,7 +1,7 @@
 import type { App } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
-import { mebibytes } from '../deaths.ts'
-import { Latencies } from '../latencies.ts'
+import { mebibytes } from '../fleet/deaths.ts'
+import { Latencies } from '../metrics/latencies.ts'
 import type { Command } from './command.ts'
 import { columns } from './output.ts'
 

@@ -11,9 +11,9 @@ import {
   stoppedTypes,
   wishedFormation,
 } from '../process-changes.ts'
-import { rebuild } from '../rebuild.ts'
-import { runRows } from '../run-rows.ts'
-import { processType, wantedProcesses } from '../processes.ts'
+import { rebuild } from '../code/rebuild.ts'
+import { runRows } from '../runs/run-rows.ts'
+import { processType, wantedProcesses } from '../fleet/processes.ts'
 import type { Answer, Call, Command } from './command.ts'
 import { columns } from './output.ts'
 import { usageFailure } from './parse.ts'

@@ -1,4 +1,4 @@
-import type { KeyDiff, LayerDiff, ValueDiff } from '../release-diff.ts'
+import type { KeyDiff, LayerDiff, ValueDiff } from '../code/release-diff.ts'
 import type { Command } from './command.ts'
 import { usageFailure } from './parse.ts'
 import { findRelease } from './releases.ts'
@@ -19,7 +19,7 @@ export const diffCommands: Command[] = [
       if (first === undefined) throw usageFailure(call.command, 'releases:diff needs a release')
       const before = findRelease(daemon, call.app(), first)
       const after = findRelease(daemon, call.app(), second)
-      const { diffReleases } = await import('../release-diff.ts')
+      const { diffReleases } = await import('../code/release-diff.ts')
       const most = { filesMost: call.json ? filesMost : linesMost, signal: call.session.signal }
       const diff = await diffReleases(daemon, [before, after], most)
       const { layers, config, ...settings } = diff

@@ -11,7 +11,7 @@ import {
   storageUse,
   trashStorage,
   untrashStorage,
-} from '../storage.ts'
+} from '../disk/storage.ts'
 import { confirmByName } from './ask.ts'
 import type { Answer, Call, Command } from './command.ts'
 import { parseSize, showSize } from './measures.ts'

@@ -2,7 +2,7 @@ import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
 import type { App } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
-import { broughtBy } from '../deaths.ts'
+import { broughtBy } from '../fleet/deaths.ts'
 import type { Death } from '../store/nouns.ts'
 import type { Command } from './command.ts'
 

@@ -7,7 +7,7 @@ import { readLayout } from '../../builder/image/import.ts'
 import { takeImage } from '../../builder/image/take.ts'
 import { exec } from '../../core/exec.ts'
 import { paths } from '../../core/names.ts'
-import { openLayerWork } from '../../daemon/layer-work.ts'
+import { openLayerWork } from '../../daemon/code/layer-work.ts'
 import { temporaryConfig } from './support.ts'
 
 const umoci = (...args: string[]) => exec('umoci', args)

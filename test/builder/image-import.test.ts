@@ -5,7 +5,7 @@ import { importLayout } from '../../builder/image/import.ts'
 import { architecture, mediaTypes, sha256 } from '../../builder/image/oci.ts'
 import { tarEnd, tarHeader } from '../../builder/image/tar-header.ts'
 import { paths } from '../../core/names.ts'
-import { openLayerWork } from '../../daemon/layer-work.ts'
+import { openLayerWork } from '../../daemon/code/layer-work.ts'
 import { temporaryConfig } from './support.ts'
 
 const head = { mode: 0o644, uid: 0, gid: 0 }

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type { Sandbox, SandboxJob } from '../../builder/sandbox.ts'
-import { shellArgv } from '../../daemon/processes.ts'
+import { shellArgv } from '../../daemon/fleet/processes.ts'
 import type { PaasConfig } from '../../core/config.ts'
 import { newId, paths } from '../../core/names.ts'
 import type { Image, InstanceSpec } from '../../core/types.ts'

@@ -2,9 +2,9 @@ import { describe, expect, test } from 'vitest'
 import { parseAppJson } from '../../builder/app-json.ts'
 import { readConfig } from '../../core/config.ts'
 import type { Image } from '../../core/types.ts'
-import { livenessOf, modeOf, readinessOf, stopsFirst, timingOf } from '../../daemon/checks.ts'
-import { withAppJson } from '../../daemon/first-deploy.ts'
-import { limitsOf } from '../../daemon/processes.ts'
+import { livenessOf, modeOf, readinessOf, stopsFirst, timingOf } from '../../daemon/fleet/checks.ts'
+import { withAppJson } from '../../daemon/apps/first-deploy.ts'
+import { limitsOf } from '../../daemon/fleet/processes.ts'
 import { toImage } from '../../daemon/store/rows.ts'
 
 const processes = { web: 'w', worker: 'x', release: 'r' }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { largestUsers, ledger, showBytes } from '../../daemon/disk-report.ts'
+import { largestUsers, ledger, showBytes } from '../../daemon/disk/disk-report.ts'
 
 const use = (key: string, kind: string, app: string, version: number) => {
   return { key, kind, label: kind, app, version }

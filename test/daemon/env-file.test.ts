@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { Failure } from '../../core/errors.ts'
 import { exec } from '../../core/exec.ts'
-import { formatConfig, parseConfigText, parseEnvFile } from '../../daemon/env-file.ts'
+import { formatConfig, parseConfigText, parseEnvFile } from '../../daemon/apps/env-file.ts'
 
 const odd = {
   PLAIN: 'value',

@@ -6,7 +6,7 @@ import {
   processType,
   shellArgv,
   wantedProcesses,
-} from '../../daemon/processes.ts'
+} from '../../daemon/fleet/processes.ts'
 
 const release: Release = {
   id: 1,

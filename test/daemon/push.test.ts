@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { decidePush } from '../../daemon/push.ts'
+import { decidePush } from '../../daemon/code/push.ts'
 
 const zero = '0'.repeat(40)
 const sha = (letter: string) => letter.repeat(40)

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { parseSchedule, whatIsDue } from '../../daemon/schedule.ts'
+import { parseSchedule, whatIsDue } from '../../daemon/runs/schedule.ts'
 
 const at = (text: string) => new Date(text)
 const utc = (text: string) => parseSchedule(text, 'UTC')

@@ -1,8 +1,8 @@
 import { setImmediate as tick } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { Failure } from '../../core/errors.ts'
-import { openRunningBuilds } from '../../daemon/running-builds.ts'
-import { openSlots } from '../../daemon/slots.ts'
+import { openRunningBuilds } from '../../daemon/code/running-builds.ts'
+import { openSlots } from '../../daemon/code/slots.ts'
 
 const never = new AbortController().signal
 const quiet = () => {}

@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { createServer as createTls } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { exec } from '../../core/exec.ts'
-import { Drain } from '../../daemon/drain.ts'
-import { parseDrain, shownDrain, syslogFrame } from '../../daemon/drain-target.ts'
+import { Drain } from '../../daemon/logs/drain.ts'
+import { parseDrain, shownDrain, syslogFrame } from '../../daemon/logs/drain-target.ts'
 import { nodeApp, type Paas, startPaas, until } from './instance.ts'
 
 /** Lines of an app's log, sent to real servers of ours. */

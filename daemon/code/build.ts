@@ -1,0 +1,94 @@
+import { build, planOnly } from '../../builder/build.ts'
+import { Failure } from '../../core/errors.ts'
+import { paths } from '../../core/names.ts'
+import type { App, Image, Say } from '../../core/types.ts'
+import { gitEnvironment } from '../../receiver/git.ts'
+import type { Daemon } from '../daemon.ts'
+import { sshCommand } from './deploy-key.ts'
+import { openLayerWork } from './layer-work.ts'
+import { masked } from '../mask.ts'
+import { readRef } from './refs.ts'
+import { parseSchedule } from '../runs/schedule.ts'
+
+/** Builds a commit; git's quarantine environment lets it be read before the ref moves. */
+export async function buildCommit(
+  daemon: Daemon,
+  app: App,
+  source: { commit: string; gitEnv: Record<string, string>; noCache?: boolean },
+  say: Say,
+  signal: AbortSignal,
+): Promise<Image> {
+  const { fire, listens } = daemon.triggers
+  const config = daemon.store.effectiveConfig(app)
+  const sayMasked = masked(config, say)
+  using slot = await daemon.buildSlots.take(say, signal)
+  void slot
+  await daemon.disk.requireRoom(app)
+  const facts = { app: app.name, commit: source.commit }
+  const extracted = async (dir: string) => {
+    const about = { ...facts, args: [dir], cwd: dir }
+    await fire('post-extract', about, say, signal)
+    await fire('pre-build', about, say, signal)
+  }
+  // A plugin may change the tree, which is then no longer the commit's alone and is not shared.
+  const heard = listens('post-extract') || listens('pre-build')
+  const image = await build(
+    {
+      app: app.name,
+      repo: paths(daemon.config).repo(app.name),
+      ...source,
+      config,
+      ssh: () => sshCommand(daemon.config),
+      before: daemon.store.currentRelease(app.name)?.image.layers ?? [],
+      ...ownersWords(daemon, app),
+      ...(heard ? { extracted } : {}),
+    },
+    {
+      config: daemon.config,
+      sandbox: daemon.sandbox,
+      images: { access: (host) => daemon.store.registry(host), openWork: openLayerWork },
+    },
+    sayMasked,
+    signal,
+  )
+  for (const entry of image.cron ?? []) parseSchedule(entry.schedule, entry.timezone)
+  await fire('post-build', facts, say, signal)
+  return image
+}
+
+/** The plan of a branch's last pushed commit. */
+export async function planCommit(
+  daemon: Daemon,
+  app: App,
+  branch: string,
+  say: Say,
+  signal: AbortSignal,
+): Promise<unknown> {
+  const repo = paths(daemon.config).repo(app.name)
+  const commit = await readRef(repo, `refs/heads/${branch}`)
+  if (!commit) throw new Failure('failed', `${app.name} has no branch "${branch}" yet`)
+  return planOnly(
+    {
+      app: app.name,
+      repo,
+      commit,
+      gitEnv: gitEnvironment(),
+      ssh: () => sshCommand(daemon.config),
+      config: daemon.store.effectiveConfig(app),
+      ...ownersWords(daemon, app),
+    },
+    { config: daemon.config },
+    say,
+    signal,
+  )
+}
+
+/** What the owner has set of how the app is built, whatever its code says. */
+function ownersWords({ store }: Daemon, app: App) {
+  const { appDir } = store.codeSettings(app)
+  return {
+    ...(app.builder === null ? {} : { builder: app.builder }),
+    ...(appDir === null ? {} : { appDir }),
+    buildpacks: store.buildpacks(app),
+  }
+}

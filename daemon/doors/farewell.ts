@@ -1,0 +1,16 @@
+import { Failure } from '../../core/errors.ts'
+
+/** Tells sessions that would go on for ever that the daemon stops. */
+export type Farewell = ReturnType<typeof openFarewell>
+
+export function openFarewell() {
+  const stopping = new AbortController()
+  return {
+    /** Aborted, with the Failure to end with, when the daemon stops. */
+    signal: stopping.signal,
+    say(): void {
+      const hint = 'Run the command again to go on'
+      stopping.abort(new Failure('temporary', 'paas is stopping or restarting', { hint }))
+    },
+  }
+}

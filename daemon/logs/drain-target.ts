@@ -1,0 +1,129 @@
+import { request as httpRequest } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import { connect, type Socket } from 'node:net'
+import { hostname } from 'node:os'
+import { connect as connectTls } from 'node:tls'
+import { Failure } from '../../core/errors.ts'
+import { printable } from '../../core/names.ts'
+import type { LogLine } from '../../runner/logs.ts'
+
+/** Where log lines go to, and in which form: syslog (RFC 5424) or JSON lines over HTTP. */
+
+export type AppLine = LogLine & { app: string }
+
+/** `send` resolves when the other side has taken the lines, and throws when it has not. */
+export type DrainTarget = { send: (lines: AppLine[]) => Promise<void>; close: () => void }
+
+const sendTimeoutMs = 10_000
+const kinds = new Set(['https:', 'http:', 'syslog+tls:', 'syslog+tcp:'])
+
+/** The address as it is kept; a usage Failure for anything that is none. */
+export function parseDrain(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  const isSyslog = url?.protocol.startsWith('syslog') ?? false
+  const known = url && kinds.has(url.protocol) && url.hostname !== ''
+  if (known && (!isSyslog || url.port !== '')) return url.href
+  throw new Failure('usage', `"${printable(text)}" is not the address of a drain`, {
+    hint: 'Use https://…, http://…, syslog+tls://host:6514 or syslog+tcp://host:514',
+  })
+}
+
+/** Without the password that an address may hold. */
+export function shownDrain(text: string): string {
+  const url = new URL(text)
+  if (url.password !== '') url.password = '***'
+  for (const key of [...url.searchParams.keys()]) url.searchParams.set(key, '***')
+  return url.href
+}
+
+export function openTarget(address: string): DrainTarget {
+  const url = new URL(address)
+  return url.protocol.startsWith('http') ? httpTarget(url) : syslogTarget(url)
+}
+
+function httpTarget(url: URL): DrainTarget {
+  const request = url.protocol === 'https:' ? httpsRequest : httpRequest
+  return {
+    async send(lines) {
+      const body = lines.map((line) => `${JSON.stringify(line)}\n`).join('')
+      const { promise, resolve, reject } = Promise.withResolvers<void>()
+      const call = request(url, {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/x-ndjson',
+          'content-length': Buffer.byteLength(body),
+        },
+        signal: AbortSignal.timeout(sendTimeoutMs),
+      })
+      call.on('error', reject)
+      call.on('response', (response) => {
+        const { statusCode: status = 0 } = response
+        response.resume()
+        if (status >= 200 && status < 300) resolve()
+        else reject(new Error(`it answered ${status}`))
+      })
+      call.end(body)
+      await promise
+    },
+    close: () => {},
+  }
+}
+
+/** One connection that is kept; lost lines of a broken one are not known to syslog, nor to us. */
+function syslogTarget(url: URL): DrainTarget {
+  let socket: Socket | undefined
+  const close = () => {
+    socket?.destroy()
+    socket = undefined
+  }
+  return {
+    async send(lines) {
+      socket ??= await openSocket(url)
+      const { promise, resolve, reject } = Promise.withResolvers<void>()
+      const late = setTimeout(() => reject(new Error('it takes nothing')), sendTimeoutMs)
+      socket.once('close', () => reject(new Error('it closed the connection')))
+      socket.write(lines.map(syslogFrame).join(''), (error) => (error ? reject(error) : resolve()))
+      try {
+        await promise
+      } catch (error) {
+        close()
+        throw error
+      } finally {
+        clearTimeout(late)
+        socket?.removeAllListeners('close')
+      }
+      if (socket?.destroyed || socket?.readyState !== 'open') close()
+    },
+    close,
+  }
+}
+
+async function openSocket(url: URL): Promise<Socket> {
+  const at = { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port) }
+  const secure = url.protocol === 'syslog+tls:'
+  const socket = secure ? connectTls({ ...at, servername: at.host }) : connect(at)
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  socket.once(secure ? 'secureConnect' : 'connect', resolve)
+  socket.on('error', reject) // stays: a later error is also told by the write that meets it
+  const late = setTimeout(() => reject(new Error('no answer')), sendTimeoutMs)
+  try {
+    await promise
+    socket.resume() // it has nothing to say, and its end must be seen
+    return socket
+  } catch (error) {
+    socket.destroy()
+    throw error
+  } finally {
+    clearTimeout(late)
+  }
+}
+
+/** One message of RFC 5424, framed by its length (RFC 6587). Pure. */
+export function syslogFrame(line: AppLine): string {
+  const priority = line.stream === 'stderr' ? 131 : 134 // local0, error or information
+  const at = line.at.replace(/(\.\d{6})\d*/, '$1')
+  const release = line.release > 0 ? `v${line.release}` : '-'
+  const head = `<${priority}>1 ${at} ${hostname()} ${line.app} ${line.process} ${release} -`
+  const message = `${head} ${line.text}`
+  return `${Buffer.byteLength(message)} ${message}`
+}
