@@ -61,7 +61,10 @@ export function ociSpec(spec: InstanceSpec, context: SpecContext) {
 
 function processOf(spec: InstanceSpec, context: SpecContext) {
   const files = Math.min(filesWanted, context.filesMax)
-  const env = { PATH: searchPath, HOME: '/app', PORT: String(spec.port ?? appPort), ...spec.env }
+  const port = String(spec.port ?? appPort)
+  // The runtime's own signals reach our init under load, which would tell the user of each.
+  const quiet = { TINI_VERBOSITY: '0' }
+  const env = { PATH: searchPath, HOME: '/app', PORT: port, ...quiet, ...spec.env }
   return {
     terminal: spec.terminal ?? false,
     user: userOf(spec),
