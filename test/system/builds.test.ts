@@ -103,9 +103,9 @@ describe('builds', () => {
     await until('the third waits', async () => {
       return (await paas.paas(['logs', 'three'])).stdout.includes('Waiting to build')
     })
-    const first = sleepers().map(({ pid }) => pid)
+    const first = new Set(sleepers().map(({ pid }) => pid))
     wake()
-    await until('the third sleeps', () => sleepers().some(({ pid }) => !first.includes(pid)))
+    await until('the third sleeps', () => sleepers().some(({ pid }) => !first.has(pid)))
     wake()
     const results = await Promise.all([one, two, three])
     expect(results.map((result) => result?.code)).toEqual([0, 0, 0])

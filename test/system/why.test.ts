@@ -71,12 +71,12 @@ describe('a process that dies', () => {
   test('a crash loop is slowed down and told, and the other instance serves on', async () => {
     const files = nodeApp('loop', {
       before: `if (process.env.DYNO === 'web.2' && process.env.CRASH) {
-        console.log('web.2 is broken'); setTimeout(() => process.exit(3), 300) }`,
+        console.log('web.2 is broken'); setTimeout(() => process.exit(3), 2000) }`,
     })
     await paas.push('loop', await paas.tree('loop', files))
     await paas.ssh(['config:set', 'loop', 'CRASH=1'])
     await paas.ssh(['ps:scale', 'loop', 'web=2'])
-    await until('it has died thrice', async () => (await died('loop')) >= 3, 30_000)
+    await until('it has died thrice', async () => (await died('loop')) >= 3, 60_000)
     for (let count = 0; count < 50; count++) expect((await paas.get('loop')).body).toBe('loop')
     await until('ps tells', async () => {
       const { stdout } = await paas.ssh(['ps', 'loop'])
