@@ -154,7 +154,7 @@ async function look(daemon: Daemon): Promise<void> {
   await daemon.reconcile.all()
   await forgetOldNames(daemon)
   await emptyTrash(daemon.config)
-  releaseMemory()
+  if (!daemon.queue.busy()) releaseMemory()
 }
 
 /** Apps must come back on a full disk too. */

@@ -24,7 +24,12 @@ try {
  * short-lived garbage, and a cache that spares Node its TypeScript parser.
  */
 function begin(compileCache: string): void {
-  const flags = ['--optimize-for-size', '--max-semi-space-size=1', '--v8-pool-size=1']
+  const flags = [
+    '--optimize-for-size',
+    '--max-semi-space-size=1',
+    '--v8-pool-size=1',
+    '--expose-gc',
+  ]
   const env = { NODE_COMPILE_CACHE: compileCache, ...process.env, MALLOC_ARENA_MAX: '1' }
   execve?.(process.execPath, [process.execPath, ...flags, ...process.argv.slice(1)], env)
 }
