@@ -1,5 +1,4 @@
 import { Failure } from '../../core/errors.ts'
-import { parseAppName } from '../../core/names.ts'
 import type { App } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
 import { drainHost, parseDrain, shownDrain } from '../logs/drain-target.ts'
@@ -7,6 +6,7 @@ import { outsideOnly, refuseOwn } from '../logs/own-network.ts'
 import type { DrainRow } from '../store/logs.ts'
 import { refuseLocked } from '../apps/locks.ts'
 import type { Answer, Command } from './command.ts'
+import { findApp } from './find-app.ts'
 import { columns } from './output.ts'
 import { usageFailure } from './parse.ts'
 
@@ -23,8 +23,7 @@ export const drainCommands: Command[] = [
       if (name === undefined || !['add', 'remove', 'list'].includes(verb ?? '')) {
         throw usageFailure(call.command, 'logs:drain wants add, remove or list, and an app')
       }
-      const app = daemon.store.findApp(parseAppName(name))
-      if (!app) throw new Failure('no-such-app', `App "${name}" does not exist`)
+      const app = findApp(name, daemon)
       if (verb === 'list') return list(daemon, app)
       refuseLocked(daemon.store, app.name)
       if (url === undefined) throw usageFailure(call.command, `logs:drain ${verb} needs an address`)
