@@ -9,6 +9,7 @@ import { print } from './output.ts'
 import { type Parsed, parseCommand, usageFailure } from './parse.ts'
 import { withPluginCommands } from './plugin-commands.ts'
 import { table } from './table.ts'
+import { withoutSecrets } from './without-secrets.ts'
 
 /**
  * The one way from words to a command, for every door. Prints the answer or the failure and
@@ -54,7 +55,12 @@ export async function authorize(
   if (identity.local) return
   const user = identity.name
   try {
-    await daemon.triggers.fire('user-auth', { user, args: [user, ...argv] }, say, signal)
+    await daemon.triggers.fire(
+      'user-auth',
+      { user, args: [user, ...withoutSecrets(argv)] },
+      say,
+      signal,
+    )
   } catch (error) {
     if (!(error instanceof Failure)) throw error
     throw new Failure('forbidden', `${user} may not do this: ${error.message}`, { cause: error })
