@@ -170,9 +170,12 @@ describe('process types', () => {
     const push = await paas.push('shop', await paas.tree('shop', {}))
     expect([push.code, push.out]).toEqual([
       0,
-      expect.stringContaining(' !     Nothing of shop runs, for it is stopped or scaled to 0'),
+      expect.stringContaining('for all is stopped or scaled to 0: ps:start shop'),
     ])
     expect(push.out).not.toContain('Starting shop')
+    const lone = { ...files, Procfile: 'worker: node worker.js\n' }
+    const first = await paas.push('lone', await paas.tree('lone', lone))
+    expect(first.out).toContain('for all is stopped or scaled to 0: ps:scale lone worker=1')
     expect((await paas.ssh(['ps:start', 'shop'])).stdout).toContain('-----> Starting shop v')
     expect((await paas.ssh(['ps:start', 'shop'])).stdout).toContain('Nothing of shop has to start')
     expect(await ps()).toEqual(all)
