@@ -4,7 +4,7 @@ import { parseConfigKey } from '../../core/names.ts'
 import type { Config } from '../../core/types.ts'
 import type { Call } from './command.ts'
 import { usageFailure } from './parse.ts'
-import { decodeUtf8, readStdin } from './stdin.ts'
+import { decodeUtf8, otherBytesHint, readStdin } from './stdin.ts'
 
 /** The values of `config:set`, from arguments or standard input. None is ever echoed. */
 export async function givenPairs(call: Call): Promise<Config> {
@@ -65,7 +65,7 @@ function argumentPairs(call: Call): (readonly [string, string])[] {
     // What is no UTF-8 became this sign on its way here: what was meant is lost.
     if (!value.includes('\ufffd')) return [key, value] as const
     throw new Failure('usage', `The value of ${key} is not UTF-8 text`, {
-      hint: 'Give it with --encoded, as base64',
+      hint: `${otherBytesHint}; the character U+FFFD itself is taken with --encoded`,
     })
   })
 }

@@ -3,6 +3,9 @@ import type { Call } from './command.ts'
 
 const stdinTimeoutMs = 60_000
 
+export const otherBytesHint =
+  'For other bytes, store them as base64 text and decode them in the app'
+
 /** All of standard input, which must end within a minute and hold at most `bytesMost` of UTF-8. */
 export async function readStdin(call: Call, bytesMost: number): Promise<string> {
   const { stdin, signal } = call.session
@@ -32,7 +35,7 @@ export function decodeUtf8(bytes: Buffer, what: string): string {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
   } catch (cause) {
     throw new Failure('usage', `${what} is not UTF-8 text`, {
-      hint: 'For other bytes, store them as base64 text and decode them in the app',
+      hint: otherBytesHint,
       cause,
     })
   }

@@ -104,7 +104,11 @@ describe('commands', () => {
       expect((await paas.ssh(['config:get', 'shop', key])).code).toBe(1)
       expect((await paas.ssh(['config:unset', 'shop', key])).out).toContain('Nothing changed')
     }
-    expect((await paas.ssh(['config:set', 'shop', 'X=a\ufffdb'])).stderr).toContain('not UTF-8')
+    for (const call of [['X=a\ufffdb'], ['--encoded', 'X=Yf9i']]) {
+      const { code, stderr } = await paas.ssh(['config:set', 'shop', ...call])
+      expect([code, stderr]).toEqual([2, expect.stringContaining('value of X is not UTF-8 text')])
+      expect(stderr).toContain('store them as base64 text and decode them in the app')
+    }
   })
 
   test('an argument too many is refused, whatever the command', async () => {
