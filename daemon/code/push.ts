@@ -45,7 +45,8 @@ export function decidePush(updates: RefUpdate[], app: Pick<App, 'name' | 'deploy
   function undeployed({ branch }: { branch: string }): string {
     return deployBranch
       ? ` !     Branch "${branch}" is stored, not deployed: ${app.name} deploys "${deployBranch}". ` +
-          `To deploy it: git push paas ${branch}:${deployBranch}, or git:set ${app.name} deploy-branch ${branch}`
+          `To deploy it: git push paas ${branch}:${deployBranch}. ` +
+          `From its next commit on: git:set ${app.name} deploy-branch ${branch}`
       : ` !     Branch "${branch}" is stored, not deployed`
   }
 }

@@ -24,6 +24,7 @@ describe('decidePush', () => {
     const { deploy, warnings } = decidePush([update('refs/heads/feature/x')], settled)
     expect(deploy).toBeNull()
     expect(warnings[0]).toContain('Branch "feature/x" is stored, not deployed')
+    expect(warnings[0]).toMatch(/To deploy it: git push paas feature\/x:\w+\. From its next commit/)
     expect(warnings[0]).toContain('git:set shop deploy-branch feature/x')
   })
 
