@@ -30,7 +30,7 @@ export type SshServer = { port: number; close: () => Promise<void> }
 const ident = 'OpenSSH_9.9 paas'
 
 const keepAliveProbes = 3
-const leaveTimeoutMs = 1000
+const leaveTimeoutMs = 3000
 const closeTimeoutMs = 5000
 
 /**

@@ -15,7 +15,8 @@ import { withoutSecrets } from './without-secrets.ts'
  * The one way from words to a command, for every door. Prints the answer or the failure and
  * returns the exit status of contract §3; it never throws.
  */
-export async function dispatch(session: Session, daemon: Daemon): Promise<number> {
+export async function dispatch(asked: Session, daemon: Daemon): Promise<number> {
+  const session = { ...asked, signal: AbortSignal.any([asked.signal, daemon.farewell.signal]) }
   try {
     const commands = withPluginCommands(table, daemon)
     const parsed = parseCommand(session.argv, commands)

@@ -81,9 +81,9 @@ async function show(call: Call, daemon: Daemon) {
       onPosition: (at) => sayPosition(call, at),
     },
     (line) => print(stdout, [shown(line)]),
-    AbortSignal.any([signal, stopping]),
+    signal,
   )
-  if (!signal.aborted) stopIfCancelled(stopping)
+  stopIfCancelled(stopping)
   return 0
 }
 

@@ -1,6 +1,6 @@
 import { Failure } from '../../core/errors.ts'
 
-/** Tells sessions that would go on for ever that the daemon stops. */
+/** Ends what is asked of the daemon when that stops, so that whoever asked hears why. */
 export type Farewell = ReturnType<typeof openFarewell>
 
 export function openFarewell() {

@@ -42,7 +42,10 @@ async function push(daemon: Daemon, session: Session, app: string): Promise<numb
   using held = new DisposableStack()
   const { identity: by } = session
   const onPush = (request: PushRequest, say: Say, signal: AbortSignal) =>
-    answer(daemon, app, request, { by, say, signal, held })
+    answer(daemon, app, request, {
+      ...{ by, say, held },
+      signal: AbortSignal.any([signal, daemon.farewell.signal]),
+    })
   return await receivePack({ ...session, repo, onPush })
 }
 

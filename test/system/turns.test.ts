@@ -91,6 +91,30 @@ describe('pushes of one app', () => {
     const next = await paas.push('shop', await paas.tree('next', nodeApp('next')))
     expect(next.out).toContain('Application deployed')
   })
+
+  test('and other calls are told of a restart of paas, whatever they wait for', async () => {
+    const dir = await paas.tree('restart', slowBuild('restart', 30))
+    const push = paas.push('shop', dir)
+    await until('the build runs', async () => builds(paas, 'running'))
+    const waiting = paas.ssh(['config:set', 'shop', 'K0=set'])
+    const running = paas.ssh(['run', 'shop', 'sh', '-c', "'echo on; sleep 60'"])
+    await until('the run runs', async () => {
+      return (await paas.ssh(['run:list', 'shop'])).stdout.includes('attached')
+    })
+    await paas.killDaemon('SIGTERM')
+    const [pushed, ...others] = await Promise.all([push, waiting, running])
+    expect([pushed.code === 0, pushed.out]).toEqual([
+      false,
+      expect.stringContaining('paas is stopping or restarting'),
+    ])
+    for (const { code, stderr } of others) {
+      expect([code, stderr]).toEqual([75, expect.stringContaining('paas is stopping or restart')])
+    }
+    await paas.startDaemon()
+    expect((await paas.get('shop')).body).not.toBe('restart')
+    const again = await paas.push('shop', await paas.tree('restart', slowBuild('restart', 0)))
+    expect([again.code, (await paas.get('shop')).body]).toEqual([0, 'restart'])
+  })
 })
 
 async function builds(paas: Paas, status: string): Promise<boolean> {
