@@ -3,9 +3,12 @@ import { mkdir, readdir, rm, rmdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errno, Failure } from './errors.ts'
 
-/** What says that a directory is ours: our note, or what was there before notes were left. */
+/**
+ * What says that a directory is ours: our note, or what was there before notes were left, or what
+ * an `rm -r` by hand cannot remove.
+ */
 const note = '.paas'
-const signs = new Set([note, 'paas.db', 'paas.pid', 'router-log.json'])
+const signs = new Set([note, 'paas.db', 'paas.pid', 'router-log.json', 'idmaps'])
 
 /**
  * Makes the directory that the setting `name` tells, with a note that it is ours. Throws a usage

@@ -9,7 +9,7 @@ import { hardwareAddress, isWithin, parseSubnet } from './address.ts'
 import { limitsSwap, removeCgroup } from './cgroup.ts'
 import { firewall, noFirewall } from './firewall.ts'
 import { firstProject, whyNoQuota } from './quota.ts'
-import { closeIdmap, guard, type Idmap, idmappedApps, whyNoIdmap } from './idmap.ts'
+import { closeIdmap, guard, guardShared, type Idmap, idmappedApps, whyNoIdmap } from './idmap.ts'
 
 /** The machine, made ready to run containers: facts; all state lies in the kernel and in files. */
 export type Host = {
@@ -44,6 +44,7 @@ export async function openHost(config: PaasConfig): Promise<Host> {
   await openNetwork(config)
   const noUserNamespace = await whyNoIdmap(config)
   if (noUserNamespace === undefined) for (const path of storeParts(config)) await guard(path)
+  await guardShared(config)
   return {
     config,
     programs,

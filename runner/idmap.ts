@@ -16,7 +16,7 @@ import type { PaasConfig } from '../core/config.ts'
 import { errno, Failure } from '../core/errors.ts'
 import { spawnGroup, waitForEnd } from '../core/exec.ts'
 import { newId, paths } from '../core/names.ts'
-import { mountIdmapped, mountOverlay, unmount } from './kernel.ts'
+import { makeReadOnly, mountIdmapped, mountOverlay, unmount } from './kernel.ts'
 
 /**
  * An app's own range of user ids on the host. Files keep the container's ids on disk (root is 0);
@@ -67,6 +67,13 @@ export async function openIdmap(config: PaasConfig, app: string): Promise<Idmap>
 export async function guard(directory: string): Promise<void> {
   await chown(directory, unmappedOwner, unmappedOwner)
   await chmod(directory, 0o711)
+}
+
+/** An earlier paas has left the shared layers open to whoever goes through a view of them. */
+export async function guardShared(config: PaasConfig): Promise<void> {
+  for (const app of await idmappedApps(config)) {
+    makeReadOnly(join(paths(config).idmaps, app, 'shared'))
+  }
 }
 
 /** Takes an app's mapped mounts away; call it once no container of the app is left. */

@@ -84,6 +84,17 @@ export function mountIdmapped(
   }
 }
 
+/** From now on nobody writes through the mount at `target`; no error when that is none. */
+export function makeReadOnly(target: string): void {
+  const attributes = Buffer.alloc(attributeBytes)
+  attributes.writeBigUInt64LE(readOnlyAttribute, 0)
+  const set = callSetAttr(setAttrNumber, currentDirectory, target, 0, attributes, attributeBytes)
+  if (Number(set) === 0) return
+  const code = koffi.errno()
+  if (code === koffi.os.errno.EINVAL || code === koffi.os.errno.ENOENT) return
+  throw systemError(code, `make ${target} read-only`)
+}
+
 /** Lets two paths of one file system change places, at once. */
 export function exchange(one: string, other: string): void {
   const result = cExchange(currentDirectory, one, currentDirectory, other, exchangeFlag)

@@ -29,6 +29,12 @@ test('a directory that is new, empty or ours is taken, and goes with all in it',
   await removeDirectory('PAAS_HOME', home)
 })
 
+test('a directory of which an rm -r by hand has left what is mounted is still ours', async () => {
+  await mkdir(join(dir, 'idmaps', 'shop', 'store'), { recursive: true })
+  await claimDirectory('PAAS_RUN', dir)
+  expect(await readdir(dir)).toContain('.paas')
+})
+
 test('of a disk of its own only what lies on it is removed', async () => {
   await exec('mount', ['-t', 'tmpfs', 'tmpfs', dir])
   try {

@@ -31,6 +31,9 @@ test('an rm -r of the run directory takes nothing of the store or of the shared 
   const trees = ['layers', 'storage', 'trash'].map((name) => join(paths(config).store, name))
   const listed = async () => (await exec('find', [paths(config).sharedLayers, ...trees])).stdout
   const before = await listed()
+  const shared = join(paths(config).idmaps, 'shop', 'shared')
+  await exec('mount', ['-o', 'remount,bind,rw', shared]) // as an earlier paas had it
+  await openHost(config)
   const removal = exec('rm', ['-rf', '--', join(paths(config).idmaps, 'shop')])
   await expect(removal).rejects.toThrow(/cannot remove \S+storage/)
   expect(await listed()).toBe(before)
