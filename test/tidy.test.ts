@@ -62,6 +62,7 @@ describe('imports', () => {
   const owners: Record<string, string> = {
     child_process: 'core/exec.ts',
     'node:child_process': 'core/exec.ts',
+    'node:http': 'core/http.ts',
     ssh2: 'receiver/',
     undici: 'router/caddy-api.ts',
     'node:sqlite': 'daemon/store/',
