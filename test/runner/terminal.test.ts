@@ -1,4 +1,5 @@
 import { PassThrough } from 'node:stream'
+import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { newId } from '../../core/names.ts'
 import type { AttachedIo } from '../../runner/attach.ts'
@@ -46,8 +47,11 @@ test('a shell has a terminal: echo, window size, ^C, job control and exit status
   type(`${size}\r`)
   await until('it knows its size', () => text().includes('80x24'))
   resize(132, 43)
-  type(`${size}\r`)
-  await until('it knows its new size', () => text().includes('132x43'))
+  await until('it knows its new size', async () => {
+    type(`${size}\r`) // which may be quicker than the news
+    await pause(500)
+    return text().includes('132x43')
+  })
   type(`sh -c 'echo sleeps-$((1 + 1)); exec sleep 1000'\r`)
   await until('it sleeps', () => text().includes('sleeps-2'))
   type('\x03')
