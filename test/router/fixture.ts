@@ -1,12 +1,15 @@
 import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { type Agent, type IncomingMessage, type RequestListener, createServer } from 'node:http'
 import { request } from 'node:http'
+import { get as getSecurely } from 'node:https'
 import { createServer as createTcpServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type PaasConfig, readConfig } from '../../core/config.ts'
 import { closeRouter } from '../../router/caddy.ts'
+import { routerPaths } from '../../router/routes.ts'
 
 /** An instance's configuration on free ports and in directories of its own. */
 export async function freshInstance(): Promise<{
@@ -107,6 +110,27 @@ export async function ask(config: PaasConfig, host: string, options: Ask = {}): 
     )
   })
   outgoing.end(options.body)
+  return promise
+}
+
+/** The status that `name` gets over TLS, trusting only the router's own authority. */
+export function secure(config: PaasConfig, name: string): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>()
+  const outgoing = getSecurely({
+    host: '127.0.0.1',
+    port: config.httpsPort,
+    servername: name,
+    ca: readFileSync(routerPaths(config).rootCertificate),
+    headers: { host: name },
+    agent: false,
+    timeout: 10_000,
+  })
+  outgoing.on('timeout', () => outgoing.destroy(new Error('no answer within 10 s')))
+  outgoing.on('error', reject)
+  outgoing.on('response', (response) => {
+    response.resume()
+    resolve(response.statusCode ?? 0)
+  })
   return promise
 }
 
