@@ -13,7 +13,8 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, expect, test, vi } from 'vitest'
 import { closeRouter, isRunning, openRouter, type Router } from '../../router/caddy.ts'
 import { publish, setHosts } from '../../router/switch.ts'
-import { ask, freePort, freshInstance, listening, namedApp, secure } from './fixture.ts'
+import { freePort } from '../ports.ts'
+import { ask, freshInstance, listening, namedApp, secure } from './fixture.ts'
 
 /** Caddy's life: it outlives whoever opens it, and comes back with its routes. */
 

@@ -4,12 +4,13 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { type Agent, type IncomingMessage, type RequestListener, createServer } from 'node:http'
 import { request } from 'node:http'
 import { get as getSecurely } from 'node:https'
-import { createServer as createTcpServer, type Server } from 'node:net'
+import type { Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type PaasConfig, readConfig } from '../../core/config.ts'
 import { closeRouter } from '../../router/caddy.ts'
 import { routerPaths } from '../../router/routes.ts'
+import { freePort } from '../ports.ts'
 
 /** An instance's configuration on free ports and in directories of its own. */
 export async function freshInstance(): Promise<{
@@ -33,19 +34,6 @@ export async function freshInstance(): Promise<{
       await rm(run, { recursive: true, force: true })
       await rm(home, { recursive: true, force: true })
     },
-  }
-}
-
-/** A port below the ephemeral range, so that no outgoing connection can have it. */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000)
-    const server = createTcpServer()
-    const { promise, resolve } = Promise.withResolvers<boolean>()
-    server.once('listening', () => server.close(() => resolve(true)))
-    server.once('error', () => resolve(false))
-    server.listen({ port, exclusive: true })
-    if (await promise) return port
   }
 }
 

@@ -3,7 +3,8 @@ import type { ServerResponse } from 'node:http'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { openRouter, type Router } from '../../router/caddy.ts'
 import { publish, removeApp, setHosts } from '../../router/switch.ts'
-import { ask, freePort, freshInstance, namedApp, secure, startApp } from './fixture.ts'
+import { freePort } from '../ports.ts'
+import { ask, freshInstance, namedApp, secure, startApp } from './fixture.ts'
 
 /** What a request through the running router meets. */
 

@@ -1,14 +1,13 @@
-import { randomInt } from 'node:crypto'
 import { existsSync, openSync, readFileSync } from 'node:fs'
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { readConfig } from '../../core/config.ts'
 import { exec, spawnGroup } from '../../core/exec.ts'
 import { paths } from '../../core/names.ts'
+import { freePort } from '../ports.ts'
 import { freeSubnet } from '../subnet.ts'
 
 /** A whole paas of its own for a test: real daemon, ssh, git, runc and Caddy, on free ports. */
@@ -231,25 +230,6 @@ export function sshWith(key: string, port: number): string[] {
   const more = ['UserKnownHostsFile=/dev/null', 'LogLevel=ERROR']
   const flags = [...options, ...more].flatMap((option) => ['-o', option])
   return ['ssh', '-F', '/dev/null', '-i', key, ...flags, '-p', String(port)]
-}
-
-/** Ports that some part of some instance has, or will have in a moment. */
-const given = new Set<number>()
-
-/** A port that nothing listens on, outside the kernel's ephemeral range. */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = randomInt(20_000, 32_000)
-    if (given.has(port)) continue
-    given.add(port)
-    const server = createServer()
-    const { promise, resolve: done } = Promise.withResolvers<boolean>()
-    server.once('error', () => done(false)).once('listening', () => done(true))
-    server.listen(port)
-    if (!(await promise)) continue
-    await new Promise((closed) => server.close(closed))
-    return port
-  }
 }
 
 /** Without the settings of a server whose shell this may be: PAAS_RUN would be shared with it. */
