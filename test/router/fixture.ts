@@ -81,9 +81,9 @@ export async function ask(config: PaasConfig, host: string, options: Ask = {}): 
     method: options.method ?? 'GET',
     headers: { ...options.headers, host },
     agent: options.agent ?? false,
-    timeout: 10_000,
+    timeout: 30_000,
   })
-  outgoing.on('timeout', () => outgoing.destroy(new Error('no answer within 10 s')))
+  outgoing.on('timeout', () => outgoing.destroy(new Error('no answer within 30 s')))
   outgoing.on('error', reject)
   outgoing.on('response', (response) => {
     const chunks: Buffer[] = []
@@ -111,9 +111,9 @@ export function secure(config: PaasConfig, name: string): Promise<number> {
     ca: readFileSync(routerPaths(config).rootCertificate),
     headers: { host: name },
     agent: false,
-    timeout: 10_000,
+    timeout: 30_000,
   })
-  outgoing.on('timeout', () => outgoing.destroy(new Error('no answer within 10 s')))
+  outgoing.on('timeout', () => outgoing.destroy(new Error('no answer within 30 s')))
   outgoing.on('error', reject)
   outgoing.on('response', (response) => {
     response.resume()

@@ -52,7 +52,7 @@ export async function openTestHost(parent = '/var/tmp') {
       const io = {
         onLine: (line: string) => void lines.push(line),
         signal: never,
-        timeoutMs: 20_000,
+        timeoutMs: 60_000,
       }
       const exit: Exit = await runAttached(host, spec(argv, changes), io)
       return { ...exit, lines }
