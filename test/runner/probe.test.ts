@@ -1,3 +1,5 @@
+import { writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { HealthCheck, Probe } from '../../core/app-json.ts'
 import { kernelNames } from '../../core/names.ts'
@@ -96,6 +98,31 @@ describe('a probe', () => {
     const background = await run(['sh', '-c', 'sleep 60 > /dev/null 2>&1 & exit 0'])
     expect(background).toBeUndefined()
     await until('its child is gone', () => left().length === 0)
+  })
+
+  test('by a command that is late before the runtime has told of it ends it too', async () => {
+    instance = await t.start(node('setInterval(() => {}, 1000)'))
+    const slow = join(dirname(t.config.home), 'slow-runc')
+    // As on a busy machine: the program runs, and its number comes long after the deadline.
+    const script = `#!/bin/bash
+trap '' TERM
+words=("$@")
+for at in "\${!words[@]}"; do
+  [ "\${words[$at]}" = --pid-file ] && file=\${words[$at + 1]} && words[$at + 1]=$file.late
+done
+(for _ in {1..500}; do [ -s $file.late ] && sleep 2 && mv $file.late $file && exit; sleep 0.01; done) &
+exec ${t.host.programs.runc} "\${words[@]}"
+`
+    await writeFile(slow, script, { mode: 0o755 })
+    const host = { ...t.host, programs: { ...t.host.programs, runc: slow } }
+    const argv = ['sh', '-c', 'trap "" TERM; sleep 60; exit 0']
+    const asked = { probe: { kind: 'command', argv } as const, timeoutMs: 400 }
+    expect(await probe(host, instance, asked, never)).toBe('did not end within 0.4 s')
+    await until('it is gone', () => {
+      return cgroupProcesses(kernelNames(t.config).cgroup(instance.id)).every(
+        ({ name }) => name !== 'sleep',
+      )
+    })
   })
 
   test('of an uptime waits for it, and ends with its signal', async () => {
