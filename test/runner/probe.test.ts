@@ -110,7 +110,7 @@ words=("$@")
 for at in "\${!words[@]}"; do
   [ "\${words[$at]}" = --pid-file ] && file=\${words[$at + 1]} && words[$at + 1]=$file.late
 done
-(for _ in {1..500}; do [ -s $file.late ] && sleep 2 && mv $file.late $file && exit; sleep 0.01; done) &
+(until [ -s $file.late ]; do sleep 0.01; done; sleep 2; mv $file.late $file) &
 exec ${t.host.programs.runc} "\${words[@]}"
 `
     await writeFile(slow, script, { mode: 0o755 })
