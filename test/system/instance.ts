@@ -1,4 +1,4 @@
-import { existsSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -43,11 +43,13 @@ export async function startPaas(settings: Record<string, string> = {}) {
   async function startDaemon(): Promise<void> {
     await mkdir(config.home, { recursive: true })
     const out = openSync(join(base, 'daemon.log'), 'a')
+    const begins = daemonLog().length
     const child = spawnGroup(process.execPath, [join(root, 'daemon/main.ts')], {
       env,
       stdio: ['ignore', out, out],
     })
     child.unref()
+    closeSync(out)
     // A test that loses its daemon cannot say why; this can.
     child.once('exit', (code, signal) => {
       if (code !== 0 && signal !== 'SIGKILL') {
@@ -55,11 +57,11 @@ export async function startPaas(settings: Record<string, string> = {}) {
       }
     })
     const deadline = Date.now() + readyTimeoutMs
-    while ((await paas(['version'])).code !== 0) {
+    while (!/^\S+ ready /m.test(daemonLog().slice(begins))) {
       if (child.exitCode !== null || Date.now() > deadline) {
         throw new Error(`daemon did not start:\n${daemonLog()}`)
       }
-      await pause(50)
+      await pause(20)
     }
   }
 
@@ -188,16 +190,19 @@ export function httpGet(o: { port: number; path: string; host: string }): Promis
   return promise
 }
 
-/** Waits until `check` holds; fails after `timeoutMs` with what was waited for. */
+/**
+ * Waits until `check` holds; fails after `timeoutMs` with what was waited for. It asks less and
+ * less often: many a check is a login, and the rest of the machine has work to do.
+ */
 export async function until(
   what: string,
   check: () => Promise<boolean> | boolean,
   timeoutMs = 30_000,
 ): Promise<void> {
   const deadline = Date.now() + timeoutMs
-  while (!(await check())) {
+  for (let waitMs = 25; !(await check()); waitMs = Math.min(waitMs * 1.2, 300)) {
     if (Date.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain for: ${what}`)
-    await pause(25)
+    await pause(waitMs)
   }
 }
 
