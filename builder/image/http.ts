@@ -1,9 +1,8 @@
 import type { IncomingMessage } from 'node:http'
-import https from 'node:https'
 import { pipeline } from 'node:stream/promises'
 import { Readable } from 'node:stream'
 import { errno, Failure, stopIfCancelled } from '../../core/errors.ts'
-import { http } from '../../core/http.ts'
+import { http, https } from '../../core/http.ts'
 
 /** Requests to registries: connections that are kept, and a word for each way it can go wrong. */
 

@@ -1,11 +1,10 @@
 import { createWriteStream } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
-import https from 'node:https'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { limits } from '../../core/config.ts'
 import { Failure, stopIfCancelled } from '../../core/errors.ts'
-import { http } from '../../core/http.ts'
+import { http, https } from '../../core/http.ts'
 import { printable } from '../../core/names.ts'
 import { withoutPassword } from './remote.ts'
 

@@ -1,9 +1,8 @@
-import https from 'node:https'
 import { connect, type Socket } from 'node:net'
 import { hostname } from 'node:os'
 import { connect as connectTls } from 'node:tls'
 import { Failure } from '../../core/errors.ts'
-import { http } from '../../core/http.ts'
+import { http, https } from '../../core/http.ts'
 import { printable } from '../../core/names.ts'
 import type { LogLine } from '../../runner/logs.ts'
 
@@ -42,7 +41,7 @@ export function openTarget(address: string): DrainTarget {
 }
 
 function httpTarget(url: URL): DrainTarget {
-  const request = url.protocol === 'https:' ? https.request : http.request
+  const request = (url.protocol === 'https:' ? https : http).request
   return {
     async send(lines) {
       const body = lines.map((line) => `${JSON.stringify(line)}\n`).join('')

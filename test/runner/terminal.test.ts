@@ -87,7 +87,7 @@ test('enter is what the process is, and its exit status is exact', async () => {
     t.host,
     member,
     { argv: ['sh', '-c', script], env: { EXTRA: 'more' } },
-    { stdout: output.stream, stderr: errors.stream, signal: never, timeoutMs: 20_000 },
+    { stdout: output.stream, stderr: errors.stream, signal: never, timeoutMs: 60_000 },
   )
   expect(errors.text()).toBe('')
   expect(code).toBe(9)
@@ -122,7 +122,7 @@ test('enter with a terminal ends with its client, and leaves nothing in the cont
       t.host,
       member,
       { argv: ['sh', '-c', list], env: {} },
-      { stdout: output.stream, stderr: output.stream, signal: never, timeoutMs: 20_000 },
+      { stdout: output.stream, stderr: output.stream, signal: never, timeoutMs: 60_000 },
     )
     return output.text().replaceAll('\0', ' ')
   }
@@ -154,7 +154,7 @@ test('a program that is not there is said so, with the status of a shell', async
     t.host,
     member,
     { argv: ['nonsense'], env: {} },
-    { stdout: output.stream, stderr: output.stream, signal: never, timeoutMs: 20_000 },
+    { stdout: output.stream, stderr: output.stream, signal: never, timeoutMs: 60_000 },
   )
   expect(entered).toBe(127)
   expect(output.text()).toMatch(/nonsense.*not found/)
