@@ -14,6 +14,8 @@ process.title = 'paas' // its arguments may hold config, and any user may read a
 const resumeTimeoutMs = 10 * 60 * 1000
 const resumeLookMs = 200
 const sigpipeStatus = 141
+/** As whoever reads sees it, or whoever writes. */
+const lost = new Set(['ECONNRESET', 'EPIPE'])
 const away = new Failure('temporary', 'The daemon went away before it answered')
 try {
   const [name, ...args] = process.argv.slice(2)
@@ -92,7 +94,7 @@ async function call(socket: Socket, argv: string[], input?: typeof process.stdin
       break
     }
   } catch (error) {
-    if (errno(error) !== 'ECONNRESET') throw error
+    if (!lost.has(errno(error) ?? '')) throw error
   }
   socket.destroy()
   return end

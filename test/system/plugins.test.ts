@@ -69,6 +69,18 @@ describe('plugins', () => {
       [['apps:destroy', 'third', '--force'], 'post-destroy'],
       [['apps:info', 'shop'], 'urls'],
       [['keys:list'], 'user-auth tester keys:list'],
+      [
+        ['config:set', 'shop', 'C=1=2', '--no-restart'],
+        'user-auth tester config:set shop C=*** --no-restart',
+      ],
+      [
+        ['run', '--env', 'A=1', '--env=B=2', 'shop', 'true', 'C=3'],
+        'user-auth tester run --env A=*** --env=B=*** shop true C=3',
+      ],
+      [
+        ['logs:drain', 'remove', 'shop', 'https://me:secret@x.example/a'],
+        'user-auth tester logs:drain remove shop https://***@x.example/a',
+      ],
     ] as const
     for (const [call, line] of calls) {
       rmSync(heardFile(), { force: true })
