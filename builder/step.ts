@@ -11,7 +11,7 @@ import { type Manifest, type PlannedStep, visibleConfig } from './layer-plan.ts'
 import { ensureLayer, hasLayer } from './layers.ts'
 import { withoutNpmUsage } from './npm-words.ts'
 import type { Sandbox, SandboxResult } from './sandbox.ts'
-import { boundStep, filledDisk, isFull, stepFailure } from './step-bounds.ts'
+import { boundStep, filledDisk, isFull, saysHeapIsFull, stepFailure } from './step-bounds.ts'
 import type { Source } from './source.ts'
 
 export type StepContext = {
@@ -127,6 +127,7 @@ async function runInSandbox(
   const signal = AbortSignal.any([context.signal, bounds.signal])
   const visible = visibleConfig(step, context.appConfig)
   const files = step.configFiles ? await writeConfig(config, visible) : undefined
+  let heapWasFull = false
   const run = context.sandbox({
     app,
     layers: lowers,
@@ -137,11 +138,15 @@ async function runInSandbox(
       { source: cache, target: cacheTarget, readOnly: false },
       ...(files === undefined ? [] : [{ source: files, target: configTarget, readOnly: true }]),
     ],
-    onLine: withoutNpmUsage((line) => say(`       ${line}`.trimEnd())),
+    onLine: withoutNpmUsage((line) => {
+      heapWasFull ||= saysHeapIsFull(line)
+      say(`       ${line}`.trimEnd())
+    }),
     signal,
     timeoutMs: config.buildTimeoutMs + 60_000,
   })
-  return await run.finally(() => files && rm(files, { recursive: true, force: true }))
+  const result = await run.finally(() => files && rm(files, { recursive: true, force: true }))
+  return { ...result, oom: result.oom || (result.code !== 0 && heapWasFull) }
 }
 
 /** One file a key, for the app user alone. */

@@ -286,17 +286,45 @@ test('BUILDER chooses a language all the same', () => {
 })
 
 test('Nothing detected: the files seen, what is looked for, and the folder it may be in', () => {
-  const [said, folder, advice, seen, ...looked] = failure(() =>
+  const [said, folder, advice, other, seen, ...looked] = failure(() =>
     detect(openSource(join(apps, 'nested')), undefined),
   )
-  expect([said, folder, advice, seen]).toEqual([
+  expect([said, folder, advice, other, seen]).toEqual([
     ' !     Could not tell how to build this app',
-    ' !     web/package.json looks like Node, one folder down',
-    ' !     Name it in paas.toml at the top of the repository: app_dir = "web"',
+    ' !     web/package.json, one folder down, looks like Node',
+    ' !     Name its folder in paas.toml at the top of the repository: app_dir = "web"',
+    ' !     Or without a change of the code: git:set <app> app-dir web',
     '       Files seen: README.md  web/',
   ])
   expect(looked).toContain('       Node: package.json')
   expect(looked.filter((line) => !/^ {7}\S.*: \S/.test(line))).toEqual([])
+})
+
+const advice = (files: Record<string, string>) =>
+  failure(() => detect(tree(files), undefined))
+    .filter((line) => line.startsWith(' !'))
+    .slice(1)
+
+test('Nothing at the top: all folders are named that may be meant, a Dockerfile too', () => {
+  expect(
+    advice({
+      'a b/go.mod': '',
+      'node_modules/x/package.json': '',
+      'api/Dockerfile': '',
+      'web/index.html': '',
+    }),
+  ).toEqual([
+    ' !     api/Dockerfile, one folder down, looks like something to build with it',
+    ' !     web/index.html, one folder down, looks like Static site',
+    ' !     Name the one to build in paas.toml at the top of the repository: app_dir = "api"',
+    ' !     Or without a change of the code: git:set <app> app-dir api',
+  ])
+  expect(advice({ 'services/shop/go.mod': '' })[0]).toBe(
+    ' !     services/shop/go.mod, two folders down, looks like Go',
+  )
+  expect(advice({ 'a/b/c/go.mod': '' })).toEqual([
+    ' !     Add one of the files below to the top of the repository, and push again',
+  ])
 })
 
 const links: [target: string, what: string][] = [

@@ -155,6 +155,9 @@ V = "3"
     file: 'web/Dockerfile',
     context: 'web',
   })
+  const owners = planDockerfile(tree({ 'api/Dockerfile': 'FROM a' }), undefined, 'api')
+  expect(owners).toMatchObject({ file: 'api/Dockerfile', context: 'api' })
+  expect(planDockerfile(tree({ 'web/Dockerfile': 'FROM a' }), undefined, 'api')).toBeUndefined()
   const wrong = tree({ 'paas.toml': '[docker]\ncontext = "../.."', Dockerfile: 'FROM a' })
   expect(failure(() => planDockerfile(wrong, undefined))[0]).toBe(
     ' !     paas.toml line 2: "context" is not a path within the repository, such as "web"',
