@@ -93,7 +93,7 @@ test('The port is the first of the stage, where it is a number', () => {
   expect(port('FROM a\nEXPOSE 9000\nEXPOSE 80')).toBe(9000)
   expect(port('FROM a\nEXPOSE 9000\nFROM b')).toBeUndefined()
   expect(port('FROM a\nEXPOSE $PORT')).toBeUndefined()
-  expect(port('FROM a\nEXPOSE 53/udp 80')).toBeUndefined()
+  expect(port('FROM a\nEXPOSE 53/udp 80 81')).toBe(80) // a request is never a datagram
 })
 
 test('A line that no build could read is named', () => {
