@@ -25,18 +25,15 @@ export function findManager(source: Source): Manager {
   const project = readProject(source)
   const pipfile = readToml(source, 'Pipfile')
   const version = text(table(pipfile, 'requires').python_version)
-  const step = installStep(source, lockfile, project)
+  const wanted = Object.keys(table(pipfile, 'packages'))
+  const ofPipfile = lockfile === 'Pipfile.lock' || (!lockfile && wanted.length > 0)
+  const step = ofPipfile ? pipenvStep(source) : installStep(source, lockfile, project)
   const requirements =
     lockfile === 'requirements.txt' ? readRequirements(source, lockfile).names : []
   return {
     step,
-    packages:
-      { 'poetry.lock': ['python3-poetry'], 'Pipfile.lock': ['pipenv'] }[lockfile ?? ''] ?? [],
-    names: new Set([
-      ...requirements,
-      ...project.names,
-      ...Object.keys(table(pipfile, 'packages')).map(packageName),
-    ]),
+    packages: ofPipfile ? ['pipenv'] : lockfile === 'poetry.lock' ? ['python3-poetry'] : [],
+    names: new Set([...requirements, ...project.names, ...wanted.map(packageName)]),
     requires: project.requires,
     pipfile: version === undefined ? undefined : pythonVersion(version, 'Pipfile'),
     warnings: [
@@ -90,13 +87,20 @@ function installStep(
   if (lockfile === 'poetry.lock') {
     return locked(source, lockfile, 'poetry install --only main --no-root', poetryScript)
   }
-  if (lockfile === 'Pipfile.lock') {
-    return locked(source, lockfile, 'pipenv sync', pipenvScript)
-  }
   if (lockfile === 'requirements.txt') return pipStep(source)
   if (!project.isPackage && !project.hasDependencies) return undefined
   const inputs: StepInputs = { kind: 'tree', why: 'the project itself is installed' }
   return installBy({ title: 'pip install .', script: projectScript, inputs, hint: pipHint })
+}
+
+function pipenvStep(source: Source): Step {
+  if (source.isFile('Pipfile.lock')) {
+    return locked(source, 'Pipfile.lock', 'pipenv sync', pipenvScript('sync'))
+  }
+  return {
+    ...locked(source, 'Pipfile', 'pipenv install', pipenvScript('install')),
+    hint: 'Try it at home with: pipenv lock; commit Pipfile.lock, push again',
+  }
 }
 
 function pipStep(source: Source): Step | undefined {
@@ -171,7 +175,7 @@ const projectScript = `${makeVenv}; .venv/bin/pip install .`
 const uvScript = `set -e; python3 -m venv /tmp/uv; /tmp/uv/bin/pip install --quiet uv
 /tmp/uv/bin/uv sync --frozen --no-dev --no-install-project --python /usr/bin/python3`
 const poetryScript = 'set -e; poetry install --no-interaction --only main --no-root'
-const pipenvScript = 'set -e; pipenv sync --python /usr/bin/python3'
+const pipenvScript = (command: string) => `set -e; pipenv ${command} --python /usr/bin/python3`
 
 function text(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined
