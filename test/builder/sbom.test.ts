@@ -20,6 +20,16 @@ const seen: [path: string, text: string, purls: string[] | undefined][] = [
   ['app/package.json', '{"name":"own","version":"1.0.0"}', undefined],
   ['app/node_modules/bad/package.json', '{', []],
   [
+    'app/.pnp.cjs',
+    `'{\\\n      ["@a/b", [\\\n        ["npm:2.0.0", {\\\n        ["virtual:ab12#npm:2.1.0", {\\\n      ["own", [\\\n        ["workspace:.", {\\\n`,
+    ['pkg:npm/%40a/b@2.0.0', 'pkg:npm/%40a/b@2.1.0'],
+  ],
+  [
+    'app/deno.lock',
+    '{"version":"5","jsr":{"@std/http@1.0.9":{}},"npm":{"ms@2.1.3":{},"a@1.0.0_b@2.0.0":{}}}',
+    ['pkg:npm/ms@2.1.3', 'pkg:npm/a@1.0.0', 'pkg:jsr/%40std/http@1.0.9'],
+  ],
+  [
     'app/.venv/lib/python3.13/site-packages/Flask_Login-0.6.3.dist-info/METADATA',
     'Metadata-Version: 2.1\nName: Flask_Login\nVersion: 0.6.3\n\nVersion: of the text\n',
     ['pkg:pypi/flask-login@0.6.3'],
