@@ -21,6 +21,7 @@ import type { Sandbox } from './sandbox.ts'
 import { factsOf, openSource, type Source } from './source.ts'
 import { ensureStack, stackLayers } from './stack.ts'
 import { decidedBy, runStep } from './step.ts'
+import { hasCache, openCaches } from './step-caches.ts'
 import { type ChosenTool, chooseTools, ensureTools } from './tools.ts'
 import { ensureTree, extractTo, treeLayer } from './tree.ts'
 
@@ -115,7 +116,8 @@ async function buildDetected(request: BuildRequest, building: Detected): Promise
   for (const apt of layerPlan.apt) await ensureApt(config, apt, { say, signal })
   await ensureTools(tools, { config, say, signal })
   const buildEnv = () => environment(plan, tools, config)
-  const context = { ...request, ...building, buildEnv }
+  await using caches = openCaches(config, request.app)
+  const context = { ...request, ...building, buildEnv, caches }
   for (const planned of layerPlan.steps) {
     stopIfCancelled(signal)
     await runStep(planned, context)
@@ -227,6 +229,7 @@ function nameLayers(
     tools,
     tree,
     files: factsOf(source, copiedBySteps(plan)),
+    canShare: (layer) => hasLayer(config, layer) || !hasCache(config, request.app),
     salt: request.noCache ? newId() : undefined,
   })
 }

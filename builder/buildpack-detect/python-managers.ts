@@ -104,13 +104,14 @@ function pipenvStep(source: Source): Step {
 }
 
 function pipStep(source: Source): Step | undefined {
-  const { reads, local, configKeys, names } = readRequirements(source, 'requirements.txt')
+  const { reads, local, configKeys, names, exact } = readRequirements(source, 'requirements.txt')
   if (names.size === 0 && reads.length === 1 && !local) return undefined
   const inputs: StepInputs = local
     ? { kind: 'tree', why: `${local} in requirements.txt lies in the repository` }
     : { kind: 'files', why: 'requirements.txt', copy: [...new Set(reads)] }
   const title = 'pip install -r requirements.txt'
-  return installBy({ title, script: pipScript, inputs, hint: pipHint, configKeys })
+  const shareable = exact && inputs.kind === 'files'
+  return installBy({ title, script: pipScript, inputs, hint: pipHint, configKeys, shareable })
 }
 
 function locked(source: Source, lockfile: string, title: string, script: string): Step {
@@ -121,7 +122,7 @@ function locked(source: Source, lockfile: string, title: string, script: string)
     copy: copy.filter((file) => source.isFile(file)),
   }
   const hint = `If ${lockfile} is out of date: make it anew, commit it, push again`
-  return installBy({ title, script, inputs, hint })
+  return installBy({ title, script, inputs, hint, shareable: lockfile !== 'Pipfile' })
 }
 
 function installBy(o: {
@@ -130,6 +131,7 @@ function installBy(o: {
   inputs: StepInputs
   hint: string
   configKeys?: string[]
+  shareable?: boolean
 }): Step {
   return {
     name: 'dependencies',
@@ -157,7 +159,7 @@ function installBy(o: {
     inputs: o.inputs,
     on: [],
     inImage: true,
-    shareable: false,
+    shareable: o.shareable ?? false,
     drop: [],
     hint: o.hint,
   }

@@ -185,11 +185,14 @@ test('Config that .npmrc names reaches the install, and keeps its layer to the a
   expect(step).toMatchObject({ configKeys: ['NPM_TOKEN'], shareable: false })
 })
 
-test('A layer is shared between apps only when every hash is known and nothing runs at install', () => {
+test('A layer is shared when every hash is known; made from a cache that scripts saw, never', () => {
   const hash = { version: '2.0.0', integrity: 'sha512-x' }
   expect(installOf(hash)).toMatchObject({ shareable: true })
   expect(installOf(hash)?.argv).toContain('--ignore-scripts')
-  expect(installOf({ ...hash, hasInstallScript: true })).toMatchObject({ shareable: false })
+  const scripts = installOf({ ...hash, hasInstallScript: true })
+  expect(scripts).toMatchObject({ shareable: true })
+  expect(scripts?.checksCache).toBeUndefined()
+  expect(scripts?.argv).not.toContain('--ignore-scripts')
   expect(installOf({ version: '2.0.0' })).toMatchObject({ shareable: false })
 })
 
