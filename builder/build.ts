@@ -8,7 +8,7 @@ import type { CronEntry, Image, Layer, Say } from '../core/types.ts'
 import { readAppJson, unknownTypes } from './app-json.ts'
 import { ensureApt } from './apt.ts'
 import { releasedBy } from './buildpack-release.ts'
-import { detect } from './buildpack-detect/detect.ts'
+import { detect, otherBuilder } from './buildpack-detect/detect.ts'
 import type { ImageTools } from './docker/build.ts'
 import { type DockerPlan, planDockerfile } from './docker/plan.ts'
 import type { Plan, Step } from './buildpack-detect/plan.ts'
@@ -21,6 +21,7 @@ import type { Sandbox } from './sandbox.ts'
 import { factsOf, openSource, type Source } from './source.ts'
 import { ensureStack, stackLayers } from './stack.ts'
 import { decidedBy, runStep } from './step.ts'
+import { hasCache, openCaches } from './step-caches.ts'
 import { type ChosenTool, chooseTools, ensureTools } from './tools.ts'
 import { ensureTree, extractTo, treeLayer } from './tree.ts'
 
@@ -98,6 +99,7 @@ async function buildDetected(request: BuildRequest, building: Detected): Promise
   const present = new Set(building.isKept ? [tree.key] : [])
   const plan = detectFor(request, source)
   say(`-----> ${plan.language} detected (${plan.because})`)
+  say(`       ${otherBuilder}`)
   const tools = await chooseTools(plan.tools, { ...request, config, say, signal })
   for (const { layer } of tools) if (layer) pins.add(layer.key)
   sayPlan(plan, tools, say)
@@ -113,8 +115,9 @@ async function buildDetected(request: BuildRequest, building: Detected): Promise
   await ensureStack(config, say, signal)
   for (const apt of layerPlan.apt) await ensureApt(config, apt, { say, signal })
   await ensureTools(tools, { config, say, signal })
-  const buildEnv = () => environment(plan, tools)
-  const context = { ...request, ...building, buildEnv }
+  const buildEnv = () => environment(plan, tools, config)
+  await using caches = openCaches(config, request.app)
+  const context = { ...request, ...building, buildEnv, caches }
   for (const planned of layerPlan.steps) {
     stopIfCancelled(signal)
     await runStep(planned, context)
@@ -132,10 +135,11 @@ async function buildDetected(request: BuildRequest, building: Detected): Promise
 }
 
 /** Buildpacks that somebody has set are another choice than a Dockerfile in the tree. */
-function dockerFor({ builder, buildpacks = [], config }: BuildRequest, source: Source) {
+function dockerFor(request: BuildRequest, source: Source) {
+  const { builder, buildpacks = [], appDir, config } = request
   const name = builder ?? config.BUILDER
   const hasOther = buildpacks.length > 0 || config.BUILDPACK_URL
-  return name === undefined && hasOther ? undefined : planDockerfile(source, name)
+  return name === undefined && hasOther ? undefined : planDockerfile(source, name, appDir)
 }
 
 function detectFor(
@@ -225,6 +229,7 @@ function nameLayers(
     tools,
     tree,
     files: factsOf(source, copiedBySteps(plan)),
+    canShare: (layer) => hasLayer(config, layer) || !hasCache(config, request.app),
     salt: request.noCache ? newId() : undefined,
   })
 }

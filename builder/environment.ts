@@ -1,3 +1,4 @@
+import type { PaasConfig } from '../core/config.ts'
 import { exec } from '../core/exec.ts'
 import { cacheTarget, type Plan, systemPath } from './buildpack-detect/plan.ts'
 import { registryEnv } from './buildpack-detect/node-registry.ts'
@@ -7,6 +8,7 @@ import type { ChosenTool } from './tools.ts'
 export async function environment(
   plan: Plan,
   tools: ChosenTool[],
+  { buildMemoryBytes }: PaasConfig,
 ): Promise<Record<string, string>> {
   const bundle = '/etc/ssl/certs/ca-certificates.crt'
   return {
@@ -15,6 +17,8 @@ export async function environment(
     LANG: 'C.UTF-8',
     PATH: [...tools.flatMap(({ path }) => path ?? []), plan.env.PATH ?? systemPath].join(':'),
     NODE_EXTRA_CA_CERTS: bundle,
+    // Left alone, Node takes half of what a build may use for its heap, and dies for want of more.
+    NODE_OPTIONS: `--max-old-space-size=${Math.floor((buildMemoryBytes * heapPart) / 2 ** 20)}`,
     PIP_CERT: bundle,
     SSL_CERT_FILE: bundle,
     npm_config_audit: 'false',
@@ -26,6 +30,9 @@ export async function environment(
     ...Object.assign({}, ...tools.map(({ buildEnv }) => buildEnv)),
   }
 }
+
+/** The rest is for what is not on the heap, and for other processes. */
+const heapPart = 0.75
 
 let registry: Promise<string> | undefined
 
