@@ -1,4 +1,6 @@
 import { exec } from '../core/exec.ts'
+import type { Base } from './base/base.ts'
+import { envOnBase } from './base/on-base.ts'
 import { cacheTarget, type Plan, systemPath } from './buildpack-detect/plan.ts'
 import { registryEnv } from './buildpack-detect/node-registry.ts'
 import type { ChosenTool } from './tools.ts'
@@ -7,16 +9,19 @@ import type { ChosenTool } from './tools.ts'
 export async function environment(
   plan: Plan,
   tools: ChosenTool[],
+  base?: Base,
 ): Promise<Record<string, string>> {
   const bundle = '/etc/ssl/certs/ca-certificates.crt'
-  return {
+  const own = {
     CI: 'true',
     HOME: '/tmp',
     LANG: 'C.UTF-8',
     PATH: [...tools.flatMap(({ path }) => path ?? []), plan.env.PATH ?? systemPath].join(':'),
-    NODE_EXTRA_CA_CERTS: bundle,
-    PIP_CERT: bundle,
-    SSL_CERT_FILE: bundle,
+    ...(base?.has.certificates !== false && {
+      NODE_EXTRA_CA_CERTS: bundle,
+      PIP_CERT: bundle,
+      SSL_CERT_FILE: bundle,
+    }),
     npm_config_audit: 'false',
     npm_config_cache: `${cacheTarget}/npm`,
     npm_config_fund: 'false',
@@ -25,6 +30,7 @@ export async function environment(
     ...registryEnv(await hostRegistry()),
     ...Object.assign({}, ...tools.map(({ buildEnv }) => buildEnv)),
   }
+  return base ? envOnBase(base, own) : own
 }
 
 let registry: Promise<string> | undefined

@@ -12,6 +12,11 @@ export type Rebased = { image: Image; apt: AptLayer[] }
  */
 export function rebase(image: Image, stack: Layer): Rebased {
   const [lowest] = image.layers
+  if (image.base) {
+    const { name, digest } = image.base
+    const on = `it stands on its base ${name}@${digest.slice(0, 19)}`
+    throw new Failure('failed', `${on}: ps:rebuild takes what has that name now`)
+  }
   if (lowest?.kind !== 'stack' || image.layers.some(({ kind }) => kind === 'image')) {
     throw new Failure('failed', 'it came as an image, or of a Dockerfile', {
       hint: 'Bring a newer image, or build it again: ps:rebuild',

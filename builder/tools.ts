@@ -1,6 +1,8 @@
 import semver from 'semver'
 import type { AptPackages, GitTool, SuiteTool, ToolRequest } from './buildpack-detect/plan.ts'
 import { aptIndex } from './apt-index.ts'
+import type { Base } from './base/base.ts'
+import { missingIn } from './base/on-base.ts'
 import { fetchTool } from './buildpack-source.ts'
 import { ensureLayer, hasLayer } from './layers.ts'
 import { type Runtime, type RuntimeContext, runtimes } from './runtime.ts'
@@ -94,17 +96,16 @@ function runtimeOf({ tool }: ToolRequest): Runtime {
   return runtime
 }
 
-/** A version among those that the stack's suite has now, by its own package lists. */
+/** A version among those that the stack's suite has now, or that the base has got installed. */
 async function chooseFromSuite(
   request: ToolRequest,
   { name, candidates }: SuiteTool,
   context: RuntimeContext,
 ): Promise<ChosenTool> {
-  const { config, say, signal } = context
-  await ensureStack(config, say, signal)
-  const index = await aptIndex(config, context)
+  const { base } = context
+  const versionOf = base ? installedIn(base) : await offeredBySuite(context)
   const offered = candidates.flatMap((candidate) => {
-    const version = upstreamVersion(index.version(candidate.package) ?? '')
+    const version = upstreamVersion(versionOf(candidate.package) ?? '')
     return version ? [{ candidate, version }] : []
   })
   const [first] = offered
@@ -113,12 +114,16 @@ async function chooseFromSuite(
     available,
     isStable: () => true,
     ...(first && {
-      preferred: { version: first.version, why: `the default of Debian ${suite}` },
+      preferred: {
+        version: first.version,
+        why: base ? 'what the base has' : `the default of Debian ${suite}`,
+      },
     }),
   })
   const found = offered.find(({ version }) => version === choice?.version)
   if (!choice || !found) {
-    return chooseBeyondSuite(request, noVersion(name, request, available), context)
+    const refused = base && !first ? missingIn(base, name) : noVersion(name, request, available)
+    return chooseBeyondSuite(request, refused, context)
   }
   return {
     request,
@@ -130,6 +135,20 @@ async function chooseFromSuite(
     ...(found.candidate.finish !== undefined && { finish: found.candidate.finish }),
     buildEnv: {},
   }
+}
+
+type VersionOf = (name: string) => string | undefined
+
+function installedIn({ packages }: Base): VersionOf {
+  const versions = new Map(packages.map(({ name, version }) => [name, version]))
+  return (name) => versions.get(name)
+}
+
+async function offeredBySuite(context: RuntimeContext): Promise<VersionOf> {
+  const { config, say, signal } = context
+  await ensureStack(config, say, signal)
+  const index = await aptIndex(config, context)
+  return (name) => index.version(name)
 }
 
 /** What the suite has not may come from the language's own makers. */

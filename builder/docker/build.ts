@@ -6,6 +6,7 @@ import { paths } from '../../core/names.ts'
 import type { Image, Layer, Say } from '../../core/types.ts'
 import type { LayerWork } from '../image/layer-work.ts'
 import { readLayout } from '../image/import.ts'
+import type { OwnName } from '../image/own-name.ts'
 import type { RegistryAccess } from '../image/registry-door.ts'
 import { type ForeignImage, planLayers, takeImage } from '../image/take.ts'
 import { pinLayers } from '../layers.ts'
@@ -22,6 +23,8 @@ import { openWords } from './words.ts'
 export type ImageTools = {
   /** What is known of a registry. */
   access: (host: string) => RegistryAccess
+  /** The image of a release here. Failure: there is none. */
+  release: (name: OwnName) => { version: number; image: Image }
   openWork: (signal: AbortSignal) => LayerWork & AsyncDisposable
 }
 
@@ -77,7 +80,8 @@ async function ensureBases(
   context: Making & { work: LayerWork },
 ): Promise<void> {
   const { cache, say, images: registries } = context
-  const options = { ...context, access: registries.access }
+  const { access, release } = registries
+  const options = { ...context, access, release }
   await using fetched = await fetchBases(images, cache, options)
   if (fetched.pulls.length === 0) return
   const said: string[] = []

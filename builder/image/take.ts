@@ -16,6 +16,8 @@ export type ForeignImage = {
   layers: ForeignLayer[]
   /** What runs in place of its own words. */
   processes?: Record<string, string>
+  /** How many layers it may become, where that is fewer than an overlay holds. */
+  layersMost?: number
 }
 
 export type ForeignLayer = {
@@ -35,8 +37,26 @@ export type TakeContext = { work: LayerWork; say: Say; signal: AbortSignal }
 export async function takeImage(
   config: PaasConfig,
   foreign: ForeignImage,
-  { work, say, signal }: TakeContext,
+  context: TakeContext,
 ): Promise<Image> {
+  const { work, say } = context
+  const { layers, present } = await takeLayers(config, foreign, context)
+  say(`       Layers: ${layers.length - present} new, ${present} re-used`)
+  const [passwd, group] = await readAccounts(config, layers, work)
+  const settings = runSettings(foreign.config, { passwd, group }, foreign.processes)
+  sayImage({ ...settings, layers, language: 'image' }, foreign, say)
+  return { ...settings, layers, language: 'image' }
+}
+
+/**
+ * The layers alone, for whoever has use for the files and not for what the image says of itself;
+ * `present` of them were here before.
+ */
+export async function takeLayers(
+  config: PaasConfig,
+  foreign: ForeignImage,
+  { work, say, signal }: TakeContext,
+): Promise<{ layers: Layer[]; present: number }> {
   checkLayers(foreign)
   using pins = pinLayers()
   const layers: Layer[] = []
@@ -61,11 +81,7 @@ export async function takeImage(
     if ((await ensureLayer(config, { layer, make, signal })) === 're-used') present += 1
     layers.push(layer)
   }
-  say(`       Layers: ${layers.length - present} new, ${present} re-used`)
-  const [passwd = '', group = ''] = await readAccounts(config, layers, work)
-  const settings = runSettings(foreign.config, { passwd, group }, foreign.processes)
-  sayImage({ ...settings, layers, language: 'image' }, foreign, say)
-  return { ...settings, layers, language: 'image' }
+  return { layers, present }
 }
 
 function checkLayers({ layers }: ForeignImage): void {
@@ -85,8 +101,8 @@ const format = 1
 type Planned = { layer: Layer; parts: ForeignLayer[] }
 
 /** What becomes a layer of ours: mostly each layer by itself. Pure. */
-export function planLayers({ name, layers }: ForeignImage): Planned[] {
-  const together = Math.max(1, layers.length - separateMost + 1)
+export function planLayers({ name, layers, layersMost = separateMost }: ForeignImage): Planned[] {
+  const together = Math.max(1, layers.length - layersMost + 1)
   const groups = [layers.slice(0, together), ...layers.slice(together).map((one) => [one])]
   let chain = ''
   return groups.map((parts, at) => {
@@ -99,10 +115,15 @@ export function planLayers({ name, layers }: ForeignImage): Planned[] {
 
 const accountBytesMost = 1024 * 1024
 
-function readAccounts(config: PaasConfig, layers: Layer[], work: LayerWork) {
+/** The image's own users and groups, as its files have them. */
+export async function readAccounts(
+  config: PaasConfig,
+  layers: Layer[],
+  work: LayerWork,
+): Promise<[passwd: string, group: string]> {
   const dirs = layers.map((layer) => paths(config).layer(layer))
   const read = (path: string) => work.readText({ dirs, path, bytesMost: accountBytesMost })
-  return read('etc/passwd').then(async (passwd) => [passwd, await read('etc/group')])
+  return [(await read('etc/passwd')) ?? '', (await read('etc/group')) ?? '']
 }
 
 function sayImage(image: Image, { config: { volumes } }: ForeignImage, say: Say): void {
