@@ -39,15 +39,27 @@ export async function chooseTools(
 
 /** Makes the tools' own layers unless the host has them; `ensureApt` makes those of packages. */
 export async function ensureTools(tools: ChosenTool[], context: RuntimeContext): Promise<void> {
-  const { config, say, signal } = context
   for (const { request, choice, layer } of tools) {
-    if (!layer || hasLayer(config, layer)) continue
-    const began = performance.now()
-    say(`       ${layer.label}: getting it, once per host`)
-    const make = (dir: string) => runtimeOf(request).make(choice.version, dir, context)
-    await ensureLayer(config, { layer, signal, make })
-    say(`       ${layer.label}: ready (${((performance.now() - began) / 1000).toFixed(1)} s)`)
+    if (layer && !hasLayer(context.config, layer)) {
+      await ensureRuntime(runtimeOf(request), choice.version, context)
+    }
   }
+}
+
+/** Makes the layer of one version of a runtime unless the host has it. */
+export async function ensureRuntime(
+  runtime: Runtime,
+  version: string,
+  context: RuntimeContext,
+): Promise<void> {
+  const { config, say, signal } = context
+  const layer = runtime.layer(version)
+  if (hasLayer(config, layer)) return
+  const began = performance.now()
+  say(`       ${layer.label}: getting it, once per host`)
+  const make = (dir: string) => runtime.make(version, dir, context)
+  await ensureLayer(config, { layer, signal, make })
+  say(`       ${layer.label}: ready (${((performance.now() - began) / 1000).toFixed(1)} s)`)
 }
 
 async function chooseTool(request: ToolRequest, context: RuntimeContext): Promise<ChosenTool> {

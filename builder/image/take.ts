@@ -16,6 +16,8 @@ export type ForeignImage = {
   layers: ForeignLayer[]
   /** What runs in place of its own words. */
   processes?: Record<string, string>
+  /** A stack of ours that may be its lowest layer, and what that is as a blob. */
+  stack?: { layer: Layer; diffId: string }
   /** How many layers it may become, where that is fewer than an overlay holds. */
   layersMost?: number
 }
@@ -63,6 +65,11 @@ export async function takeLayers(
   let bytesLeft: number = limits.imageBytes
   let present = 0
   for (const { layer, parts } of planLayers(foreign)) {
+    if (parts.length === 0) {
+      present += 1
+      layers.push(layer)
+      continue
+    }
     pins.add(layer.key)
     const lowers = layers.map((one) => paths(config).layer(one))
     const make = async (dir: string) => {
@@ -98,19 +105,26 @@ const separateMost = 24
 /** Grows when unpacking changes, so that layers unpacked the old way are not re-used. */
 const format = 1
 
+/** Without parts: it is one of ours, and there. */
 type Planned = { layer: Layer; parts: ForeignLayer[] }
 
 /** What becomes a layer of ours: mostly each layer by itself. Pure. */
-export function planLayers({ name, layers, layersMost = separateMost }: ForeignImage): Planned[] {
-  const together = Math.max(1, layers.length - layersMost + 1)
+export function planLayers(image: ForeignImage): Planned[] {
+  const { name, layersMost = separateMost, stack } = image
+  const stands = stack && image.layers[0]?.diffId === stack.diffId
+  const own: Planned[] = stands ? [{ parts: [], layer: stack.layer }] : []
+  const layers = image.layers.slice(own.length)
+  const together = Math.max(1, image.layers.length - layersMost + 1)
   const groups = [layers.slice(0, together), ...layers.slice(together).map((one) => [one])]
-  let chain = ''
-  return groups.map((parts, at) => {
+  let chain = stands ? hash(` ${stack.diffId}`) : ''
+  const others = groups.filter((parts) => parts.length > 0)
+  const planned = others.map((parts, at) => {
     for (const { diffId } of parts) chain = hash(`${chain} ${diffId}`)
     const key = `image-${hash(`${format} ${parts.length} ${chain}`).slice(0, 32)}`
-    const label = groups.length === 1 ? name : `${name} ${at + 1}/${groups.length}`
-    return { parts, layer: { kind: 'image', key, label } }
+    const label = others.length === 1 ? name : `${name} ${at + 1}/${others.length}`
+    return { parts, layer: { kind: 'image' as const, key, label } }
   })
+  return [...own, ...planned]
 }
 
 const accountBytesMost = 1024 * 1024
