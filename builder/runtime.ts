@@ -1,5 +1,6 @@
 import type { PaasConfig } from '../core/config.ts'
 import type { Layer, Say } from '../core/types.ts'
+import type { Base } from './base/base.ts'
 import type { ToolRequest } from './buildpack-detect/plan.ts'
 import { caddyRuntime } from './runtime-caddy.ts'
 import { bunRuntime, denoRuntime } from './runtime-bun-deno.ts'
@@ -14,6 +15,8 @@ export type RuntimeContext = {
   signal: AbortSignal
   /** `GIT_SSH_COMMAND` for tools that are repositories. */
   ssh?: () => Promise<string>
+  /** What takes the place of the stack, and has what Debian's own tools there are. */
+  base?: Base | undefined
 }
 
 /** How a tool comes onto the host: choose a version, name its layer, fill it. */

@@ -45,6 +45,8 @@ export type Image = {
   user?: ContainerUser
   /** Where `web` listens; `appPort` unless given. */
   port?: number
+  /** What it was built and stands on in the place of the stack, by its name and exactly. */
+  base?: { name: string; digest: string }
 }
 
 /** A user as the kernel knows one, within a container: root is root there alone. */

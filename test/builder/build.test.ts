@@ -10,7 +10,15 @@ import type { Image } from '../../core/types.ts'
 import { exec } from '../../core/exec.ts'
 import { patience } from '../patience.ts'
 import { answerOf, serving, until } from './serving.ts'
-import { apps, makeRepo, type Repo, sample, temporaryConfig, tryBuild } from './support.ts'
+import {
+  apps,
+  makeRepo,
+  noRegistries,
+  type Repo,
+  sample,
+  temporaryConfig,
+  tryBuild,
+} from './support.ts'
 
 const temporary = temporaryConfig()
 const { config } = temporary
@@ -312,7 +320,7 @@ test('The plan names every layer and whether it is there, and builds nothing', a
   const repo = await makeRepo(config, 'planned', join(apps, 'node-lockfile'))
   const text = readFileSync(join(repo.dir, 'package.json'), 'utf8').replace('2.1.3', '2.1.1')
   const request = { ...(await repo.commit({ 'package.json': text })), app: 'planned', config: {} }
-  const plan = await planOnly(request, { config }, () => {}, signal)
+  const plan = await planOnly(request, { config, images: noRegistries }, () => {}, signal)
   expect(plan).toMatchObject({
     language: 'Node',
     because: 'package.json',
