@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { chmod, copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { PassThrough } from 'node:stream'
+import { setTimeout as pause } from 'node:timers/promises'
 import { appPort, defaultLimits, type PaasConfig, readConfig } from '../../core/config.ts'
 import { exec } from '../../core/exec.ts'
 import { newId, paths } from '../../core/names.ts'
@@ -126,9 +127,9 @@ export function collector() {
 
 export async function until(what: string, test: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = performance.now() + 30_000
-  while (!(await test())) {
+  for (let waitMs = 10; !(await test()); waitMs = Math.min(waitMs * 1.2, 200)) {
     if (performance.now() > deadline) throw new Error(`Waited 30 s in vain until ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 10))
+    await pause(waitMs)
   }
 }
 
