@@ -3,7 +3,7 @@ import type { ImageTools } from '../../builder/docker/build.ts'
 import type { OwnName } from '../../builder/image/own-name.ts'
 import { Failure } from '../../core/errors.ts'
 import { paths } from '../../core/names.ts'
-import type { App, Image, Say } from '../../core/types.ts'
+import type { App, CronEntry, Image, Say } from '../../core/types.ts'
 import { gitEnvironment } from '../../receiver/git.ts'
 import type { Daemon } from '../daemon.ts'
 import type { ReleaseRow } from '../store/nouns.ts'
@@ -55,9 +55,22 @@ export async function buildCommit(
     sayMasked,
     signal,
   )
-  for (const entry of image.cron ?? []) parseSchedule(entry.schedule, entry.timezone)
+  checkSchedules(image.cron ?? [])
   await fire('post-build', facts, say, signal)
   return image
+}
+
+/** The builder has read them and knows of no schedule. */
+function checkSchedules(jobs: CronEntry[]): void {
+  for (const [index, { schedule, timezone }] of jobs.entries()) {
+    try {
+      parseSchedule(schedule, timezone)
+    } catch (cause) {
+      if (!(cause instanceof Failure)) throw cause
+      const { message, hint = '' } = cause
+      throw new Failure('failed', `cron[${index}] in app.json: ${message}`, { hint, cause })
+    }
+  }
 }
 
 /** The plan of a branch's last pushed commit. */

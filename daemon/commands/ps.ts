@@ -1,19 +1,13 @@
 import { Failure } from '../../core/errors.ts'
 import { byText, isProcessType, printable } from '../../core/names.ts'
-import type { Release } from '../../core/types.ts'
+import type { App, Release } from '../../core/types.ts'
 import { applyChange, applySetting, current, refuseUnknownTypes } from '../changes.ts'
 import { restartChange, scaleChange } from '../changes.ts'
 import type { Daemon } from '../daemon.ts'
-import {
-  type CountWish,
-  startChange,
-  stopChange,
-  stoppedTypes,
-  wishedFormation,
-} from '../process-changes.ts'
+import { type CountWish, startChange, stopChange, wishedFormation } from '../process-changes.ts'
 import { rebuild } from '../code/rebuild.ts'
 import { runRows } from '../runs/run-rows.ts'
-import { processType, wantedProcesses } from '../fleet/processes.ts'
+import { processType, stoppedTypes, wantedProcesses } from '../fleet/processes.ts'
 import type { Answer, Call, Command } from './command.ts'
 import { columns } from './output.ts'
 import { usageFailure } from './parse.ts'
@@ -59,6 +53,7 @@ export const processCommands: Command[] = [
         const change = scaleChange(daemon, app, decide, by)
         const cause = `Scale ${call.args.join(' ')}`
         await applyChange(daemon, { ...change, cause }, call.ask)
+        forgetStopped(daemon, app, wishes)
         await daemon.triggers.fire('post-scale', { app: app.name, args: call.args }, call.say)
       }
       return showFormation(call, daemon)
@@ -193,6 +188,13 @@ function showFormation(call: Call, daemon: Daemon): Answer {
     return `       ${type}=${count}${type in stopped ? ` (stopped, was ${stopped[type]})` : ''}`
   })
   return { lines, json: formation }
+}
+
+/** Whoever says how many there are to be, be it none, does not want ps:start to know better. */
+function forgetStopped({ store }: Daemon, app: App, wishes: CountWish[]): void {
+  const stopped = { ...store.findApp(app.name)?.stopped }
+  for (const { type } of wishes) delete stopped[type]
+  store.setStopped(app, stopped)
 }
 
 function parseWish(call: Call, arg: string): CountWish {

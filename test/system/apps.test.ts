@@ -30,6 +30,29 @@ describe('apps', () => {
     expect((await paas.ssh(['events', 'shop'])).stdout).not.toContain(`Added ${own}`)
   })
 
+  test('have exactly the domains that are set, but always their own name', async () => {
+    const domains = async () => {
+      const { stdout } = await paas.ssh(['domains:report', 'shop', '--json'])
+      return JSON.parse(stdout).domains
+    }
+    const set = await paas.ssh(['domains:set', 'shop', 'new.example', 'www.shop.example'])
+    expect([set.code, await domains()]).toEqual([0, ['new.example', 'www.shop.example']])
+    expect((await paas.get('shop', '/', 'new.example')).body).toBe('shop')
+    const international = ['domains:set', 'shop', 'www.shop.example', 'Grüße.example']
+    expect((await paas.ssh(international)).stdout).toContain('new.example no longer leads to shop')
+    expect(await domains()).toEqual(['www.shop.example', 'xn--gre-6ka8l.example'])
+    expect((await paas.get('shop', '/', 'new.example')).status).toBe(404)
+    expect((await paas.get('shop', '/', 'xn--gre-6ka8l.example')).body).toBe('shop')
+    expect((await paas.ssh(['domains:set', 'shop', 'ok.example', 'b_d'])).code).toBe(2)
+    expect((await paas.ssh(['domains:clear', 'shop'])).code).toBe(0)
+    expect(await domains()).toEqual([])
+    expect((await paas.get('shop', '/', 'www.shop.example')).status).toBe(404)
+    const own = await paas.ssh(['domains:remove', 'shop', `shop.${paas.config.domain}`])
+    expect([own.code, own.stderr]).toEqual([1, expect.stringContaining('goes with shop')])
+    expect((await paas.get('shop')).body).toBe('shop')
+    expect((await paas.ssh(['domains:add', 'shop', 'www.shop.example'])).code).toBe(0)
+  })
+
   test('in maintenance answer 503 with a page while their processes keep running', async () => {
     const processes = async () =>
       (await paas.ssh(['ps', 'shop', '--json'])).stdout.replaceAll(/"seconds": \d+/g, '')

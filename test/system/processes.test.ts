@@ -170,12 +170,42 @@ describe('process types', () => {
     const push = await paas.push('shop', await paas.tree('shop', {}))
     expect([push.code, push.out]).toEqual([
       0,
-      expect.stringContaining(' !     Nothing of shop runs, for it is stopped or scaled to 0'),
+      expect.stringContaining('for all is stopped or scaled to 0: ps:start shop'),
     ])
     expect(push.out).not.toContain('Starting shop')
+    const lone = { ...files, Procfile: 'worker: node worker.js\n' }
+    const first = await paas.push('lone', await paas.tree('lone', lone))
+    expect(first.out).toContain('for all is stopped or scaled to 0: ps:scale lone worker=1')
     expect((await paas.ssh(['ps:start', 'shop'])).stdout).toContain('-----> Starting shop v')
     expect((await paas.ssh(['ps:start', 'shop'])).stdout).toContain('Nothing of shop has to start')
     expect(await ps()).toEqual(all)
+  })
+
+  test('that were stopped run again after a rollback, unless they are stopped still', async () => {
+    await paas.ssh(['ps:stop', 'shop'])
+    await paas.ssh(['config:set', 'shop', 'C=1'])
+    await paas.ssh(['ps:start', 'shop'])
+    expect((await paas.ssh(['releases:rollback', 'shop'])).code).toBe(0)
+    expect(await ps()).toEqual(all)
+    await paas.ssh(['ps:stop', 'shop', 'worker'])
+    expect((await paas.ssh(['releases:rollback', 'shop'])).code).toBe(0)
+    const stopped = [...all.slice(0, 2), 'worker.1 stopped', 'worker.2 stopped']
+    expect(await ps()).toEqual(stopped)
+    await paas.ssh(['ps:start', 'shop'])
+    expect(await ps()).toEqual(all)
+  })
+
+  test('that the code has lost since they were stopped do not keep others from starting', async () => {
+    await paas.ssh(['ps:stop', 'lone'])
+    await paas.ssh(['ps:scale', 'lone', 'worker=1'])
+    await paas.ssh(['ps:stop', 'lone'])
+    const web = { Procfile: 'web: node server.js\nother: node worker.js\n' }
+    await paas.push('lone', await paas.tree('lone', web))
+    const start = await paas.ssh(['ps:start', 'lone'])
+    expect([start.code, (await paas.get('lone')).body]).toEqual([0, 'shop'])
+    await paas.ssh(['ps:stop', 'lone'])
+    await paas.ssh(['ps:scale', 'lone', 'web=0'])
+    expect((await paas.ssh(['ps', 'lone', '--json'])).stdout).not.toContain('"stopped"')
   })
 
   test('that are paused are replaced and stopped like any other', async () => {
