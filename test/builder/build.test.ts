@@ -328,7 +328,7 @@ test('The plan names every layer and whether it is there, and builds nothing', a
   expect(plan).toMatchObject({
     language: 'Node',
     because: 'package.json',
-    versions: [{ tool: 'node', from: 'engines.node ">=24" in package.json' }],
+    versions: [{ tool: 'node', from: 'engines.node "24.x" in package.json' }],
     steps: [
       {
         name: 'dependencies',
