@@ -87,7 +87,7 @@ function aptOn(stack: Layer, use: 'run' | 'build', { plan, tools }: LayerInputs)
   const used = use === 'build' ? tools : tools.filter(({ request }) => request.inImage)
   const packages = [...used.flatMap((tool) => tool.packages[use]), ...plan.apt[use]]
   const versions = used
-    .filter((tool) => tool.packages[use].length > 0)
+    .filter((tool) => !tool.layer && tool.packages[use].length > 0)
     .map(({ request, choice }) => `${request.tool} ${choice.version}`)
   const finish = use === 'build' ? used.flatMap((tool) => tool.finish ?? []) : []
   const first = aptLayer([stack], packages, versions, finish)

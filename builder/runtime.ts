@@ -1,7 +1,7 @@
 import type { PaasConfig } from '../core/config.ts'
 import type { Layer, Say } from '../core/types.ts'
 import type { Base } from './base/base.ts'
-import type { ToolRequest } from './buildpack-detect/plan.ts'
+import type { AptPackages, ToolRequest } from './buildpack-detect/plan.ts'
 import { caddyRuntime } from './runtime-caddy.ts'
 import { bunRuntime, denoRuntime } from './runtime-bun-deno.ts'
 import { npmRuntime, pnpmRuntime, yarnRuntime } from './runtime-managers.ts'
@@ -25,6 +25,8 @@ export type Runtime = {
   layer(version: string): Layer
   /** Fills an empty directory that becomes a layer: `<dir>/usr/local/…`, owned by root. */
   make(version: string, dir: string, context: RuntimeContext): Promise<void>
+  /** Debian packages that it does not run without. */
+  packages?(version: string): AptPackages
   /** Environment of the build steps that run with it. */
   buildEnv(version: string): Record<string, string>
 }

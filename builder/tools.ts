@@ -80,7 +80,7 @@ async function chooseFromRuntime(
     choice,
     label: layer.label,
     layer,
-    packages: { run: [], build: [] },
+    packages: runtime.packages?.(choice.version) ?? { run: [], build: [] },
     buildEnv: runtime.buildEnv(choice.version),
   }
 }

@@ -111,6 +111,19 @@ test('The exact Node of .nvmrc runs the app', async () => {
   expect(await answerOf(config, image)).toBe('v22.11.0')
 }, 120_000)
 
+test('A range is the newest Node, which runs with the library that the stack has not', async () => {
+  const repo = await makeRepo(config, 'newest')
+  const files = {
+    'package.json': '{"engines": {"node": ">=25"}, "scripts": {"start": "node a.js"}}',
+    'a.js': `require('node:http')
+  .createServer((_request, response) => response.end(process.version)).listen(process.env.PORT)`,
+  }
+  const { image, error } = await build(repo, 'newest', files)
+  if (!image) throw error
+  expect(image.layers.map(({ kind }) => kind)).toEqual(['stack', 'apt', 'runtime', 'app'])
+  expect(await answerOf(config, image)).toMatch(/^v(2[6-9]|[3-9]\d)\./)
+}, 120_000)
+
 test('A build script has its tools and public config; the image has neither tools nor more', async () => {
   const repo = await makeRepo(config, 'script', join(apps, 'node-build-script'))
   const request = { ...(await repo.commit()), app: 'script' }
@@ -324,7 +337,7 @@ test('The plan names every layer and whether it is there, and builds nothing', a
   expect(plan).toMatchObject({
     language: 'Node',
     because: 'package.json',
-    versions: [{ tool: 'node', from: 'engines.node ">=24" in package.json' }],
+    versions: [{ tool: 'node', from: 'engines.node "24.x" in package.json' }],
     steps: [
       {
         name: 'dependencies',

@@ -30,7 +30,7 @@ const plans: [app: string, expected: Expected][] = [
       language: 'Node',
       because: 'package.json',
       processes: { web: 'node server.js' },
-      asks: ['engines.node in package.json >=24'],
+      asks: ['engines.node in package.json 24.x'],
       steps: ['npm ci --omit=dev'],
       warnings: [],
     },

@@ -1,7 +1,12 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { parseStatus } from '../../builder/debian.ts'
+import { readJar } from '../../builder/sbom/jar.ts'
 import { traces } from '../../builder/sbom/installed.ts'
 import { writeBill } from '../../builder/sbom/write.ts'
+import { exec } from '../../core/exec.ts'
 
 const purls = (path: string, text: string) =>
   traces
@@ -77,6 +82,26 @@ const seen: [path: string, text: string, purls: string[] | undefined][] = [
 ]
 test.each(seen)('%s is read for what was installed', (path, text, expected) => {
   expect(purls(path, text)).toEqual(expected)
+})
+
+test('A jar says what it is and what is in it', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'paas-jar-'))
+  try {
+    const script = `import sys, zipfile
+with zipfile.ZipFile(sys.argv[1], 'w', zipfile.ZIP_DEFLATED) as z:
+    z.writestr('META-INF/maven/com.example/shop/pom.properties', 'artifactId=shop\\nversion=1.2.3\\n')
+    z.writestr('BOOT-INF/lib/spring-core-6.2.1.jar', 'x')
+    z.writestr('com/example/Main.class', 'x' * 1000)`
+    await exec('python3', ['-c', script, join(dir, 'shop.jar')])
+    expect(await readJar(join(dir, 'shop.jar'))).toEqual([
+      expect.objectContaining({ purl: 'pkg:maven/com.example/shop@1.2.3' }),
+      { type: 'library', name: 'spring-core', version: '6.2.1' },
+    ])
+    writeFileSync(join(dir, 'broken.jar'), 'no zip')
+    expect(await readJar(join(dir, 'broken.jar'))).toEqual([])
+  } finally {
+    rmSync(dir, { recursive: true })
+  }
 })
 
 test('The list of dpkg is read without what was removed', () => {
