@@ -10,7 +10,7 @@ import { ensureApt } from './apt.ts'
 import { releasedBy } from './buildpack-release.ts'
 import type { Base } from './base/base.ts'
 import { envOnBase, refuseUnfit } from './base/on-base.ts'
-import { detect } from './buildpack-detect/detect.ts'
+import { detect, otherBuilder } from './buildpack-detect/detect.ts'
 import type { ImageTools } from './docker/build.ts'
 import { stackName } from './image/own-name.ts'
 import { type DockerPlan, planDockerfile } from './docker/plan.ts'
@@ -24,6 +24,7 @@ import type { Sandbox } from './sandbox.ts'
 import { factsOf, openSource, type Source } from './source.ts'
 import { ensureStack, stackLayers } from './stack.ts'
 import { decidedBy, runStep } from './step.ts'
+import { hasCache, openCaches } from './step-caches.ts'
 import { type ChosenTool, chooseTools, ensureTools } from './tools.ts'
 import { ensureTree, extractTo, treeLayer } from './tree.ts'
 
@@ -106,6 +107,7 @@ async function buildDetected(request: BuildRequest, building: Detected): Promise
   const present = new Set(building.isKept ? [tree.key] : [])
   const plan = detectFor(request, source)
   say(`-----> ${plan.language} detected (${plan.because})`)
+  say(`       ${otherBuilder}`)
   const base = await baseOf(request, plan, building)
   for (const { key } of base?.layers ?? []) pins.add(key)
   if (base) sayBase(base, say)
@@ -124,8 +126,9 @@ async function buildDetected(request: BuildRequest, building: Detected): Promise
   if (!base) await ensureStack(config, say, signal)
   for (const apt of layerPlan.apt) await ensureApt(config, apt, { say, signal })
   await ensureTools(tools, { config, say, signal })
-  const buildEnv = () => environment(plan, tools, base)
-  const context = { ...request, ...building, buildEnv }
+  const buildEnv = () => environment(plan, tools, config, base)
+  await using caches = openCaches(config, request.app)
+  const context = { ...request, ...building, buildEnv, caches }
   for (const planned of layerPlan.steps) {
     stopIfCancelled(signal)
     await runStep(planned, context)
@@ -163,10 +166,11 @@ async function baseOf(
 }
 
 /** Buildpacks that somebody has set are another choice than a Dockerfile in the tree. */
-function dockerFor({ builder, buildpacks = [], config }: BuildRequest, source: Source) {
+function dockerFor(request: BuildRequest, source: Source) {
+  const { builder, buildpacks = [], appDir, config } = request
   const name = builder ?? config.BUILDER
   const hasOther = buildpacks.length > 0 || config.BUILDPACK_URL
-  return name === undefined && hasOther ? undefined : planDockerfile(source, name)
+  return name === undefined && hasOther ? undefined : planDockerfile(source, name, appDir)
 }
 
 function detectFor(
@@ -265,6 +269,7 @@ function nameLayers(
     tools,
     tree,
     files: factsOf(source, copiedBySteps(plan)),
+    canShare: (layer) => hasLayer(config, layer) || !hasCache(config, request.app),
     salt: request.noCache ? newId() : undefined,
   })
 }

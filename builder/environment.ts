@@ -1,3 +1,4 @@
+import type { PaasConfig } from '../core/config.ts'
 import { exec } from '../core/exec.ts'
 import type { Base } from './base/base.ts'
 import { envOnBase } from './base/on-base.ts'
@@ -9,6 +10,7 @@ import type { ChosenTool } from './tools.ts'
 export async function environment(
   plan: Plan,
   tools: ChosenTool[],
+  { buildMemoryBytes }: PaasConfig,
   base?: Base,
 ): Promise<Record<string, string>> {
   const bundle = '/etc/ssl/certs/ca-certificates.crt'
@@ -17,6 +19,8 @@ export async function environment(
     HOME: '/tmp',
     LANG: 'C.UTF-8',
     PATH: [...tools.flatMap(({ path }) => path ?? []), plan.env.PATH ?? systemPath].join(':'),
+    // Left alone, Node takes half of what a build may use for its heap, and dies for want of more.
+    NODE_OPTIONS: `--max-old-space-size=${Math.floor((buildMemoryBytes * heapPart) / 2 ** 20)}`,
     ...(base?.has.certificates !== false && {
       NODE_EXTRA_CA_CERTS: bundle,
       PIP_CERT: bundle,
@@ -32,6 +36,9 @@ export async function environment(
   }
   return base ? envOnBase(base, own) : own
 }
+
+/** The rest is for what is not on the heap, and for other processes. */
+const heapPart = 0.75
 
 let registry: Promise<string> | undefined
 

@@ -12,6 +12,8 @@ export type PlannedStep = {
   step: Step
   layer: Layer
   lowers: Layer[]
+  /** Whether other apps will find it; else it is the app's alone. */
+  sharedByApps: boolean
   /** The files put beneath the step beside the tree, or in its place; undefined for none. */
   manifest: Manifest | undefined
 }
@@ -34,6 +36,8 @@ export type LayerInputs = {
   tree: Layer
   /** What is in the files that steps copy, by path. */
   files: Record<string, FileFacts>
+  /** Whether a layer that apps could share is to be one: it is there, or can be made untainted. */
+  canShare: (layer: Layer) => boolean
   /** Makes every key of a step new: for a build without re-use. */
   salt: string | undefined
 }
@@ -119,19 +123,25 @@ function planStep(
     ...tree,
     ...(manifest ? [manifest.layer] : []),
   ]
-  const key = hash([
-    format,
-    step.argv,
-    step.env,
-    publicConfig(step, inputs.config),
-    inputs.tools.map(({ buildEnv }) => buildEnv),
-    lowers.map((layer) => layer.key),
-    step.shareable ? '' : inputs.app,
-    inputs.salt ?? '',
-    ...(inputs.base ? [inputs.base.env] : []),
-  ])
-  const layer: Layer = { kind: step.kind, key: `${step.kind}-${key}`, label: step.name }
-  return { step, layer, lowers, manifest }
+  const named = (app: string): Layer => {
+    const key = hash([
+      format,
+      step.argv,
+      step.env,
+      publicConfig(step, inputs.config),
+      inputs.tools.map(({ buildEnv }) => buildEnv),
+      lowers.map((layer) => layer.key),
+      app,
+      inputs.salt ?? '',
+      ...(inputs.base ? [inputs.base.env] : []),
+    ])
+    return { kind: step.kind, key: `${step.kind}-${key}`, label: step.name }
+  }
+  const shared = named('')
+  // What a token opens is for those who have it.
+  const isOpen = step.shareable && step.configKeys.every((name) => !(name in inputs.config))
+  const sharedByApps = isOpen && (step.checksCache === true || inputs.canShare(shared))
+  return { step, layer: sharedByApps ? shared : named(inputs.app), lowers, sharedByApps, manifest }
 }
 
 function manifestOf({ files }: LayerInputs, { inputs }: Step): PlannedStep['manifest'] {

@@ -113,6 +113,9 @@ export type Release = {
   createdAt: string
 }
 
+/** A terminal's size, in characters. */
+export type WindowSize = { columns: number; rows: number }
+
 /** One container as it is to be started. `id` is 12 hex digits and names every kernel object. */
 export type InstanceSpec = {
   id: string
@@ -129,8 +132,8 @@ export type InstanceSpec = {
   limits: Limits
   /** What dies first when memory runs out: a build, then a one-off, then an app (the default). */
   kind?: 'app' | 'run' | 'build'
-  /** Whether the program sits at a terminal of its own. */
-  terminal?: boolean
+  /** The window of the terminal at which the program sits, if it sits at one of its own. */
+  terminal?: WindowSize | undefined
   /**
    * `root` is root inside the container only, without any capability; `app` by default. A root
    * given by its number, as an image says it, has those over its own files and users.

@@ -43,14 +43,12 @@ export function wireRooms(daemon: Daemon, say: Say, signal: AbortSignal): Rooms 
       await runPostDeploy(daemon, release, live.length === 1, say)
     },
 
+    headline: (change, release) => headline(fleet, change, release),
     stopFirst: (change, release) => first.stopOld(change, release, keptBy(fleet, change, release)),
     bringBack: (app) => first.bringBack(app),
 
     async start(change, release) {
-      const wanted = wantedProcesses(release)
-      const kept = keptBy(fleet, change, release).filter(({ process }) => wanted.includes(process))
-      const here = new Set(kept.map(({ process }) => process))
-      const missing = wanted.filter((process) => !here.has(process))
+      const { kept, missing } = compare(fleet, change, release)
       const fresh = await allOrNone(
         missing.map((process) => fleet.start(release, process, signal)),
         (started) => fleet.stop(started),
@@ -97,6 +95,26 @@ function retireAllBut({ fleet, routes }: Daemon, set: ProcessSet): void {
 
 function instancesOf(set: ProcessSet): Instance[] {
   return [...set.kept, ...set.fresh]
+}
+
+/** Says that nothing runs afterwards where that may not be what was meant: a push, for one. */
+function headline(fleet: Fleet, change: Change, release: Release): string {
+  const { app, version } = release
+  const { kept, missing } = compare(fleet, change, release)
+  if (missing.length > 0) return `-----> Starting ${app} v${version}`
+  const live = fleet.of(change.app.name).filter(({ state }) => state === 'live')
+  const leaving = live.filter((one) => !kept.includes(one)).map(({ process }) => process)
+  if (leaving.length > 0) return `-----> Stopping ${leaving.sort().join(', ')} of ${app}`
+  if (kept.length > 0) return `-----> Nothing of ${app} has to start or stop`
+  return ` !     Nothing of ${app} runs, for it is stopped or scaled to 0: ps:start ${app}`
+}
+
+/** Which of the wanted processes go on as they are, and which are to be started. */
+function compare(fleet: Fleet, change: Change, release: Release) {
+  const wanted = wantedProcesses(release)
+  const kept = keptBy(fleet, change, release).filter(({ process }) => wanted.includes(process))
+  const here = new Set(kept.map(({ process }) => process))
+  return { kept, missing: wanted.filter((process) => !here.has(process)) }
 }
 
 /** What serves already and goes on to. */

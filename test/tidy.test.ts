@@ -63,6 +63,8 @@ describe('imports', () => {
     child_process: 'core/exec.ts',
     'node:child_process': 'core/exec.ts',
     ssh2: 'receiver/',
+    'node:http': 'core/http.ts', // says why
+    'node:https': 'core/http.ts',
     undici: 'router/caddy-api.ts',
     'node:sqlite': 'daemon/store/',
     croner: 'daemon/runs/schedule.ts',
@@ -107,6 +109,7 @@ const bans: { call: RegExp; instead: string; except?: RegExp }[] = [
   { call: /\bshell: *true\b/, instead: 'exec(file, args): a shell would read user data as code' },
   { call: /\bexecSync\(|\bspawnSync\(/, instead: 'exec: the daemon must not stand still' },
   { call: /\.setTimeout\(0\)|timeoutMs: *(0|Infinity)\b/, instead: 'a deadline: every wait ends' },
+  { call: /\.localeCompare\(/, instead: 'byText of core/names.ts' },
   { call: /\bnew Function\(|\beval\(/, instead: 'parsing' },
   {
     call: /\bconsole\./,

@@ -84,7 +84,7 @@ export type Step = {
   /** Names of earlier steps whose layers lie beneath. */
   on: string[]
   inImage: boolean
-  /** Whether two apps with the same inputs may share the layer. */
+  /** Whether two apps with the same inputs may share the layer: whoever makes it gets the same. */
   shareable: boolean
   /** Whether all that it takes from the app's cache is checked against hashes among its inputs. */
   checksCache?: true

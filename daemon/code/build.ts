@@ -18,7 +18,7 @@ import { parseSchedule } from '../runs/schedule.ts'
 export async function buildCommit(
   daemon: Daemon,
   app: App,
-  source: { commit: string; gitEnv: Record<string, string>; noCache?: boolean },
+  source: { commit: string; gitEnv: Record<string, string>; origin?: string; noCache?: boolean },
   say: Say,
   signal: AbortSignal,
 ): Promise<Image> {

@@ -1,5 +1,5 @@
 import { Failure } from '../../core/errors.ts'
-import { isProcessType, printable } from '../../core/names.ts'
+import { byText, isProcessType, printable } from '../../core/names.ts'
 import type { Release } from '../../core/types.ts'
 import { applyChange, applySetting, current, refuseUnknownTypes } from '../changes.ts'
 import { restartChange, scaleChange } from '../changes.ts'
@@ -158,7 +158,7 @@ function listProcesses(call: Call, daemon: Daemon) {
   const formation = release ? stoppedTypes(app, release.formation) : {}
   const stopped = release ? wantedProcesses({ ...release, formation }) : []
   const all = [...running, ...down, ...stopped.map((process) => absent(process, 'stopped'))]
-  return all.sort((a, b) => a.process.localeCompare(b.process))
+  return all.sort((a, b) => byText(a.process, b.process))
 }
 
 async function freeze(call: Call, daemon: Daemon, verb: 'pause' | 'resume'): Promise<Answer> {
@@ -174,10 +174,15 @@ async function freeze(call: Call, daemon: Daemon, verb: 'pause' | 'resume'): Pro
         state === 'live' && (call.args.length === 0 || processType(process) in types),
     )
   if (members.length === 0) throw new Failure('failed', `Nothing of that runs in ${app.name}`)
-  for (const member of members) await daemon.fleet[verb](member)
-  const names = members.map(({ process }) => process).sort()
-  const done = verb === 'pause' ? 'Paused' : 'Resumed'
-  const text = `${done} ${names.join(', ')}`
+  const others = members.filter((one) => daemon.fleet.isPaused(one) !== (verb === 'pause'))
+  const names = others.map(({ process }) => process).sort()
+  const done = verb === 'pause' ? 'paused' : 'resumed'
+  if (others.length === 0) {
+    const text = `       There is nothing to be ${done}`
+    return { lines: [text], json: { [verb]: [] } }
+  }
+  for (const member of others) await daemon.fleet[verb](member)
+  const text = `${verb === 'pause' ? 'Paused' : 'Resumed'} ${names.join(', ')}`
   return { lines: [`-----> ${text}`], json: { [verb]: names }, event: { kind: verb, text } }
 }
 

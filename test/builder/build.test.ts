@@ -8,6 +8,7 @@ import { appUser } from '../../core/config.ts'
 import { paths } from '../../core/names.ts'
 import type { Image } from '../../core/types.ts'
 import { exec } from '../../core/exec.ts'
+import { patience } from '../patience.ts'
 import { answerOf, serving, until } from './serving.ts'
 import {
   apps,
@@ -146,10 +147,20 @@ test('A build that runs out of memory says of how much, and in which command', a
   const files = { 'package.json': JSON.stringify(packageJson), 'eat.js': eat }
   const request = { ...(await repo.commit(files)), app: 'hungry', config: {} }
   const { lines } = await tryBuild(small, request)
+  const hint = ' !     Let the build use less, or raise PAAS_BUILD_MEMORY (MiB) on the server'
   expect(lines.slice(-2)).toEqual([
-    ' !     The build used 200 of 200 MiB of memory and was killed in "npm run build"',
-    ' !     Let the build use less, or raise PAAS_BUILD_MEMORY (MiB) on the server',
+    ' !     The build used 200 of 200 MB and was killed in "npm run build"',
+    hint,
   ])
+  // Whose heap is full ends itself, before the kernel has to: it had most of what it may use.
+  const heap =
+    'const kept = []; for (;;) kept.push(new Array(10_000).fill(0).map((_, i) => ({ i })))'
+  const other = { ...(await repo.commit({ 'eat.js': heap })), app: 'hungry', config: {} }
+  const second = (await tryBuild(small, other)).lines
+  expect(second.at(-2)).toMatch(
+    / The build used (1[5-9]\d|200) of 200 MB and was killed in "npm run build"$/,
+  )
+  expect(second.at(-1)).toBe(hint)
 }, 120_000)
 
 test('A build that hangs is ended at its deadline, and says so', async () => {
@@ -169,8 +180,8 @@ test('No version satisfies: the range, the file and what there is', async () => 
   const repo = await makeRepo(config, 'future')
   const packageJson = '{"engines": {"node": ">=99"}, "scripts": {"start": "node a.js"}}'
   const { lines } = await build(repo, 'future', { 'package.json': packageJson })
-  expect(lines[1]).toBe(' !     No Node version satisfies engines.node ">=99" in package.json')
-  expect(lines[2]).toMatch(/^ !     Available: 10\.\S+, .*24\.\S+/)
+  expect(lines[2]).toBe(' !     No Node version satisfies engines.node ">=99" in package.json')
+  expect(lines[3]).toMatch(/^ !     Available: 10\.\S+, .*24\.\S+/)
 })
 
 const refused: [what: string, files: Record<string, string>, message: string][] = [
@@ -272,7 +283,7 @@ test('A cancelled build ends within two seconds and leaves nothing half made', a
   const cancelledAt = performance.now()
   controller.abort()
   expect((await building).lines.at(-1)).toBe(' !     Cancelled')
-  expect(performance.now() - cancelledAt).toBeLessThan(2000)
+  expect(performance.now() - cancelledAt).toBeLessThan(patience(2000))
   expect(await sleeping()).toBe(0)
   expect(readdirSync(paths(config).making)).toEqual([])
   expect(readdirSync(join(paths(config).store, 'scratch'))).toEqual([])

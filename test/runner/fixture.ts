@@ -12,6 +12,7 @@ import { sweepOrphans } from '../../runner/observe.ts'
 import { runAttached } from '../../runner/run.ts'
 import { startInstance } from '../../runner/start.ts'
 import { freeSubnet } from '../subnet.ts'
+import { workerShare } from '../worker-share.ts'
 
 /** An instance of paas's runner of its own, with a root file system of this machine's programs. */
 
@@ -51,7 +52,7 @@ export async function openTestHost(parent = '/var/tmp') {
       const io = {
         onLine: (line: string) => void lines.push(line),
         signal: never,
-        timeoutMs: 20_000,
+        timeoutMs: 60_000,
       }
       const exit: Exit = await runAttached(host, spec(argv, changes), io)
       return { ...exit, lines }
@@ -66,14 +67,14 @@ export async function openTestHost(parent = '/var/tmp') {
 
 /** Each test file at work has a subnet and ports of its own. */
 export function testConfig(root: string, subnet = freeSubnet()): PaasConfig {
-  const worker = Number(process.env.VITEST_POOL_ID ?? 0) % 250
+  const [port] = workerShare(19_000, 20_000)
   return readConfig({
     PAAS_HOME: join(root, 'home'),
     PAAS_RUN: join(root, 'run'),
     PAAS_CACHE: join(root, 'cache'),
     PAAS_SUBNET: subnet,
-    PAAS_HTTP_PORT: String(21_000 + worker),
-    PAAS_HTTPS_PORT: String(21_300 + worker),
+    PAAS_HTTP_PORT: String(port),
+    PAAS_HTTPS_PORT: String(port + 1),
   })
 }
 

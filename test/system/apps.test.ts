@@ -126,6 +126,61 @@ describe('apps', () => {
     expect([existsSync(repo('slow')), existsSync(logs('slow'))]).toEqual([false, false])
   })
 
+  test('are cloned with all that is set and with their cron jobs, but no domain and drain', async () => {
+    await paas.push('full', await paas.tree('full', nodeApp('full')))
+    const calls = [
+      ['cron:add', '--timezone', 'Europe/Berlin', 'full', '@daily', 'true'],
+      ['cron:add', 'full', '@hourly', 'false'],
+      ['cron:suspend', 'full', 'cron.2'],
+      ['storage:create', 'files'],
+      ['storage:mount', 'full', 'files:/app/files'],
+      ['checks:set', 'full', 'timeout=7', 'drain=1'],
+      ['checks:disable', 'full', 'web'],
+      ['resource:limit', 'full', '--process-type', 'web', '--pids', '99'],
+      ['builder:set', 'full', 'node'],
+      ['buildpacks:set', 'full', 'https://example.com/pack.git'],
+      ['git:set', 'full', 'app-dir', 'site'],
+      ['git:set', 'full', 'paths', 'site/'],
+      ['logs:limit', 'full', '9m'],
+      ['config:set', 'full', 'A=later', '--no-restart'],
+      ['domains:add', 'full', 'full.example'],
+      ['apps:clone', 'full', 'twin'],
+    ]
+    for (const call of calls) {
+      const { code, out } = await paas.ssh(call)
+      expect([call, code, out]).toEqual([call, 0, out])
+    }
+    await paas.paas(['logs:drain', 'add', 'full', 'http://127.0.0.1:9/'])
+    const told = async (app: string) => {
+      const about = [
+        'cron:list',
+        'checks:report',
+        'resource:report',
+        'builder:report',
+        'logs:limit',
+      ]
+      const more = ['buildpacks:list', 'git:report', 'config:show']
+      const answers = [...about, ...more].map(async (name) => {
+        return [name, (await paas.ssh([name, app])).stdout.replaceAll(app, 'APP')]
+      })
+      return Object.fromEntries(await Promise.all(answers))
+    }
+    const [full, twin] = [await told('full'), await told('twin')]
+    const branch = /deploy-branch: +/ // its first push says it
+    full['git:report'] = full['git:report'].replace(branch, '').replace('main', '-')
+    expect({ ...twin, 'git:report': twin['git:report'].replace(branch, '') }).toEqual(full)
+    expect(full['cron:list']).toMatch(/cron\.1 .*Europe\/Berlin.*cron\.2 .*suspended/s)
+    const info = JSON.parse((await paas.ssh(['releases:info', 'twin', '--json'])).stdout)
+    expect(JSON.stringify(info)).toContain('/app/files')
+    expect((await paas.ssh(['domains:report', 'twin'])).stdout).not.toContain('full')
+    expect((await paas.ssh(['logs:drain', 'list', 'twin', '--json'])).stdout).toBe('[]\n')
+    await paas.ssh(['git:set', 'twin', 'app-dir'])
+    await paas.ssh(['buildpacks:clear', 'twin'])
+    const other = { ...nodeApp('twin'), 'README.md': 'of its own' }
+    await paas.push('twin', await paas.tree('twin', other)) // the commit that runs is not there
+    expect((await paas.get('twin')).body).toBe('twin')
+  })
+
   test('are cloned with config, formation, limits and image as v1, or not at all', async () => {
     await paas.ssh(['resource:limit', 'shop', '--memory', '256m'])
     await paas.ssh(['ps:scale', 'shop', 'web=2'])

@@ -146,12 +146,35 @@ describe('process types', () => {
     const paused = await paas.ssh(['ps:pause', 'shop', 'web'])
     expect([paused.code, paused.stdout]).toEqual([0, '-----> Paused web.1, web.2\n'])
     expect((await ps()).slice(0, 2)).toEqual(['web.1 paused', 'web.2 paused'])
+    const entered = await paas.ssh(['enter', 'shop', 'web.1', 'true'])
+    expect([entered.code, entered.stderr]).toEqual([
+      1,
+      ' !     web.1 of shop is paused: nothing can start in it\n' +
+        ' !     Let it go on: ps:resume shop\n',
+    ])
     const answer = paas.get('shop')
     await paas.killDaemon()
     await paas.startDaemon()
     expect((await ps()).slice(0, 2)).toEqual(['web.1 paused', 'web.2 paused'])
-    expect((await paas.ssh(['ps:resume', 'shop'])).code).toBe(0)
+    const resumed = await paas.ssh(['ps:resume', 'shop'])
+    expect([resumed.code, resumed.stdout]).toEqual([0, '-----> Resumed web.1, web.2\n'])
+    const none = await paas.ssh(['ps:resume', 'shop'])
+    expect([none.code, none.stdout]).toEqual([0, '       There is nothing to be resumed\n'])
     expect((await answer).body).toBe('shop')
+    expect(await ps()).toEqual(all)
+  })
+
+  test('that are stopped are not said to start, by a push either, until they do', async () => {
+    const stopped = await paas.ssh(['ps:stop', 'shop'])
+    expect(stopped.stdout).toContain('-----> Stopping web.1, web.2, worker.1, worker.2 of shop\n')
+    const push = await paas.push('shop', await paas.tree('shop', {}))
+    expect([push.code, push.out]).toEqual([
+      0,
+      expect.stringContaining(' !     Nothing of shop runs, for it is stopped or scaled to 0'),
+    ])
+    expect(push.out).not.toContain('Starting shop')
+    expect((await paas.ssh(['ps:start', 'shop'])).stdout).toContain('-----> Starting shop v')
+    expect((await paas.ssh(['ps:start', 'shop'])).stdout).toContain('Nothing of shop has to start')
     expect(await ps()).toEqual(all)
   })
 
