@@ -43,9 +43,8 @@ function refuseUnmovable({ base, layers }: Image, installs: (layer: Layer) => bo
     throw new Failure('failed', `${on}: ps:rebuild takes what has that name now`)
   }
   if (layers[0]?.kind !== 'stack') {
-    throw new Failure('failed', 'it came as an image, or of a Dockerfile that ends on another', {
-      hint: 'Bring a newer image, or build it again: ps:rebuild',
-    })
+    const seen = 'it came as an image, or of a Dockerfile that was not on the stack'
+    throw new Failure('failed', `${seen}: bring a newer image, or ps:rebuild`)
   }
   if (!layers.some((layer) => layer.kind === 'image' && installs(layer))) return
   throw new Failure('failed', 'its Dockerfile installs Debian packages: ps:rebuild does it anew')

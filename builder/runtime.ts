@@ -5,6 +5,7 @@ import type { AptPackages, ToolRequest } from './buildpack-detect/plan.ts'
 import { caddyRuntime } from './runtime-caddy.ts'
 import { bunRuntime, denoRuntime } from './runtime-bun-deno.ts'
 import { npmRuntime, pnpmRuntime, yarnRuntime } from './runtime-managers.ts'
+import { dotnetRuntime, dotnetSdk } from './runtime-dotnet.ts'
 import { goRuntime } from './runtime-go.ts'
 import { nodeRuntime } from './runtime-node.ts'
 import type { Choice } from './versions.ts'
@@ -41,4 +42,6 @@ export const runtimes: Record<string, Runtime> = {
   deno: denoRuntime,
   caddy: caddyRuntime,
   go: goRuntime,
+  dotnet: dotnetSdk,
+  aspnetcore: dotnetRuntime,
 }

@@ -71,6 +71,7 @@ describe.skipIf(!isInstalled)("a base, where Debian's registry is installed,", (
     expect(first.out).not.toMatch(/Layers: Debian/)
     expect((await paas.get('shop')).body).toBe('vanilla vanilla /app app vanilla base')
     const info = JSON.parse((await paas.ssh(['releases:info', 'shop', '--json'])).stdout)
+    expect(info.base).toBe(`${image}@${digest}`)
     expect(info.layers.map(({ kind }: { kind: string }) => kind)).toContain('image')
     const plan = JSON.parse((await paas.ssh(['builds:plan', 'shop'])).stdout)
     expect(plan.base).toEqual({ name: image, from: 'builder:set', digest })
@@ -102,7 +103,12 @@ describe.skipIf(!isInstalled)("a base, where Debian's registry is installed,", (
     ])
   }, 120_000)
 
-  test('may be a release of another app', async () => {
+  test('may be a release of another app, that came as an image or was built here', async () => {
+    await paas.ssh(['apps:create', 'copy'])
+    expect((await paas.ssh(['git:from-image', 'copy', image])).code).toBe(0)
+    await paas.ssh(['builder:set', 'shop', 'base', 'paas/copy'])
+    expect((await push('copy')).out).toContain('Base: paas/copy v1@sha256:')
+    expect((await paas.get('shop')).body).toBe('chocolate chocolate /app app chocolate base')
     await paas.ssh(['builder:set', 'shop', 'base', 'paas/tools:v1'])
     const own = await push('four')
     expect(own.out).toMatch(/Base: paas\/tools:v1 v1@sha256:[0-9a-f]{64} \(builder:set\)/)
