@@ -38,6 +38,8 @@ export type BuildRequest = Commit & {
   appDir?: string
   /** What takes the place of the stack, in the owner's own words: the name of an image, `stack`. */
   base?: string
+  /** What the app runs now. */
+  current?: Image | undefined
   /** Addresses of Heroku buildpacks, in the owner's own words. */
   buildpacks?: string[]
   /** Makes every layer that a command makes anew. */
@@ -148,21 +150,27 @@ async function buildDetected(request: BuildRequest, building: Detected): Promise
     env: base ? envOnBase(base, env) : env,
     language,
     ...(profile && { profile }),
-    ...(base && { base: { name: base.name, digest: base.digest } }),
+    ...(base && { base: builtOn(base) }),
   }
+}
+
+/** Without its highest layer, which is ours and is laid on it anew each time. */
+function builtOn({ name, digest, layers, env }: Base): Image['base'] {
+  return { name, digest, layers: layers.length - 1, env }
 }
 
 /** Undefined for the stack. The owner's word wins over that of the code. */
 async function baseOf(
-  request: Pick<BuildRequest, 'base'>,
+  request: Pick<BuildRequest, 'base' | 'current'>,
   plan: Plan,
   { config, images, say, signal }: Pick<Detected, 'config' | 'images' | 'say' | 'signal'>,
 ): Promise<Base | undefined> {
   const name = request.base ?? plan.base
   if (name === undefined || name === stackName) return undefined
   const from = request.base === undefined ? 'base in paas.toml' : 'builder:set'
-  const { takeBase } = await import('./base/base.ts') // for the few, as the Dockerfile builder
-  return takeBase({ name, from }, { ...images, config, say, signal })
+  const { lastBase, takeBase } = await import('./base/base.ts') // for the few, as with Dockerfiles
+  const last = request.current && lastBase(request.current)
+  return takeBase({ name, from }, { ...images, config, last, say, signal })
 }
 
 /** Buildpacks that somebody has set are another choice than a Dockerfile in the tree. */

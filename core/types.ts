@@ -45,8 +45,11 @@ export type Image = {
   user?: ContainerUser
   /** Where `web` listens; `appPort` unless given. */
   port?: number
-  /** What it was built and stands on in the place of the stack, by its name and exactly. */
-  base?: { name: string; digest: string }
+  /**
+   * What it was built and stands on in the place of the stack, by its name and exactly: so many of
+   * its layers, and an environment of its own.
+   */
+  base?: { name: string; digest: string; layers: number; env: Record<string, string> }
 }
 
 /** A user as the kernel knows one, within a container: root is root there alone. */

@@ -1,7 +1,7 @@
 import type { PaasConfig } from '../../core/config.ts'
 import { Failure, stopIfCancelled } from '../../core/errors.ts'
 import { paths, printable } from '../../core/names.ts'
-import type { Layer, Say } from '../../core/types.ts'
+import type { Image, Layer, Say } from '../../core/types.ts'
 import { type DebianPackage, parseStatus } from '../debian.ts'
 import type { ImageTools } from '../docker/build.ts'
 import type { LayerWork } from '../image/layer-work.ts'
@@ -11,7 +11,7 @@ import { parseReference } from '../image/reference.ts'
 import { openRegistry } from '../image/registry.ts'
 import { environment as pairs } from '../image/run-settings.ts'
 import { takeLayers } from '../image/take.ts'
-import { pinLayers } from '../layers.ts'
+import { hasLayer, pinLayers } from '../layers.ts'
 import { ensureAccounts } from './accounts.ts'
 
 /** Which image an app wants beneath it, and who says so. */
@@ -31,12 +31,26 @@ export type Base = BaseWish & {
   has: { shell: boolean; glibc: boolean; certificates: boolean }
 }
 
-export type BaseTools = ImageTools & { config: PaasConfig; say: Say; signal: AbortSignal }
+export type BaseTools = ImageTools & {
+  config: PaasConfig
+  /** What the app stands on now, if on a base. */
+  last: LastBase | undefined
+  say: Say
+  signal: AbortSignal
+}
+
+export type LastBase = Pick<Base, 'name' | 'digest' | 'layers' | 'env'>
+
+/** What an image says that it stands on. */
+export function lastBase({ base, layers }: Image): LastBase | undefined {
+  return base && { ...base, layers: layers.slice(0, base.layers) }
+}
 
 /**
  * Brings an image here to build on. Its name is looked up anew each time: a tag that has moved on
- * is another base. Of its own words the environment alone counts. Failure: it cannot be had, it is
- * of another architecture, it has no shell.
+ * is another base; while a registry does not answer, what the app stands on now is taken again. Of
+ * its own words the environment alone counts. Failure: it cannot be had, it is of another
+ * architecture, it has no shell.
  */
 export async function takeBase(wish: BaseWish, tools: BaseTools): Promise<Base> {
   try {
@@ -58,7 +72,7 @@ async function take(wish: BaseWish, tools: BaseTools): Promise<Base> {
   using pins = pinLayers()
   const own = parseOwnName(wish.name)
   await using work = tools.openWork(signal)
-  const found = own ? findOwn(own, tools) : await fetchForeign(wish.name, { ...tools, work })
+  const found = own ? findOwn(own, tools) : await fetchOrKeep(wish.name, { ...tools, work })
   for (const { key } of found.layers) pins.add(key)
   const accounts = await ensureAccounts(config, found.layers, { work, signal })
   const layers = [...found.layers, accounts]
@@ -93,6 +107,20 @@ function findOwn(own: OwnName, { release }: BaseTools): Found {
   const { version, image } = release(own)
   const { layers, env } = image
   return { digest: digestOfOwn(image), release: `v${version}`, layers, env }
+}
+
+async function fetchOrKeep(name: string, tools: BaseTools & { work: LayerWork }): Promise<Found> {
+  const { config, last, say } = tools
+  try {
+    return await fetchForeign(name, tools)
+  } catch (error) {
+    const isAway = error instanceof Failure && error.code === 'temporary'
+    const isHere = last?.name === name && last.layers.every((layer) => hasLayer(config, layer))
+    if (!isAway || !last || !isHere) throw error
+    say(` !     ${error.message}`)
+    say(` !     The base ${name} is taken as the app has it now`)
+    return { ...last, release: undefined }
+  }
 }
 
 /** An overlay must have room for what is laid on top. */

@@ -62,7 +62,7 @@ function publishStep({ path, property }: Project, framework: string, on: string[
     name: 'build',
     kind: 'build',
     title: `dotnet publish ${path}`,
-    argv: ['sh', '-c', publish, 'sh', path, ...options],
+    argv: ['sh', '-c', publish, 'sh', path, ...options, ...properties],
     env: {
       DOTNET_CLI_HOME: '/tmp',
       DOTNET_CLI_TELEMETRY_OPTOUT: 'true',
@@ -86,13 +86,22 @@ function publishStep({ path, property }: Project, framework: string, on: string[
 
 /**
  * What compilers leave beside every project is of no use afterwards: they work on a copy, and the
- * image has what comes of it. A host program of its own would have to be fetched, and is not run.
+ * image has what comes of it.
  */
 const publish = `set -e
 folder=$(pwd)
 cp -R --preserve=mode,timestamps,links /app /tmp/source
 cd "/tmp/source\${folder#/app}"
-exec dotnet publish "$@" --output "$folder/publish" -p:UseAppHost=false -p:UseSharedCompilation=false`
+exec dotnet publish "$@" --output "$folder/publish"`
+
+/**
+ * The shared runtime runs NAME.dll: whatever a project says of a program that has it in itself, for
+ * which parts would have to be fetched. No server stays behind that compiles.
+ */
+const properties = [
+  ...['SelfContained', 'PublishAot', 'PublishSingleFile', 'PublishTrimmed', 'UseAppHost'],
+  'UseSharedCompilation',
+].map((name) => `-p:${name}=false`)
 
 /** In its folder, where its settings and its files for the web are. */
 function webOf(project: Project): string {

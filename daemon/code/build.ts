@@ -130,13 +130,15 @@ function releaseNamed(store: Store, { app: name, version }: OwnName): ReleaseRow
   )
 }
 
-/** What the owner has set of how the app is built, whatever its code says. */
+/** What the owner has set of how the app is built, whatever its code says; and what it runs now. */
 function ownersWords({ store }: Daemon, app: App) {
   const { appDir, base } = store.codeSettings(app)
+  const current = store.currentRelease(app.name)?.image
   return {
     ...(app.builder === null ? {} : { builder: app.builder }),
     ...(appDir === null ? {} : { appDir }),
     ...(base === null ? {} : { base }),
+    current,
     buildpacks: store.buildpacks(app),
   }
 }

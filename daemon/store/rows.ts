@@ -104,8 +104,8 @@ export function toImage(value: unknown): Image {
 }
 
 function toBase(value: unknown): NonNullable<Image['base']> {
-  const { name, digest } = object(value)
-  return { name: text(name), digest: text(digest) }
+  const { name, digest, layers, env } = object(value)
+  return { name: text(name), digest: text(digest), layers: number(layers), env: toStrings(env) }
 }
 
 /** What an image says itself of how its processes run; most say nothing. */

@@ -192,6 +192,23 @@ describe.skipIf(!isInstalled)("a base, where Debian's registry is installed,", (
     expect((await paas.get('py')).body).toBe('hello')
   }, 300_000)
 
+  test('is taken as the app has it while its registry is away', async () => {
+    await paas.ssh(['builder:set', 'shop', 'base', image])
+    expect((await push('there')).code).toBe(0)
+    await registry[Symbol.asyncDispose]()
+    const away = await push('away')
+    expect(away.code, away.out).toBe(0)
+    expect(away.out).toMatch(/localhost:\d+ could not be reached/)
+    expect(away.out).toContain(`The base ${image} is taken as the app has it now`)
+    expect(away.out).toContain(`Base: ${image}@${digest} (builder:set)`)
+    expect(away.out).toContain('dependencies: re-used')
+    expect((await paas.get('shop')).body).toBe('chocolate chocolate /app app chocolate base')
+    await paas.ssh(['builder:set', 'shop', 'base', `${registry.host}/team/other:v1`])
+    const other = await push('other')
+    expect(other.code).not.toBe(0)
+    expect(other.out).toMatch(/Could not take the base .* could not be reached/)
+  }, 120_000)
+
   test('is taken back by the word for the stack, whatever the code says', async () => {
     const back = await paas.ssh(['builder:set', 'py', 'base', 'stack'])
     expect(back.stdout).toContain('base: stack (builder:set)')
