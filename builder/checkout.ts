@@ -28,6 +28,8 @@ export type Commit = {
   before?: Layer[]
   /** `GIT_SSH_COMMAND` for submodules. */
   ssh?: () => Promise<string>
+  /** The address it was fetched from: that of a submodule may be relative to it. */
+  origin?: string
 }
 
 export type TreeEntry = { mode: string; sha: string; bytes: number; path: string }

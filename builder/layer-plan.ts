@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Layer } from '../core/types.ts'
 import { type AptLayer, aptLayer } from './apt.ts'
+import type { Base } from './base/base.ts'
 import type { Plan, Step } from './buildpack-detect/plan.ts'
 import type { FileFacts } from './source.ts'
 import type { Stacks } from './stack.ts'
@@ -11,6 +12,8 @@ export type PlannedStep = {
   step: Step
   layer: Layer
   lowers: Layer[]
+  /** Whether other apps will find it; else it is the app's alone. */
+  sharedByApps: boolean
   /** The files put beneath the step beside the tree, or in its place; undefined for none. */
   manifest: Manifest | undefined
 }
@@ -26,11 +29,15 @@ export type LayerInputs = {
   config: Record<string, string>
   plan: Plan
   stacks: Stacks
+  /** What takes the place of both. */
+  base: Base | undefined
   tools: ChosenTool[]
   /** The layer of the tree itself. */
   tree: Layer
   /** What is in the files that steps copy, by path. */
   files: Record<string, FileFacts>
+  /** Whether a layer that apps could share is to be one: it is there, or can be made untainted. */
+  canShare: (layer: Layer) => boolean
   /** Makes every key of a step new: for a build without re-use. */
   salt: string | undefined
 }
@@ -40,12 +47,15 @@ const format = 3
 
 /** Names every layer of an image from what decides its content. Pure: it looks at no disk. */
 export function planLayers(inputs: LayerInputs): LayerPlan {
-  const { plan, stacks, tools, tree } = inputs
+  const { plan, stacks, base, tools, tree } = inputs
   const apt = {
-    run: aptOn(stacks.run, 'run', inputs),
-    build: plan.steps.length > 0 ? aptOn(stacks.build, 'build', inputs) : [],
+    run: base ? [] : aptOn(stacks.run, 'run', inputs),
+    build: base || plan.steps.length === 0 ? [] : aptOn(stacks.build, 'build', inputs),
   }
-  const beneath = [stacks.build, ...apt.build.map(({ layer }) => layer), ...layersOfTools(tools)]
+  const lowest = base
+    ? { run: base.layers, build: base.layers }
+    : { run: [stacks.run], build: [stacks.build] }
+  const beneath = [...lowest.build, ...layersOf(apt.build), ...layersOfTools(tools)]
   const steps: PlannedStep[] = []
   for (const step of plan.steps) steps.push(planStep(inputs, beneath, step, steps))
   const inImage = steps.filter(({ step }) => step.inImage)
@@ -53,8 +63,8 @@ export function planLayers(inputs: LayerInputs): LayerPlan {
   const below = inImage.filter(({ step }) => step.inputs.kind === 'files')
   const above = inImage.filter(({ step }) => step.inputs.kind === 'tree')
   const runTools = layersOfTools(tools.filter(({ request }) => request.inImage))
-  const base = [stacks.run, ...layersOf(apt.run), ...runTools]
-  const image = [...base, ...layersOf(below), tree, ...layersOf(above)]
+  const found = [...lowest.run, ...layersOf(apt.run), ...runTools]
+  const image = [...found, ...layersOf(below), tree, ...layersOf(above)]
   return { apt: [...apt.run, ...apt.build], steps, image }
 }
 
@@ -77,7 +87,7 @@ function aptOn(stack: Layer, use: 'run' | 'build', { plan, tools }: LayerInputs)
   const used = use === 'build' ? tools : tools.filter(({ request }) => request.inImage)
   const packages = [...used.flatMap((tool) => tool.packages[use]), ...plan.apt[use]]
   const versions = used
-    .filter((tool) => tool.packages[use].length > 0)
+    .filter((tool) => !tool.layer && tool.packages[use].length > 0)
     .map(({ request, choice }) => `${request.tool} ${choice.version}`)
   const finish = use === 'build' ? used.flatMap((tool) => tool.finish ?? []) : []
   const first = aptLayer([stack], packages, versions, finish)
@@ -113,18 +123,25 @@ function planStep(
     ...tree,
     ...(manifest ? [manifest.layer] : []),
   ]
-  const key = hash([
-    format,
-    step.argv,
-    step.env,
-    publicConfig(step, inputs.config),
-    inputs.tools.map(({ buildEnv }) => buildEnv),
-    lowers.map((layer) => layer.key),
-    step.shareable ? '' : inputs.app,
-    inputs.salt ?? '',
-  ])
-  const layer: Layer = { kind: step.kind, key: `${step.kind}-${key}`, label: step.name }
-  return { step, layer, lowers, manifest }
+  const named = (app: string): Layer => {
+    const key = hash([
+      format,
+      step.argv,
+      step.env,
+      publicConfig(step, inputs.config),
+      inputs.tools.map(({ buildEnv }) => buildEnv),
+      lowers.map((layer) => layer.key),
+      app,
+      inputs.salt ?? '',
+      ...(inputs.base ? [inputs.base.env] : []),
+    ])
+    return { kind: step.kind, key: `${step.kind}-${key}`, label: step.name }
+  }
+  const shared = named('')
+  // What a token opens is for those who have it.
+  const isOpen = step.shareable && step.configKeys.every((name) => !(name in inputs.config))
+  const sharedByApps = isOpen && (step.checksCache === true || inputs.canShare(shared))
+  return { step, layer: sharedByApps ? shared : named(inputs.app), lowers, sharedByApps, manifest }
 }
 
 function manifestOf({ files }: LayerInputs, { inputs }: Step): PlannedStep['manifest'] {

@@ -17,11 +17,17 @@ export const nodeRuntime: Runtime = {
     label: `Node ${version}`,
   }),
   make: makeNode,
+  packages: (version) => {
+    const libraries = semver.major(version) >= atomicSince ? ['libatomic1'] : []
+    return { run: libraries, build: libraries }
+  },
   buildEnv: (version) => ({ [nodedirVariable(version)]: '/usr/local' }),
 }
 
 const packageName = `node-linux-${process.arch}`
 const majorMin = 10
+/** Its binaries are linked to libatomic, which the stack has not. */
+const atomicSince = 25
 
 function isOffered(version: string): boolean {
   return semver.major(version) >= majorMin

@@ -53,12 +53,17 @@ export function filledDisk(step: Command): Failure {
   })
 }
 
+/** The last words of a runtime that ends itself because it got no more memory of its limit. */
+export function saysHeapIsFull(line: string): boolean {
+  return /JavaScript heap out of memory|java\.lang\.OutOfMemoryError: /.test(line)
+}
+
 /** A command's own end, in words. */
 export function stepFailure(step: Command, result: SandboxResult, config: PaasConfig): Failure {
   if (result.oom) {
     const limit = result.memory?.limitBytes ?? config.buildMemoryBytes
     const used = result.memory?.peakBytes ?? limit
-    const seen = `The build used ${ofBytes(used, limit)} of memory`
+    const seen = `The build used ${ofBytes(used, limit)}`
     return new Failure('failed', `${seen} and was killed in "${step.title}"`, {
       hint: 'Let the build use less, or raise PAAS_BUILD_MEMORY (MiB) on the server',
     })
@@ -79,11 +84,11 @@ function isFilled(disk: { usedBytes: number; limitBytes: number }): boolean {
   return disk.usedBytes > disk.limitBytes - fullBytes
 }
 
-/** `1.9 of 2.0 GiB`, `200 of 200 MiB` */
+/** `1.9 of 2.0 GB`, `200 of 200 MB` */
 function ofBytes(used: number, limit: number): string {
   const small = limit < 1024 ** 3
   const show = (bytes: number) => (bytes / 1024 ** (small ? 2 : 3)).toFixed(small ? 0 : 1)
-  return `${show(used)} of ${show(limit)} ${small ? 'MiB' : 'GiB'}`
+  return `${show(used)} of ${show(limit)} ${small ? 'MB' : 'GB'}`
 }
 
 async function watchDisk(

@@ -1,17 +1,17 @@
 import { chmod, chown, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { appUser, limits, type PaasConfig } from '../core/config.ts'
+import { appUser, type PaasConfig } from '../core/config.ts'
 import { errno, stopIfCancelled } from '../core/errors.ts'
 import { newId, paths } from '../core/names.ts'
 import type { Layer, Say } from '../core/types.ts'
-import { exec } from '../core/exec.ts'
 import { configTarget } from './buildpack-detect/buildpack-driver.ts'
 import { cacheTarget } from './buildpack-detect/plan.ts'
 import { type Manifest, type PlannedStep, visibleConfig } from './layer-plan.ts'
 import { ensureLayer, hasLayer } from './layers.ts'
 import { withoutNpmUsage } from './npm-words.ts'
 import type { Sandbox, SandboxResult } from './sandbox.ts'
-import { boundStep, filledDisk, isFull, stepFailure } from './step-bounds.ts'
+import { boundStep, filledDisk, isFull, saysHeapIsFull, stepFailure } from './step-bounds.ts'
+import type { StepCaches } from './step-caches.ts'
 import type { Source } from './source.ts'
 
 export type StepContext = {
@@ -24,6 +24,7 @@ export type StepContext = {
   appConfig: Record<string, string>
   /** Environment of every step; asked for only when one will run. */
   buildEnv: () => Promise<Record<string, string>>
+  caches: StepCaches
   say: Say
   signal: AbortSignal
   deadline: number
@@ -92,10 +93,7 @@ async function makeInSandbox(
   dir: string,
 ): Promise<void> {
   const { step } = planned
-  // What an app's scripts left in its cache must not come near a layer that other apps will share,
-  // unless the manager checks all it takes from there against hashes that decide the layer's key.
-  const ownCache = !step.shareable || step.checksCache === true
-  const cache = await ensureCache(context.config, ownCache ? context.app : undefined)
+  const cache = await context.caches.open(planned)
   try {
     const result = await runInSandbox(planned, context, cache)
     try {
@@ -112,7 +110,7 @@ async function makeInSandbox(
       await result.discard()
     }
   } finally {
-    await (ownCache ? boundCache(cache) : rm(cache, { recursive: true, force: true }))
+    await context.caches.done(cache)
   }
 }
 
@@ -127,6 +125,7 @@ async function runInSandbox(
   const signal = AbortSignal.any([context.signal, bounds.signal])
   const visible = visibleConfig(step, context.appConfig)
   const files = step.configFiles ? await writeConfig(config, visible) : undefined
+  let heapWasFull = false
   const run = context.sandbox({
     app,
     layers: lowers,
@@ -137,11 +136,15 @@ async function runInSandbox(
       { source: cache, target: cacheTarget, readOnly: false },
       ...(files === undefined ? [] : [{ source: files, target: configTarget, readOnly: true }]),
     ],
-    onLine: withoutNpmUsage((line) => say(`       ${line}`.trimEnd())),
+    onLine: withoutNpmUsage((line) => {
+      heapWasFull ||= saysHeapIsFull(line)
+      say(`       ${line}`.trimEnd())
+    }),
     signal,
     timeoutMs: config.buildTimeoutMs + 60_000,
   })
-  return await run.finally(() => files && rm(files, { recursive: true, force: true }))
+  const result = await run.finally(() => files && rm(files, { recursive: true, force: true }))
+  return { ...result, oom: result.oom || (result.code !== 0 && heapWasFull) }
 }
 
 /** One file a key, for the app user alone. */
@@ -155,27 +158,6 @@ async function writeConfig(config: PaasConfig, values: Record<string, string>): 
   }
   await chown(dir, appUser, appUser)
   return dir
-}
-
-/** An app's own, or an empty one. */
-async function ensureCache(config: PaasConfig, app: string | undefined): Promise<string> {
-  const { buildCache, making } = paths(config)
-  const cache = app === undefined ? join(making, `cache-${newId()}`) : buildCache(app)
-  await mkdir(cache, { recursive: true, mode: 0o755 })
-  await chown(cache, appUser, appUser)
-  return cache
-}
-
-/** A cache that has outgrown its limit is begun anew: simple, and seldom. */
-async function boundCache(cache: string): Promise<void> {
-  const { stdout } = await exec('du', ['--summarize', '--block-size=1', '--', cache], {
-    timeoutMs: 60_000,
-    accept: [0, 1], // 1: a file went away meanwhile
-  })
-  if (Number.parseInt(stdout, 10) <= limits.buildCacheBytes) return
-  const old = `${cache}.${newId()}`
-  await rename(cache, old)
-  await rm(old, { recursive: true, force: true })
 }
 
 function ifMissing(error: unknown): void {

@@ -41,12 +41,20 @@ export async function extractSubmodules(
     await requireInside(place.into, dirname(path))
     await mkdir(into, { recursive: true })
     await chown(into, appUser, appUser)
-    await fetchModule({ path, sha, url: addresses.get(path) }, { commit, repo }, signal)
-    const inner = { ...commit, repo, gitEnv: {}, commit: sha }
+    const url = absolute(addresses.get(path), commit.origin)
+    await fetchModule({ path, sha, url }, { commit, repo }, signal)
+    const inner = { ...commit, repo, gitEnv: {}, commit: sha, ...(url && { origin: url }) }
     const deeper = await extractCommit(inner, into, signal)
     await extractSubmodules(inner, deeper, { ...place, into }, signal, depth + 1)
     await rm(repo, { recursive: true, force: true })
   }
+}
+
+/** `../lib.git` beside `https://example.com/shop.git` is `https://example.com/lib.git`. */
+function absolute(url: string | undefined, origin: string | undefined): string | undefined {
+  if (url === undefined || origin === undefined || !/^\.\.?\//.test(url)) return url
+  const base = parseRemote(origin).url.replace(/\/*$/, '/')
+  return URL.parse(url, base)?.href ?? url
 }
 
 type Module = { path: string; sha: string; url: string | undefined }

@@ -20,11 +20,12 @@ export async function untouchedPaths(
   signal: AbortSignal,
 ): Promise<string[] | undefined> {
   try {
-    const wishes = owner.paths.length > 0 ? undefined : await wishesOf(commit, signal)
+    const wishes = await wishesOf(commit, signal)
     const paths = owner.paths.length > 0 ? owner.paths : (wishes?.paths ?? [])
     if (paths.length === 0) return undefined
     const folder = owner.appDir ?? wishes?.appDir ?? ''
-    const ours = [...files, ...(folder === '' ? [] : [folder])]
+    const dockerfile = wishes?.docker.file ?? 'Dockerfile'
+    const ours = [...files, dockerfile, ...(folder === '' ? [] : [folder])]
     const specs = [...pathspecs(paths), ...pathspecs(ours)]
     const args = ['diff-tree', '-r', '--name-only', deployed, commit.commit, '--', ...specs]
     return (await askGit(commit, args, signal)) === '' ? paths : undefined
@@ -36,7 +37,7 @@ export async function untouchedPaths(
 }
 
 /** What paas itself reads at the top of a repository, whatever the app reads. */
-const files = ['paas.toml', 'app.json', 'Procfile']
+const files = ['paas.toml', 'app.json', 'Procfile', '.buildpacks']
 
 /** As CI has them: files, folders with all below, globs, and with `!` what does not count. */
 function pathspecs(paths: string[]): string[] {

@@ -14,7 +14,7 @@ export type Choice = { version: string; why: string; warnings: string[] }
 export type ChoiceRules = {
   /** Every version that can be had. */
   available: string[]
-  /** Whether a major version is preferred where a rule leaves the choice. */
+  /** Whether a major version may be taken when nobody asks for one. */
   isStable: (major: number) => boolean
   /** What is taken when nobody asks for a version; the newest stable one unless given. */
   preferred?: { version: string; why: string }
@@ -24,21 +24,22 @@ const ageMaxMs = 24 * 3600_000
 const viewTimeoutMs = 20_000
 
 /**
- * Picks the version a request means: the pin when it satisfies the constraint; else the newest that
- * satisfies the constraint, of a stable line where one does; else the newest stable one.
- * Undefined when none does.
+ * Picks the version a request means: the newest of the pin when it satisfies the constraint; else
+ * the newest that satisfies the constraint; without both the newest stable one. Undefined when none
+ * does.
  */
 export function chooseVersion(request: ToolRequest, rules: ChoiceRules): Choice | undefined {
   const { constraint, pin } = request
   if (!constraint && !pin) {
     if (rules.preferred) return { ...rules.preferred, warnings: [] }
-    const version = newest(rules, '*')
+    const stable = rules.available.filter((version) => rules.isStable(semver.major(version)))
+    const version = newestOf(stable, ['*'])
     return version ? { version, why: 'the default: newest LTS', warnings: [] } : undefined
   }
-  const pinned = pin && newestOf(rules.available, both(pin.range, constraint?.range), rules)
+  const pinned = pin && newestOf(rules.available, both(pin.range, constraint?.range))
   if (pin && pinned) return { version: pinned, why: `${pin.from} "${pin.text}"`, warnings: [] }
   if (!constraint) return undefined
-  const version = newest(rules, constraint.range)
+  const version = newestOf(rules.available, [constraint.range])
   if (!version) return undefined
   const why = `${quoted(constraint)}`
   const conflict = `${pin && quoted(pin)} does not satisfy ${why}, which decides`
@@ -88,23 +89,11 @@ function both(range: string, other: string | undefined): string[] {
   return other === undefined ? [range] : [range, other]
 }
 
-function newest(rules: ChoiceRules, range: string): string | undefined {
-  return newestOf(rules.available, [range], rules)
-}
-
-/**
- * A range that allows several lines means "at least this": the newest stable line serves it best.
- */
-function newestOf(
-  versions: string[],
-  ranges: string[],
-  { isStable }: ChoiceRules,
-): string | undefined {
+function newestOf(versions: string[], ranges: string[]): string | undefined {
   const fitting = versions.filter((version) => {
     return ranges.every((range) => semver.satisfies(version, range))
   })
-  const stable = fitting.filter((version) => isStable(semver.major(version)))
-  return semver.sort(stable.length > 0 ? stable : fitting).at(-1)
+  return semver.sort(fitting).at(-1)
 }
 
 async function askRegistry(name: string, signal: AbortSignal): Promise<string[]> {

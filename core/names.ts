@@ -83,6 +83,11 @@ export function printable(text: string): string {
   return clean.length > 80 ? `${clean.slice(0, 80)}…` : clean
 }
 
+/** For sorting names, by their bytes: `localeCompare` begins with 40 ms of reading ICU's tables. */
+export function byText(a: string, b: string): number {
+  return a === b ? 0 : a < b ? -1 : 1
+}
+
 /** A fresh instance id: 12 hex digits. */
 export function newId(): string {
   return randomBytes(6).toString('hex')

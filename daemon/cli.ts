@@ -4,14 +4,8 @@ import { readConfig } from '../core/config.ts'
 import { errno, failureLines, Failure, statusOf } from '../core/errors.ts'
 import { spawnGroup, waitForEnd } from '../core/exec.ts'
 import { paths } from '../core/names.ts'
-import {
-  decode,
-  encode,
-  frame,
-  parseResume,
-  type Request,
-  type WindowSize,
-} from './doors/frames.ts'
+import type { WindowSize } from '../core/types.ts'
+import { decode, encode, frame, parseResume, type Request } from './doors/frames.ts'
 
 /**
  * `paas <command>` on the host: passes its words and streams to the daemon, ends with its status.

@@ -131,6 +131,7 @@ function installStep({ source, file, settings }: Project, lock: boolean): Step {
           copy: read.filter((name) => source.isFile(name)),
         },
     on: [],
+    shareable: lock && !local,
     drop: caches,
     hint: 'If deno.lock is out of date: deno install, commit deno.lock, push again',
   }

@@ -12,6 +12,7 @@ import { clojure } from './clojure.ts'
 import { dotnet } from './dotnet.ts'
 import { elixir } from './elixir.ts'
 import { java } from './java.ts'
+import { adviseNested } from './nested.ts'
 import { node } from './node.ts'
 import { readWishes, type Wishes } from './paas-toml.ts'
 import { php } from './php.ts'
@@ -90,6 +91,7 @@ export function detect(
     warnings: [...warnings, ...noWeb],
     ...(plan.release && { release: plan.release }),
     ...(plan.profile && { profile: plan.profile }),
+    ...(wishes.base !== undefined && { base: wishes.base }),
   }
 }
 
@@ -164,7 +166,10 @@ function nothingDetected(source: Source): Failure {
   const names = source.list()
   const shown = names.slice(0, 20).map(printable).join('  ')
   const more = names.length > 20 ? ` and ${names.length - 20} more` : ''
-  const nested = findNested(source, names)
+  const nested = adviseNested(
+    source,
+    detectors.map(([, detector]) => detector),
+  )
   return new Failure('failed', 'Could not tell how to build this app', {
     hint: nested ?? 'Add one of the files below to the top of the repository, and push again',
     details: [
@@ -174,25 +179,12 @@ function nothingDetected(source: Source): Failure {
   })
 }
 
-/** The commonest cause: the app is in a folder of the repository. */
-function findNested(source: Source, names: string[]): string | undefined {
-  for (const folder of names.filter((name) => name.endsWith('/')).slice(0, 50)) {
-    const within = inFolder(source, folder.slice(0, -1))
-    for (const [, detector] of detectors) {
-      const file = detector.detect(within)
-      if (file) {
-        const only = folder.slice(0, -1)
-        const seen = `${printable(folder + file)} looks like ${detector.language}, one folder down`
-        return `${seen}\nName it in paas.toml at the top of the repository: app_dir = "${printable(only)}"`
-      }
-    }
-  }
-  return undefined
-}
-
 /** What may be chosen; a Dockerfile is nothing to detect in, but a choice like the others. */
 export function builderNames(): string[] {
   return ['detect', dockerfileBuilder, ...detectors.map(([name]) => name)]
 }
 
 export const dockerfileBuilder = 'dockerfile'
+
+/** For people who read what was detected, and want another thing. */
+export const otherBuilder = 'To build it otherwise: builder:set <app> NAME, or builder in paas.toml'

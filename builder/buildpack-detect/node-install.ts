@@ -1,4 +1,4 @@
-import { isExact } from './node-lock.ts'
+import { isExact, isPinned } from './node-lock.ts'
 import { installInputs } from './node-inputs.ts'
 import type { NodeManager } from './node-manager.ts'
 import type { NodeProject } from './node-project.ts'
@@ -12,8 +12,11 @@ export type InstallName = 'dependencies' | 'build dependencies'
 export function installStep(project: NodeProject, name: InstallName): Step {
   const { manager, root } = project
   const configKeys = registryKeys(root)
-  const shareable = configKeys.length === 0 && isExact(project)
-  const { argv, env, script } = command(project, name, shareable)
+  const inputs = installInputs(project)
+  const exact = configKeys.length === 0 && isExact(project)
+  const shareable =
+    exact || (configKeys.length === 0 && isPinned(project) && inputs.kind === 'files')
+  const { argv, env, script } = command(project, name, exact)
   const title = argv.filter((word) => !word.startsWith('--ignore-scripts')).join(' ')
   return {
     name,
@@ -27,11 +30,11 @@ export function installStep(project: NodeProject, name: InstallName): Step {
     },
     configKeys: [...configKeys, ...(manager.berry ? ['YARN_NPM_AUTH_TOKEN'] : [])],
     configPrefixes: [],
-    inputs: installInputs(project),
+    inputs,
     on: [],
     inImage: name === 'dependencies',
     shareable,
-    ...(shareable && manager.name === 'npm' && { checksCache: true as const }),
+    ...(exact && manager.name === 'npm' && { checksCache: true as const }),
     drop: dropped[manager.name],
     hint: hintOf(manager),
   }

@@ -87,7 +87,7 @@ const publicPrefixes = [
 ]
 
 function buildStep(
-  { manager, folder }: NodeProject,
+  { manager, folder, packageJson }: NodeProject,
   scripts: Script[],
   on: string[],
   site: Site | undefined,
@@ -107,6 +107,10 @@ function buildStep(
     argv: ['sh', '-c', script, manager.name, ...words],
     env: {
       NODE_ENV: 'production',
+      // With CI it takes a warning of the linter for an error.
+      ...('react-scripts' in { ...packageJson.dependencies, ...packageJson.devDependencies } && {
+        CI: 'false',
+      }),
       ...(manager.name === 'pnpm' && pnpmRunEnv),
       ...(manager.berry && { YARN_ENABLE_TELEMETRY: '0' }),
       ...output,
@@ -122,6 +126,7 @@ function buildStep(
         ['', ...(inFolders ? [`${folder}/`] : [])].flatMap((at) => [
           `${at}node_modules/.cache`,
           `${at}node_modules/.vite`,
+          `${at}node_modules/.vite-temp`,
           `${at}.next/cache`,
           `${at}.turbo`,
         ]),

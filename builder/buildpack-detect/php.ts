@@ -98,6 +98,7 @@ function installStep(source: Source, composer: Composer): Step {
   const options = '--no-dev --prefer-dist --no-progress --no-scripts --no-autoloader'
   return {
     ...common(composer),
+    shareable: composer.hasLock,
     name: 'dependencies',
     kind: 'dependencies',
     title: 'composer install --no-dev',

@@ -26,6 +26,8 @@ export type Plan = {
   release?: { step: string; file: string }
   /** Whether scripts in .profile.d are read before a process starts. */
   profile?: true
+  /** The image that takes the place of the stack, where paas.toml names one. */
+  base?: string
 }
 
 /** A version as someone wrote it: the words, the semver range they mean, and where. */
@@ -82,7 +84,7 @@ export type Step = {
   /** Names of earlier steps whose layers lie beneath. */
   on: string[]
   inImage: boolean
-  /** Whether two apps with the same inputs may share the layer. */
+  /** Whether two apps with the same inputs may share the layer: whoever makes it gets the same. */
   shareable: boolean
   /** Whether all that it takes from the app's cache is checked against hashes among its inputs. */
   checksCache?: true

@@ -25,18 +25,15 @@ export function findManager(source: Source): Manager {
   const project = readProject(source)
   const pipfile = readToml(source, 'Pipfile')
   const version = text(table(pipfile, 'requires').python_version)
-  const step = installStep(source, lockfile, project)
+  const wanted = Object.keys(table(pipfile, 'packages'))
+  const ofPipfile = lockfile === 'Pipfile.lock' || (!lockfile && wanted.length > 0)
+  const step = ofPipfile ? pipenvStep(source) : installStep(source, lockfile, project)
   const requirements =
     lockfile === 'requirements.txt' ? readRequirements(source, lockfile).names : []
   return {
     step,
-    packages:
-      { 'poetry.lock': ['python3-poetry'], 'Pipfile.lock': ['pipenv'] }[lockfile ?? ''] ?? [],
-    names: new Set([
-      ...requirements,
-      ...project.names,
-      ...Object.keys(table(pipfile, 'packages')).map(packageName),
-    ]),
+    packages: ofPipfile ? ['pipenv'] : lockfile === 'poetry.lock' ? ['python3-poetry'] : [],
+    names: new Set([...requirements, ...project.names, ...wanted.map(packageName)]),
     requires: project.requires,
     pipfile: version === undefined ? undefined : pythonVersion(version, 'Pipfile'),
     warnings: [
@@ -90,23 +87,31 @@ function installStep(
   if (lockfile === 'poetry.lock') {
     return locked(source, lockfile, 'poetry install --only main --no-root', poetryScript)
   }
-  if (lockfile === 'Pipfile.lock') {
-    return locked(source, lockfile, 'pipenv sync', pipenvScript)
-  }
   if (lockfile === 'requirements.txt') return pipStep(source)
   if (!project.isPackage && !project.hasDependencies) return undefined
   const inputs: StepInputs = { kind: 'tree', why: 'the project itself is installed' }
   return installBy({ title: 'pip install .', script: projectScript, inputs, hint: pipHint })
 }
 
+function pipenvStep(source: Source): Step {
+  if (source.isFile('Pipfile.lock')) {
+    return locked(source, 'Pipfile.lock', 'pipenv sync', pipenvScript('sync'))
+  }
+  return {
+    ...locked(source, 'Pipfile', 'pipenv install', pipenvScript('install')),
+    hint: 'Try it at home with: pipenv lock; commit Pipfile.lock, push again',
+  }
+}
+
 function pipStep(source: Source): Step | undefined {
-  const { reads, local, configKeys, names } = readRequirements(source, 'requirements.txt')
+  const { reads, local, configKeys, names, exact } = readRequirements(source, 'requirements.txt')
   if (names.size === 0 && reads.length === 1 && !local) return undefined
   const inputs: StepInputs = local
     ? { kind: 'tree', why: `${local} in requirements.txt lies in the repository` }
     : { kind: 'files', why: 'requirements.txt', copy: [...new Set(reads)] }
   const title = 'pip install -r requirements.txt'
-  return installBy({ title, script: pipScript, inputs, hint: pipHint, configKeys })
+  const shareable = exact && inputs.kind === 'files'
+  return installBy({ title, script: pipScript, inputs, hint: pipHint, configKeys, shareable })
 }
 
 function locked(source: Source, lockfile: string, title: string, script: string): Step {
@@ -117,7 +122,7 @@ function locked(source: Source, lockfile: string, title: string, script: string)
     copy: copy.filter((file) => source.isFile(file)),
   }
   const hint = `If ${lockfile} is out of date: make it anew, commit it, push again`
-  return installBy({ title, script, inputs, hint })
+  return installBy({ title, script, inputs, hint, shareable: lockfile !== 'Pipfile' })
 }
 
 function installBy(o: {
@@ -126,6 +131,7 @@ function installBy(o: {
   inputs: StepInputs
   hint: string
   configKeys?: string[]
+  shareable?: boolean
 }): Step {
   return {
     name: 'dependencies',
@@ -153,7 +159,7 @@ function installBy(o: {
     inputs: o.inputs,
     on: [],
     inImage: true,
-    shareable: false,
+    shareable: o.shareable ?? false,
     drop: [],
     hint: o.hint,
   }
@@ -171,7 +177,7 @@ const projectScript = `${makeVenv}; .venv/bin/pip install .`
 const uvScript = `set -e; python3 -m venv /tmp/uv; /tmp/uv/bin/pip install --quiet uv
 /tmp/uv/bin/uv sync --frozen --no-dev --no-install-project --python /usr/bin/python3`
 const poetryScript = 'set -e; poetry install --no-interaction --only main --no-root'
-const pipenvScript = 'set -e; pipenv sync --python /usr/bin/python3'
+const pipenvScript = (command: string) => `set -e; pipenv ${command} --python /usr/bin/python3`
 
 function text(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined

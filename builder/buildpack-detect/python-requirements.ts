@@ -9,13 +9,22 @@ export type Requirements = {
   reads: string[]
   /** The package that lies in the tree as source, if one does: then every file decides. */
   local: string | undefined
+  /** Whether whoever installs gets the same: by a hash of each package, or from the tree alone. */
+  exact: boolean
   /** Config keys that the files ask for as `${KEY}`. */
   configKeys: string[]
 }
 
 /** Reads a requirement file and those that it includes, as far as they are in the tree. */
 export function readRequirements(source: Source, file: string): Requirements {
-  const found: Requirements = { names: new Set(), reads: [], local: undefined, configKeys: [] }
+  const found: Requirements = {
+    names: new Set(),
+    reads: [],
+    local: undefined,
+    exact: false,
+    configKeys: [],
+  }
+  const lines: string[] = []
   const waiting = [file]
   for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
     if (found.reads.includes(next) || found.reads.length > 100) continue
@@ -25,11 +34,15 @@ export function readRequirements(source: Source, file: string): Requirements {
     found.configKeys.push(...[...text.matchAll(/\$\{([A-Z0-9_]+)\}/g)].map(([, key = '']) => key))
     // A path within a file is relative to that file for -r and -c, to the root for all else.
     for (const line of logicalLines(text)) {
+      lines.push(line)
       const included = /^(?:-r|-c|--requirement|--constraint)[\s=]+(\S+)/.exec(line)?.[1]
       if (included) waiting.push(posix.join(posix.dirname(next), included))
       else readLine(source, line, found)
     }
   }
+  const packages = lines.filter((line) => !line.startsWith('-'))
+  const hasHashes = packages.length > 0 && packages.every((line) => /--hash[=\s]sha256:/.test(line))
+  found.exact = hasHashes || lines.includes('--no-index')
   return found
 }
 

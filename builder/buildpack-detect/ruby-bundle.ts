@@ -17,6 +17,7 @@ export function bundleEnv({ file, lockfile }: Gems): Record<string, string> {
 }
 
 export function bundleStep(source: Source, gems: Gems): Step {
+  const inputs = inputsOf(source, gems)
   return {
     name: 'dependencies',
     kind: 'dependencies',
@@ -33,10 +34,10 @@ export function bundleStep(source: Source, gems: Gems): Step {
     },
     configKeys: ['BUNDLE_GITHUB__COM', 'BUNDLE_RUBYGEMS__ORG', ...gems.hosts.map(credentialsKey)],
     configPrefixes: ['BUNDLE_BUILD__'],
-    inputs: inputsOf(source, gems),
+    inputs,
     on: [],
     inImage: true,
-    shareable: false,
+    shareable: gems.lockfile !== undefined && inputs.kind === 'files',
     drop: ['.bundle'],
     hint: gems.lockfile
       ? `If ${gems.lockfile} is out of date, or has no platform of this server: ` +

@@ -67,7 +67,8 @@ export function imagesOf(file: Dockerfile, options: Options): NamedImage[] {
 /** The first port that the target's own stage names; undefined when none is written as a number. */
 export function firstPort(file: Dockerfile, target: string | undefined): number | undefined {
   const ports = file.stages[targetOf(file, target)]?.ports ?? []
-  const [, digits] = /^(\d{1,5})(?:\/tcp)?$/i.exec(ports[0] ?? '') ?? []
+  const first = ports.find((port) => !/\/(udp|sctp)$/i.test(port)) ?? ''
+  const [, digits] = /^(\d{1,5})(?:\/tcp)?$/i.exec(first) ?? []
   return digits !== undefined && Number(digits) <= 65_535 ? Number(digits) : undefined
 }
 

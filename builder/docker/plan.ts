@@ -33,12 +33,17 @@ export type DockerPlan = {
   warnings: string[]
 }
 
-/** Undefined when the tree is to be built in another way. Throws a Failure when it cannot be. */
+/**
+ * Undefined when the tree is to be built in another way. Throws a Failure when it cannot be.
+ * `folder` wins over the app_dir of paas.toml.
+ */
 export function planDockerfile(
   source: Source,
   builder: string | undefined,
+  folder?: string,
 ): DockerPlan | undefined {
-  const wishes = readWishes(source)
+  const wished = readWishes(source)
+  const wishes = { ...wished, appDir: folder ?? wished.appDir }
   const name = builder ?? wishes.builder
   const { docker, appDir, env } = wishes
   const file = docker.file ?? posix.join(appDir, 'Dockerfile')
@@ -100,8 +105,9 @@ function otherwise(source: Source, appDir: string): string {
   return `To ${instead} instead: builder:set <app> detect, and push again`
 }
 
-function unused({ apt, buildCommand, versions }: Wishes): string[] {
+function unused({ apt, base, buildCommand, versions }: Wishes): string[] {
   const set = [
+    ...(base === undefined ? [] : ['base']),
     ...(apt.length > 0 ? ['apt'] : []),
     ...(buildCommand === undefined ? [] : ['build.command']),
     ...(Object.keys(versions).length > 0 ? ['versions'] : []),

@@ -15,9 +15,13 @@ const signatures = { end: 0x06054b50, entry: 0x02014b50, local: 0x04034b50 }
 type Listed = ArchiveEntry & { at: number; packed: number; method: number }
 
 /** Directories are left out. The body of each entry must be read in its turn. */
-export async function* readZip(path: string): AsyncGenerator<ArchiveEntry> {
+export async function* readZip(
+  path: string,
+  wanted: (path: string) => boolean = () => true,
+): AsyncGenerator<ArchiveEntry> {
   await using file = await open(path)
   for (const listed of await readDirectory(file)) {
+    if (!wanted(listed.path)) continue
     const body = inflated(file, listed)
     yield { ...listed, body }
     await discard(body)

@@ -10,6 +10,7 @@ import { pinLayers } from '../layers.ts'
 import { suite } from '../stack.ts'
 import { type Component, library } from './component.ts'
 import { traces } from './installed.ts'
+import { readJar } from './jar.ts'
 
 const entriesMost = 1_000_000
 const fileBytesMost = 16 * 1024 * 1024
@@ -75,6 +76,7 @@ async function readTrace(root: string, path: string): Promise<Component[]> {
   if (path === 'var/lib/dpkg/status') {
     return parseStatus((await readBounded(join(root, path))) ?? '').map(fromDebian)
   }
+  if (/\.[jw]ar$/.test(path)) return readJar(join(root, path))
   const trace = traces.find((one) => one.path.test(path))
   if (!trace) return []
   const text = await readBounded(join(root, path))

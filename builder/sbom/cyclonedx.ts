@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { Enums, Models, Serialize, Spec } from '@cyclonedx/cyclonedx-library'
 import type { Component } from './component.ts'
 
 export type Subject = {
@@ -12,33 +13,41 @@ export type Subject = {
   maker: string
 }
 
-/** A bill of materials in the JSON of CycloneDX 1.6. Pure: the same release gives the same one. */
-export function cyclonedx(subject: Subject, components: Component[]): Record<string, unknown> {
+/**
+ * A bill of materials in the JSON of CycloneDX 1.6: the same release gives the same text. To load
+ * what writes it takes 16 MB, so the daemon has it done by `writeBill`.
+ */
+export function cyclonedx(subject: Subject, components: Component[]): string {
   const { app, release, createdAt, layers, maker } = subject
-  return {
-    $schema: 'http://cyclonedx.org/schema/bom-1.6.schema.json',
-    bomFormat: 'CycloneDX',
-    specVersion: '1.6',
+  const bill = new Models.Bom({
     serialNumber: `urn:uuid:${uuidOf(JSON.stringify([app, release, layers]))}`,
-    version: 1,
-    metadata: {
-      timestamp: createdAt,
-      tools: { components: [{ type: 'application', name: 'paas', version: maker }] },
-      component: {
-        type: 'application',
-        'bom-ref': `${app}@${release}`,
-        name: app,
+    metadata: new Models.Metadata({
+      timestamp: new Date(createdAt),
+      component: new Models.Component(Enums.ComponentType.Application, app, {
+        bomRef: `${app}@${release}`,
         version: release,
-      },
-    },
-    components: components.map((one) => ({
-      type: one.type,
-      'bom-ref': one.purl ?? `${one.name}@${one.version}`,
-      name: one.name,
-      version: one.version,
-      ...(one.purl !== undefined && { purl: one.purl }),
-    })),
-  }
+      }),
+    }),
+    components: new Models.ComponentRepository(components.map(toModel)),
+  })
+  const paas = new Models.Component(Enums.ComponentType.Application, 'paas', { version: maker })
+  bill.metadata.tools.components.add(paas)
+  const normal = new Serialize.JSON.Normalize.Factory(Spec.Spec1dot6)
+  return new Serialize.JsonSerializer(normal).serialize(bill, { sortLists: true, space: 2 })
+}
+
+const types = {
+  library: Enums.ComponentType.Library,
+  application: Enums.ComponentType.Application,
+  'operating-system': Enums.ComponentType.OperatingSystem,
+}
+
+function toModel({ type, name, version, purl }: Component): Models.Component {
+  return new Models.Component(types[type], name, {
+    bomRef: purl ?? `${name}@${version}`,
+    version,
+    ...(purl !== undefined && { purl }),
+  })
 }
 
 /** In the form of a name-based UUID. */

@@ -8,6 +8,8 @@ import { type Component, library } from './component.ts'
  */
 export const traces: { path: RegExp; read: (text: string, path: string) => Component[] }[] = [
   { path: /(^|\/)node_modules\/(@[^/]+\/)?[^/]+\/package\.json$/, read: fromPackageJson },
+  { path: /(^|\/)\.pnp\.cjs$/, read: fromPlugAndPlay },
+  { path: /(^|\/)deno\.lock$/, read: fromDenoLock },
   { path: /\.dist-info\/METADATA$/, read: fromDistInfo },
   { path: /(^|\/)specifications\/[^/]+\.gemspec$/, read: fromGemspec },
   { path: /(^|\/)vendor\/composer\/installed\.json$/, read: fromComposer },
@@ -21,6 +23,31 @@ export const traces: { path: RegExp; read: (text: string, path: string) => Compo
 function fromPackageJson(text: string): Component[] {
   const { name, version } = object(json(text))
   return isText(name) && isText(version) ? [library('npm', name, version)] : []
+}
+
+/** `["ms", [` opens a package, `["npm:2.1.3", {` or `["virtual:…#npm:2.1.3", {` a version of it. */
+function fromPlugAndPlay(text: string): Component[] {
+  const found: Component[] = []
+  let name: string | undefined
+  for (const line of text.split('\n')) {
+    name = /^\s*\["([^"]+)", \[\\?$/.exec(line)?.[1] ?? name
+    const [, version] = /^\s*\["(?:virtual:\w+#)?npm:(\d[^"]*)", \{\\?$/.exec(line) ?? []
+    if (name !== undefined && version !== undefined) found.push(library('npm', name, version))
+  }
+  return found
+}
+
+/** Keys such as `ms@2.1.3` and `@a/b@1.0.0_peer@2.0.0`, at the top since the fourth version. */
+function fromDenoLock(text: string): Component[] {
+  const document = object(json(text))
+  return [document, object(document.packages)].flatMap((lock) => {
+    return ['npm', 'jsr'].flatMap((kind) => {
+      return Object.keys(object(lock[kind])).flatMap((key) => {
+        const [, name, version] = /^(@?[^@]+)@(\d[^_]*)/.exec(key) ?? []
+        return name && version ? [library(kind, name, version)] : []
+      })
+    })
+  })
 }
 
 function fromDistInfo(text: string): Component[] {

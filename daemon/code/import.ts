@@ -73,7 +73,7 @@ export async function importRemote(
     const commit = await commitAt(repo, importRef)
     const here = await readRef(paths(daemon.config).repo(app.name), deployRef(app))
     if (here === commit) return current(daemon, app, commit, ask)
-    return deployFrom(daemon, app, { repo, commit }, ask)
+    return deployFrom(daemon, app, { repo, commit, origin: remote.url }, ask)
   })
 }
 
@@ -107,14 +107,15 @@ async function current(
 async function deployFrom(
   daemon: Daemon,
   app: App,
-  { repo, commit }: { repo: string; commit: string },
+  { repo, commit, ...where }: { repo: string; commit: string; origin?: string },
   { by, say, signal, inside = null }: ImportAsk,
 ): Promise<Imported> {
   let refusal: unknown
   using held = new DisposableStack()
   const onPush: OnPush = async (push, _say, pushSignal) => {
     try {
-      await acceptPush(daemon, app.name, push, { by, say, signal: pushSignal, held, inside })
+      const accepting = { by, say, signal: pushSignal, held, inside, ...where }
+      await acceptPush(daemon, app.name, push, accepting)
       return 0
     } catch (error) {
       refusal = error

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { readAppJson } from '../../builder/app-json.ts'
-import { detect } from '../../builder/buildpack-detect/detect.ts'
+import { detect, otherBuilder } from '../../builder/buildpack-detect/detect.ts'
 import type { Plan, ToolRequest } from '../../builder/buildpack-detect/plan.ts'
 import { type DockerPlan, planDockerfile } from '../../builder/docker/plan.ts'
 import { readCron } from '../../builder/cron.ts'
@@ -48,10 +48,12 @@ function describe(plan: Plan): string[] {
   const packages = [...new Set([...apt.run, ...apt.build, ...userApt])]
   return [
     `-----> ${language} detected (${because})`,
+    `       ${otherBuilder}`,
     ...tools.flatMap((tool) => [
       `       ${tool.suite?.name ?? tool.tool}: ${asked(tool)}`,
       `       To choose another: ${tool.choose}`,
     ]),
+    ...(plan.base === undefined ? [] : [`       Base: ${plan.base} (base in paas.toml)`]),
     ...(packages.length > 0 ? [`       Debian packages: ${packages.join(', ')}`] : []),
     ...steps.map(({ name, title }) => `       ${name}: ${title}`),
     ...Object.entries(processes).map(

@@ -18,6 +18,8 @@ export type Accepting = {
   signal: AbortSignal
   /** The app in whose change a plugin asks for this. */
   inside?: string | null
+  /** Where the commit was fetched from, if it did not come by a push of its own. */
+  origin?: string
   /** Holds the app's turn until git has moved the ref, so that the next push sees it moved. */
   held: DisposableStack
 }
@@ -49,7 +51,7 @@ export async function acceptPush(
   const about = { app: name, args: [branch, commit], commit }
   await daemon.triggers.fire('receive-branch', about, say, accepting.signal)
 
-  const { held, inside = null, signal: asked } = accepting
+  const { held, inside = null, origin, signal: asked } = accepting
   const building = { commit, by: by.name, say, signal: asked }
   await recordedBuild(daemon, app, building, async ({ say: record, signal, begin }) => {
     const ask = { kind: 'push', say: record, signal, inside } as const
@@ -61,7 +63,7 @@ export async function acceptPush(
       return { cancelled: why }
     }
     begin()
-    return deployCommit(daemon, app, { push, target, by }, ask)
+    return deployCommit(daemon, app, { push, target, by, origin }, ask)
   })
 }
 
@@ -76,9 +78,10 @@ type Target = NonNullable<PushDecision['deploy']>
 async function deployCommit(
   daemon: Daemon,
   app: App,
-  { push, target, by }: { push: PushRequest; target: Target; by: Identity },
+  pushed: { push: PushRequest; target: Target; by: Identity; origin: string | undefined },
   ask: { say: Say; signal: AbortSignal },
 ): Promise<void | { cancelled: string }> {
+  const { push, target, by, origin } = pushed
   const { branch, commit } = target
   const repo = paths(daemon.config).repo(app.name)
   const moved = await movedMeanwhile(repo, push, target)
@@ -90,8 +93,8 @@ async function deployCommit(
     return { cancelled: skipped }
   }
   ask.say(`-----> Building ${app.name} from ${commit.slice(0, 7)} (${branch})`)
-  const build = (say: Say, signal: AbortSignal) =>
-    buildCommit(daemon, app, { commit, gitEnv: push.gitEnv }, say, signal)
+  const source = { commit, gitEnv: push.gitEnv, ...(origin !== undefined && { origin }) }
+  const build = (say: Say, signal: AbortSignal) => buildCommit(daemon, app, source, say, signal)
   await applyInTurn(daemon, pushChange(daemon, app, { commit, by: by.name, build }), ask)
   if (!app.deployBranch) {
     daemon.store.setDeployBranch(app, branch)

@@ -1,5 +1,5 @@
 import { Failure } from '../../core/errors.ts'
-import { isProcessType, printable } from '../../core/names.ts'
+import { byText, isProcessType, printable } from '../../core/names.ts'
 import type { App, Release } from '../../core/types.ts'
 import { applyChange, applySetting, current, refuseUnknownTypes } from '../changes.ts'
 import { restartChange, scaleChange } from '../changes.ts'
@@ -153,7 +153,7 @@ function listProcesses(call: Call, daemon: Daemon) {
   const formation = release ? stoppedTypes(app, release.formation) : {}
   const stopped = release ? wantedProcesses({ ...release, formation }) : []
   const all = [...running, ...down, ...stopped.map((process) => absent(process, 'stopped'))]
-  return all.sort((a, b) => a.process.localeCompare(b.process))
+  return all.sort((a, b) => byText(a.process, b.process))
 }
 
 async function freeze(call: Call, daemon: Daemon, verb: 'pause' | 'resume'): Promise<Answer> {

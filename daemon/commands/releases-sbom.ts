@@ -4,7 +4,7 @@ import { findRelease } from './releases.ts'
 
 /** Most days nobody asks for it: the daemon is smaller without it. */
 const collecting = () => import('../../builder/sbom/collect.ts')
-const writing = () => import('../../builder/sbom/cyclonedx.ts')
+const writing = () => import('../../builder/sbom/write.ts')
 
 export const sbomCommands: Command[] = [
   {
@@ -14,7 +14,7 @@ export const sbomCommands: Command[] = [
     app: true,
     run: async (call, daemon) => {
       const release = findRelease(daemon, call.app(), call.args[0])
-      const [{ collectComponents }, { cyclonedx }] = await Promise.all([collecting(), writing()])
+      const [{ collectComponents }, { writeBill }] = await Promise.all([collecting(), writing()])
       const { signal } = call.session
       const components = await collectComponents(daemon.config, release.image, signal)
       const subject = {
@@ -24,8 +24,8 @@ export const sbomCommands: Command[] = [
         layers: release.image.layers.map(({ key }) => key),
         maker: packageJson.version,
       }
-      const document = cyclonedx(subject, components)
-      return { lines: JSON.stringify(document, null, 2).split('\n'), json: document }
+      const text = await writeBill(subject, components, signal)
+      return { lines: text.split('\n'), json: JSON.parse(text) }
     },
   },
 ]

@@ -47,9 +47,9 @@ export const stackCommands: Command[] = [
     run: async (call, daemon) => {
       const apps = chosen(call, daemon)
       const renewal = await renewed(call, daemon)
-      const { run: stack } = renewal.stacks
-      const by = call.session.identity.name
-      const moves = await moveApps(daemon, apps, { stack, by }, call.ask)
+      const { stacks, caddy } = renewal
+      const to = { stack: stacks.run, caddy, by: call.session.identity.name }
+      const moves = await moveApps(daemon, apps, to, call.ask)
       return await report(call, renewal, moves)
     },
   },

@@ -1,4 +1,5 @@
 import { appPort } from '../../core/config.ts'
+import { byText } from '../../core/names.ts'
 import type {
   App,
   AppLimits,
@@ -15,7 +16,7 @@ import type {
 /** Every process a formation asks for, `web` first: `['web.1', 'web.2', 'worker.1']`. */
 export function wantedProcesses(release: Release): string[] {
   const types = Object.keys(release.image.processes).filter((type) => type !== 'release')
-  types.sort((a, b) => Number(b === 'web') - Number(a === 'web') || a.localeCompare(b))
+  types.sort((a, b) => Number(b === 'web') - Number(a === 'web') || byText(a, b))
   return types.flatMap((type) =>
     Array.from({ length: release.formation[type] ?? 0 }, (_, index) => `${type}.${index + 1}`),
   )

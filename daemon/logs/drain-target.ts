@@ -1,9 +1,8 @@
-import { request as httpRequest } from 'node:http'
-import { request as httpsRequest } from 'node:https'
 import { connect, type Socket } from 'node:net'
 import { hostname } from 'node:os'
 import { connect as connectTls } from 'node:tls'
 import { Failure } from '../../core/errors.ts'
+import { http, https } from '../../core/http.ts'
 import { printable } from '../../core/names.ts'
 import type { LogLine } from '../../runner/logs.ts'
 import type { Gate } from './own-network.ts'
@@ -55,7 +54,7 @@ export function openTarget(address: string, gate?: Gate): DrainTarget {
 }
 
 function httpTarget(url: URL, gate?: Gate): DrainTarget {
-  const request = url.protocol === 'https:' ? httpsRequest : httpRequest
+  const request = (url.protocol === 'https:' ? https : http).request
   return {
     async send(lines) {
       const body = lines.map((line) => `${JSON.stringify(line)}\n`).join('')

@@ -3,7 +3,12 @@ import { join } from 'node:path'
 import { logError } from '../../core/log.ts'
 import { paths, printable } from '../../core/names.ts'
 import type { Release } from '../../core/types.ts'
-import { type AccessEntry, type AccessPosition, openAccessLog } from '../../router/access-log.ts'
+import {
+  type AccessEntry,
+  type AccessPosition,
+  detailsOf,
+  openAccessLog,
+} from '../../router/access-log.ts'
 import { routerPaths } from '../../router/routes.ts'
 import type { Daemon } from '../daemon.ts'
 import { openKeeper, readKept } from '../metrics/kept-counts.ts'
@@ -116,7 +121,8 @@ function currentVersion({ store }: Daemon, app: string): number | undefined {
 
 /** `GET /path 200 12 ms 512 B web.1 192.0.2.7` */
 export function formatEntry(entry: AccessEntry, { process }: Pick<Served, 'process'>): string {
-  const { method, path, status, ms, bytes, client } = entry
+  const { status, ms } = entry
+  const { method, path, bytes, client } = detailsOf(entry)
   const took = ms < 10 ? ms.toFixed(1) : String(Math.round(ms))
   const to = process === 'router' ? '-' : process
   return `${printable(method)} ${printable(path)} ${status} ${took} ms ${bytes} B ${to} ${client}`

@@ -30,7 +30,7 @@ const plans: [app: string, expected: Expected][] = [
       language: 'Node',
       because: 'package.json',
       processes: { web: 'node server.js' },
-      asks: ['engines.node in package.json >=24'],
+      asks: ['engines.node in package.json 24.x'],
       steps: ['npm ci --omit=dev'],
       warnings: [],
     },
@@ -185,11 +185,14 @@ test('Config that .npmrc names reaches the install, and keeps its layer to the a
   expect(step).toMatchObject({ configKeys: ['NPM_TOKEN'], shareable: false })
 })
 
-test('A layer is shared between apps only when every hash is known and nothing runs at install', () => {
+test('A layer is shared when every hash is known; made from a cache that scripts saw, never', () => {
   const hash = { version: '2.0.0', integrity: 'sha512-x' }
   expect(installOf(hash)).toMatchObject({ shareable: true })
   expect(installOf(hash)?.argv).toContain('--ignore-scripts')
-  expect(installOf({ ...hash, hasInstallScript: true })).toMatchObject({ shareable: false })
+  const scripts = installOf({ ...hash, hasInstallScript: true })
+  expect(scripts).toMatchObject({ shareable: true })
+  expect(scripts?.checksCache).toBeUndefined()
+  expect(scripts?.argv).not.toContain('--ignore-scripts')
   expect(installOf({ version: '2.0.0' })).toMatchObject({ shareable: false })
 })
 
@@ -286,17 +289,45 @@ test('BUILDER chooses a language all the same', () => {
 })
 
 test('Nothing detected: the files seen, what is looked for, and the folder it may be in', () => {
-  const [said, folder, advice, seen, ...looked] = failure(() =>
+  const [said, folder, advice, other, seen, ...looked] = failure(() =>
     detect(openSource(join(apps, 'nested')), undefined),
   )
-  expect([said, folder, advice, seen]).toEqual([
+  expect([said, folder, advice, other, seen]).toEqual([
     ' !     Could not tell how to build this app',
-    ' !     web/package.json looks like Node, one folder down',
-    ' !     Name it in paas.toml at the top of the repository: app_dir = "web"',
+    ' !     web/package.json, one folder down, looks like Node',
+    ' !     Name its folder in paas.toml at the top of the repository: app_dir = "web"',
+    ' !     Or without a change of the code: git:set <app> app-dir web',
     '       Files seen: README.md  web/',
   ])
   expect(looked).toContain('       Node: package.json')
   expect(looked.filter((line) => !/^ {7}\S.*: \S/.test(line))).toEqual([])
+})
+
+const advice = (files: Record<string, string>) =>
+  failure(() => detect(tree(files), undefined))
+    .filter((line) => line.startsWith(' !'))
+    .slice(1)
+
+test('Nothing at the top: all folders are named that may be meant, a Dockerfile too', () => {
+  expect(
+    advice({
+      'a b/go.mod': '',
+      'node_modules/x/package.json': '',
+      'api/Dockerfile': '',
+      'web/index.html': '',
+    }),
+  ).toEqual([
+    ' !     api/Dockerfile, one folder down, looks like something to build with it',
+    ' !     web/index.html, one folder down, looks like Static site',
+    ' !     Name the one to build in paas.toml at the top of the repository: app_dir = "api"',
+    ' !     Or without a change of the code: git:set <app> app-dir api',
+  ])
+  expect(advice({ 'services/shop/go.mod': '' })[0]).toBe(
+    ' !     services/shop/go.mod, two folders down, looks like Go',
+  )
+  expect(advice({ 'a/b/c/go.mod': '' })).toEqual([
+    ' !     Add one of the files below to the top of the repository, and push again',
+  ])
 })
 
 const links: [target: string, what: string][] = [

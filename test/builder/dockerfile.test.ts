@@ -93,7 +93,7 @@ test('The port is the first of the stage, where it is a number', () => {
   expect(port('FROM a\nEXPOSE 9000\nEXPOSE 80')).toBe(9000)
   expect(port('FROM a\nEXPOSE 9000\nFROM b')).toBeUndefined()
   expect(port('FROM a\nEXPOSE $PORT')).toBeUndefined()
-  expect(port('FROM a\nEXPOSE 53/udp 80')).toBeUndefined()
+  expect(port('FROM a\nEXPOSE 53/udp 80 81')).toBe(80) // a request is never a datagram
 })
 
 test('A line that no build could read is named', () => {
@@ -155,6 +155,9 @@ V = "3"
     file: 'web/Dockerfile',
     context: 'web',
   })
+  const owners = planDockerfile(tree({ 'api/Dockerfile': 'FROM a' }), undefined, 'api')
+  expect(owners).toMatchObject({ file: 'api/Dockerfile', context: 'api' })
+  expect(planDockerfile(tree({ 'web/Dockerfile': 'FROM a' }), undefined, 'api')).toBeUndefined()
   const wrong = tree({ 'paas.toml': '[docker]\ncontext = "../.."', Dockerfile: 'FROM a' })
   expect(failure(() => planDockerfile(wrong, undefined))[0]).toBe(
     ' !     paas.toml line 2: "context" is not a path within the repository, such as "web"',

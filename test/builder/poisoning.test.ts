@@ -29,11 +29,13 @@ const known = {
 }
 
 /** A Node app with these packages by a lockfile that has their hashes, and a build script. */
-function app(names: (keyof typeof known)[], script: string) {
+function app(names: (keyof typeof known)[], script: string, more: Record<string, unknown> = {}) {
   const dependencies = Object.fromEntries(names.map((name) => [name, known[name].version]))
   const packages = {
     '': { dependencies },
-    ...Object.fromEntries(names.map((name) => [`node_modules/${name}`, known[name]])),
+    ...Object.fromEntries(
+      names.map((name) => [`node_modules/${name}`, { ...known[name], ...more }]),
+    ),
   }
   return {
     'package.json': JSON.stringify({
@@ -90,4 +92,31 @@ test('Nor does what it writes anywhere else: the next build finds all as it was'
   const look = `grep -rlx POISON /usr/local /usr/bin /etc /var/lib /var/cache /app/node_modules > found; true`
   const { image } = await build('other', app(['ms'], look))
   expect(readFileSync(join(filesOf(image, 'build'), 'found'), 'utf8')).toBe('')
+}, 300_000)
+
+const keyOf = ({ image }: { image: Image }) =>
+  image.layers.find(({ kind }) => kind === 'dependencies')?.key
+
+/** A manager that runs scripts at install cannot vouch for what it takes from its cache. */
+test('A layer that scripts may have touched on its way is the app’s alone', async () => {
+  const scripts = { hasInstallScript: true }
+  const make = (name: string, names: (keyof typeof known)[], script: string) =>
+    build(name, app(names, script, scripts))
+
+  const first = await make('scripted', ['ms'], 'sh build.sh')
+  const second = await make('scripted', ['ms', 'escape-html'], 'true')
+  expect(readFileSync(join(filesOf(first.image, 'build'), 'seen'), 'utf8')).toContain('content-v2')
+  const victim = await make('bystander', ['ms', 'escape-html'], 'true')
+  expect(victim.lines).toContain('-----> npm ci --omit=dev')
+  expect(keyOf(victim)).not.toBe(keyOf(second))
+  const found = await exec('grep', ['-rl', 'POISON', filesOf(victim.image, 'dependencies')], {
+    accept: [1],
+  })
+  expect(found.stdout).toBe('')
+
+  for (const files of [['ms'], ['ms', 'escape-html']] as const) {
+    const late = await make(`late-${files.length}`, [...files], 'true')
+    expect(late.lines).toContain('       dependencies: re-used (package-lock.json unchanged)')
+    expect(keyOf(late)).toBe(keyOf(files.length === 1 ? first : victim))
+  }
 }, 300_000)

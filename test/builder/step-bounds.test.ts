@@ -27,7 +27,7 @@ test('a build that has filled one of its directories says of how much, and in wh
   ]
   const failure = stepFailure(step, { ...result, disk }, readConfig({}))
   expect([failure.message, failure.hint]).toEqual([
-    'The build used 10.0 of 10.0 GiB of disk and ended in "npm run build"',
+    'The build used 10.0 of 10.0 GB of disk and ended in "npm run build"',
     'Let the build write less, or raise PAAS_BUILD_DISK (MiB) on the server',
   ])
 })

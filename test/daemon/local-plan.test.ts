@@ -17,6 +17,7 @@ test('paas plan prints how a directory would be built, without a daemon', async 
     0,
     [
       '-----> Python detected (requirements.txt)',
+      '       To build it otherwise: builder:set <app> NAME, or builder in paas.toml',
       '       Python: "3.13" (.python-version)',
       '       To choose another: .python-version with a line such as 3.13',
       '       dependencies: pip install -r requirements.txt',

@@ -125,7 +125,7 @@ describe('a container', () => {
   test('works, less well guarded, where there can be no user namespace', async () => {
     const host = { ...t.host, noUserNamespace: 'so this test wants it' }
     const lines: string[] = []
-    const io = { onLine: (line: string) => void lines.push(line), signal: never, timeoutMs: 20_000 }
+    const io = { onLine: (line: string) => void lines.push(line), signal: never, timeoutMs: 60_000 }
     const script = `console.log(process.getuid(), require('node:fs').readFileSync('/proc/self/uid_map', 'utf8').trim().split(/ +/).join())`
     const exit = await runAttached(host, t.spec(node(script)), io)
     expect(exit.code).toBe(0)

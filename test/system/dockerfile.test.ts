@@ -140,7 +140,7 @@ describe('A Dockerfile', () => {
       expect(silent.out).toContain('The image does not say what it runs')
       const hungry = `RUN perl -e '$x = "a" x 900000000; print length $x'`
       const large = await pushShop({ Dockerfile: dockerfile(hungry) })
-      expect(large.out).toContain('of 500 MiB of memory and was killed in "RUN perl')
+      expect(large.out).toContain('of 500 MB and was killed in "RUN perl')
       expect([failed, bad, gone, base, silent, large].map(({ code }) => code)).toEqual(
         Array.from({ length: 6 }, () => 1),
       )

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { exec } from '../../core/exec.ts'
 import { paths } from '../../core/names.ts'
-import { commitTree, freePort, nodeApp, type Paas, startPaas } from './instance.ts'
+import { freePort } from '../ports.ts'
+import { commitTree, nodeApp, type Paas, startPaas } from './instance.ts'
 
 describe('code that does not come by a push', () => {
   const end = new AsyncDisposableStack()
@@ -131,10 +132,15 @@ describe('code that does not come by a push', () => {
   test('has its submodules fetched, theirs too, and shares them when they stay', async () => {
     const server = `ssh://paas@127.0.0.1:${paas.config.sshPort}`
     /** A tree with one submodule, at this commit of another app. */
-    const withModule = async (name: string, module: string, files: Record<string, string>) => {
+    const withModule = async (
+      name: string,
+      module: string,
+      files: Record<string, string>,
+      beside = server,
+    ) => {
       const dir = await paas.tree(name, {
         ...files,
-        '.gitmodules': `[submodule "x"]\n\tpath = lib\n\turl = ${server}/${module}\n`,
+        '.gitmodules': `[submodule "x"]\n\tpath = lib\n\turl = ${beside}/${module}\n`,
       })
       const [commit = ''] = (await head(module))[0]?.split(' ') ?? []
       const link = ['update-index', '--add', '--cacheinfo', `160000,${commit},lib`]
@@ -152,6 +158,18 @@ describe('code that does not come by a push', () => {
     const pushed = await paas.push('outer', outer)
     expect(pushed).toMatchObject({ code: 0 })
     expect((await paas.ssh(['logs', 'outer'])).stdout).toContain('read innermost')
+
+    const sibling = await withModule('sibling', 'middle', files, '..')
+    const alone = await paas.push('sibling', sibling)
+    expect(alone.out).toMatch(
+      /lib is a git submodule without its files: its address is "..\/middle"/,
+    )
+    const store = paths(paas.config).repo('outer')
+    await exec('git', ['push', '-q', store, 'HEAD:refs/heads/relative'], { cwd: sibling })
+    await paas.ssh(['apps:create', 'synced'])
+    const synced = await paas.ssh(['git:sync', 'synced', `${server}/outer`, 'relative'])
+    expect([synced.code, synced.out]).toEqual([0, expect.stringContaining('deployed')])
+    expect((await paas.ssh(['logs', 'synced'])).stdout).toContain('read innermost')
 
     const lost = await paas.tree('lost', {
       ...nodeApp('lost'),

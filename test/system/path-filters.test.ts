@@ -62,6 +62,17 @@ test('paas.toml says the same, and its own change counts', async () => {
   expect(wrong.out).toContain('paas.toml line 1: "paths" is not a list of at most 100 paths')
 }, 120_000)
 
+test('The folder that paas.toml names counts also where the owner has set the paths', async () => {
+  const files = { 'paas.toml': 'app_dir = "web"\n', 'web/index.html': 'first', 'a.txt': 'first' }
+  expect((await paas.push('both', await paas.tree('both', files))).code).toBe(0)
+  expect((await paas.ssh(['git:set', 'both', 'paths', 'lib/'])).code).toBe(0)
+  const other = await paas.push('both', await paas.tree('both', { 'a.txt': 'second' }))
+  expect(other.out).toContain('Nothing that both reads (lib/) has changed since v1')
+  const own = await paas.push('both', await paas.tree('both', { 'web/index.html': 'second' }))
+  expect(own.out).toContain('Application deployed')
+  expect((await paas.get('both')).body).toBe('second')
+}, 120_000)
+
 test('What is set is shown, taken back, and refused when it is no path', async () => {
   const report = await paas.ssh(['git:report', 'site', '--json'])
   expect(JSON.parse(report.stdout)).toMatchObject({ deployBranch: 'main', appDir: 'web' })

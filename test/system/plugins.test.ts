@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { paths } from '../../core/names.ts'
 import { triggers } from '../../plugins/names.ts'
-import { freePort, nodeApp, type Paas, startPaas, until } from './instance.ts'
+import { freePort } from '../ports.ts'
+import { nodeApp, type Paas, startPaas, until } from './instance.ts'
 
 const lineOfAPush = [
   'user-auth',
