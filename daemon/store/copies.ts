@@ -2,7 +2,7 @@ import type { App } from '../../core/types.ts'
 import { type Database, now } from './database.ts'
 
 const settings =
-  'config, formation, stopped, limits, mounts, checks, builder, buildpacks, app_dir, paths'
+  'config, formation, stopped, limits, mounts, checks, builder, base, buildpacks, app_dir, paths'
 const jobs = 'number, schedule, timezone, concurrency, command, source, suspended'
 
 export function copyStore({ run, transaction }: Database) {

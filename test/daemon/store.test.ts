@@ -110,3 +110,21 @@ test('a database of a newer paas is refused, one from before a kill in a migrati
   expect(opened.apps()).toEqual([])
   opened.close()
 })
+
+test('a clone has every setting of an app but those that are named here', () => {
+  const [from, to] = [
+    store.createApp('shop', defaultLimits),
+    store.createApp('copy', defaultLimits),
+  ]
+  const db = new DatabaseSync(join(dir, 'paas.db'))
+  const columns = db.prepare('select name from pragma_table_info(?)').all('apps')
+  const own = new Set(['id', 'name', 'created_at', 'current_release'])
+  const notCloned = ['deploy_branch', 'locked_by', 'maintenance']
+  const settings = columns.map(({ name }) => String(name)).filter((name) => !own.has(name))
+  for (const name of settings)
+    db.prepare(`update apps set ${name} = 'set' where id = ?`).run(from.id)
+  store.copySettings(from, to)
+  const row = db.prepare('select * from apps where id = ?').get(to.id)
+  db.close()
+  expect(settings.filter((name) => row?.[name] !== 'set').sort()).toEqual(notCloned)
+})

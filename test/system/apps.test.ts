@@ -160,6 +160,7 @@ describe('apps', () => {
       ['checks:set', 'full', 'timeout=7', 'drain=1'],
       ['checks:disable', 'full', 'web'],
       ['resource:limit', 'full', '--process-type', 'web', '--pids', '99'],
+      ['builder:set', 'full', 'base', 'registry.example.com/base:1'],
       ['builder:set', 'full', 'node'],
       ['buildpacks:set', 'full', 'https://example.com/pack.git'],
       ['git:set', 'full', 'app-dir', 'site'],
@@ -199,6 +200,7 @@ describe('apps', () => {
     expect((await paas.ssh(['logs:drain', 'list', 'twin', '--json'])).stdout).toBe('[]\n')
     await paas.ssh(['git:set', 'twin', 'app-dir'])
     await paas.ssh(['buildpacks:clear', 'twin'])
+    await paas.ssh(['builder:set', 'twin', 'base'])
     const other = { ...nodeApp('twin'), 'README.md': 'of its own' }
     await paas.push('twin', await paas.tree('twin', other)) // the commit that runs is not there
     expect((await paas.get('twin')).body).toBe('twin')
