@@ -21,7 +21,7 @@ import type { Sandbox } from './sandbox.ts'
 import { factsOf, openSource, type Source } from './source.ts'
 import { ensureStack, stackLayers } from './stack.ts'
 import { decidedBy, runStep } from './step.ts'
-import { hasCache, openCaches } from './step-caches.ts'
+import { dropCache, hasCache, openCaches } from './step-caches.ts'
 import { type ChosenTool, chooseTools, ensureTools } from './tools.ts'
 import { ensureTree, extractTo, treeLayer } from './tree.ts'
 
@@ -35,7 +35,7 @@ export type BuildRequest = Commit & {
   appDir?: string
   /** Addresses of Heroku buildpacks, in the owner's own words. */
   buildpacks?: string[]
-  /** Makes every layer that a command makes anew. */
+  /** Makes every layer that a command makes anew, with nothing that earlier ones have kept. */
   noCache?: boolean
   /**
    * Called with the directory of the extracted source, before anything is read from it. It may
@@ -103,6 +103,7 @@ async function buildDetected(request: BuildRequest, building: Detected): Promise
   const tools = await chooseTools(plan.tools, { ...request, config, say, signal })
   for (const { layer } of tools) if (layer) pins.add(layer.key)
   sayPlan(plan, tools, say)
+  if (request.noCache) await dropCache(config, request.app)
   const layerPlan = nameLayers(request, config, { plan, tools, source, tree })
   for (const layer of layerPlan.image) {
     pins.add(layer.key)
