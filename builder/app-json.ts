@@ -89,6 +89,7 @@ function envEntry(json: Json): EnvEntry {
   if (typeof json.value === 'string') {
     return { value: envValue(json), required: false, generate: false, sync: false }
   }
+  if (typeof json.value !== 'object') throw wrong(json, 'text, or an object')
   const value = optional(json, 'value', envValue)
   const generator = member(json, 'generator')
   if (generator && generator.value !== 'secret') throw wrong(generator, '"secret"')

@@ -8,8 +8,11 @@ import type { CronEntry, Image, Layer, Say } from '../core/types.ts'
 import { readAppJson, unknownTypes } from './app-json.ts'
 import { ensureApt } from './apt.ts'
 import { releasedBy } from './buildpack-release.ts'
+import type { Base } from './base/base.ts'
+import { envOnBase, refuseUnfit } from './base/on-base.ts'
 import { detect, otherBuilder } from './buildpack-detect/detect.ts'
 import type { ImageTools } from './docker/build.ts'
+import { stackName } from './image/own-name.ts'
 import { type DockerPlan, planDockerfile } from './docker/plan.ts'
 import type { Plan, Step } from './buildpack-detect/plan.ts'
 import type { Commit } from './checkout.ts'
@@ -33,6 +36,10 @@ export type BuildRequest = Commit & {
   builder?: string
   /** The folder of the app, in the owner's own words. */
   appDir?: string
+  /** What takes the place of the stack, in the owner's own words: the name of an image, `stack`. */
+  base?: string
+  /** What the app runs now. */
+  current?: Image | undefined
   /** Addresses of Heroku buildpacks, in the owner's own words. */
   buildpacks?: string[]
   /** Makes every layer that a command makes anew, with nothing that earlier ones have kept. */
@@ -70,7 +77,10 @@ export async function build(
   const appJson = readAppJson(source)
   const shared = { ...tools, appConfig: request.config, tree, say, signal, deadline }
   const docker = dockerFor(request, source)
-  const { app, noCache = false } = request
+  const { app, base = stackName, noCache = false } = request
+  if (docker && base !== stackName) {
+    say(` !     The base ${base} says nothing to a Dockerfile: its own FROM does`)
+  }
   const image = docker
     ? await (await dockerBuilder()).buildDockerfile(docker, { ...shared, app, noCache })
     : await buildDetected(request, { ...shared, source, isKept, appJson, pins })
@@ -80,7 +90,7 @@ export async function build(
 /** Read when the first Dockerfile comes: a daemon that sees none holds 3 MB less. */
 const dockerBuilder = () => import('./docker/build.ts')
 
-type Detected = Omit<BuildTools, 'images'> & {
+type Detected = BuildTools & {
   appConfig: Record<string, string>
   tree: Layer
   /** Whether the tree's layer was there before. */
@@ -100,11 +110,14 @@ async function buildDetected(request: BuildRequest, building: Detected): Promise
   const plan = detectFor(request, source)
   say(`-----> ${plan.language} detected (${plan.because})`)
   say(`       ${otherBuilder}`)
-  const tools = await chooseTools(plan.tools, { ...request, config, say, signal })
+  const base = await baseOf(request, plan, building)
+  for (const { key } of base?.layers ?? []) pins.add(key)
+  if (base) sayBase(base, say)
+  const tools = await chooseTools(plan.tools, { ...request, config, say, signal, base })
   for (const { layer } of tools) if (layer) pins.add(layer.key)
   sayPlan(plan, tools, say)
   if (request.noCache) await dropCache(config, request.app)
-  const layerPlan = nameLayers(request, config, { plan, tools, source, tree })
+  const layerPlan = nameLayers(request, config, { plan, tools, source, tree, base })
   for (const layer of layerPlan.image) {
     pins.add(layer.key)
     if (layer.key !== tree.key && hasLayer(config, layer)) present.add(layer.key)
@@ -113,10 +126,10 @@ async function buildDetected(request: BuildRequest, building: Detected): Promise
     pins.add(layer.key)
     if (manifest) pins.add(manifest.layer.key)
   }
-  await ensureStack(config, say, signal)
+  if (!base) await ensureStack(config, say, signal)
   for (const apt of layerPlan.apt) await ensureApt(config, apt, { say, signal })
   await ensureTools(tools, { config, say, signal })
-  const buildEnv = () => environment(plan, tools, config)
+  const buildEnv = () => environment(plan, tools, config, base)
   await using caches = openCaches(config, request.app)
   const context = { ...request, ...building, buildEnv, caches }
   for (const planned of layerPlan.steps) {
@@ -132,7 +145,33 @@ async function buildDetected(request: BuildRequest, building: Detected): Promise
     say(`       ${type}: ${command} (${processesFrom})`)
   }
   say(`       Layers: ${layerPlan.image.map((layer) => outcome(layer, present)).join(', ')}`)
-  return { layers: layerPlan.image, processes, env, language, ...(profile && { profile }) }
+  return {
+    layers: layerPlan.image,
+    processes,
+    env: base ? envOnBase(base, env) : env,
+    language,
+    ...(profile && { profile }),
+    ...(base && { base: builtOn(base) }),
+  }
+}
+
+/** Without its highest layer, which is ours and is laid on it anew each time. */
+function builtOn({ name, digest, layers, env }: Base): Image['base'] {
+  return { name, digest, layers: layers.length - 1, env }
+}
+
+/** Undefined for the stack. The owner's word wins over that of the code. */
+async function baseOf(
+  request: Pick<BuildRequest, 'base' | 'current'>,
+  plan: Plan,
+  { config, images, say, signal }: Pick<Detected, 'config' | 'images' | 'say' | 'signal'>,
+): Promise<Base | undefined> {
+  const name = request.base ?? plan.base
+  if (name === undefined || name === stackName) return undefined
+  const from = request.base === undefined ? 'base in paas.toml' : 'builder:set'
+  const { lastBase, takeBase } = await import('./base/base.ts') // for the few, as with Dockerfiles
+  const last = request.current && lastBase(request.current)
+  return takeBase({ name, from }, { ...images, config, last, say, signal })
 }
 
 /** Buildpacks that somebody has set are another choice than a Dockerfile in the tree. */
@@ -171,6 +210,8 @@ export type PrintedPlan = {
   processes: Record<string, string>
   processesFrom: string
   env: Record<string, string>
+  /** What takes the place of the stack, as its name means it now. */
+  base: Pick<Base, 'name' | 'from' | 'digest' | 'release'> | null
   warnings: string[]
 } & Asked
 
@@ -183,7 +224,7 @@ type Asked = {
 /** The plan of a commit, without building anything. Same failures as `build` up to there. */
 export async function planOnly(
   request: BuildRequest,
-  { config }: Pick<BuildTools, 'config'>,
+  { config, images }: Pick<BuildTools, 'config' | 'images'>,
   say: Say,
   signal: AbortSignal,
 ): Promise<PrintedPlan | (DockerPlan & Asked)> {
@@ -196,12 +237,17 @@ export async function planOnly(
     const docker = dockerFor(request, source)
     if (docker) return { ...docker, ...asked }
     const plan = detectFor(request, source)
-    const tools = await chooseTools(plan.tools, { ...request, config, say, signal })
-    const layers = nameLayers(request, config, { plan, tools, source, tree })
-    return { ...printed(config, plan, tools, layers), ...asked }
+    const base = await baseOf(request, plan, { config, images, say, signal })
+    const tools = await chooseTools(plan.tools, { ...request, config, say, signal, base })
+    const layers = nameLayers(request, config, { plan, tools, source, tree, base })
+    return { ...printed(config, { plan, tools, layers, base }), ...asked }
   } finally {
     await rm(dir, { recursive: true, force: true })
   }
+}
+
+function sayBase({ name, release = '', digest, from }: Base, say: Say): void {
+  say(`       Base: ${name} ${release}@${digest} (${from})`.replace(' @', '@'))
 }
 
 function sayPlan(plan: Plan, tools: ChosenTool[], say: Say): void {
@@ -219,14 +265,16 @@ function warningsOf(plan: Plan, tools: ChosenTool[]): string[] {
 function nameLayers(
   request: BuildRequest,
   config: PaasConfig,
-  found: { plan: Plan; tools: ChosenTool[]; source: Source; tree: Layer },
+  found: { plan: Plan; tools: ChosenTool[]; source: Source; tree: Layer; base: Base | undefined },
 ): LayerPlan {
-  const { plan, tools, source, tree } = found
+  const { plan, tools, source, tree, base } = found
+  if (base) refuseUnfit(base, plan, tools)
   return planLayers({
     app: request.app,
     config: request.config,
     plan,
     stacks: stackLayers(config),
+    base,
     tools,
     tree,
     files: factsOf(source, copiedBySteps(plan)),
@@ -237,10 +285,10 @@ function nameLayers(
 
 function printed(
   config: PaasConfig,
-  plan: Plan,
-  tools: ChosenTool[],
-  { steps, image, apt }: LayerPlan,
+  found: { plan: Plan; tools: ChosenTool[]; layers: LayerPlan; base: Base | undefined },
 ): Omit<PrintedPlan, keyof Asked> {
+  const { plan, tools, base } = found
+  const { steps, image, apt } = found.layers
   const byKey = new Map(steps.map((planned) => [planned.layer.key, decidedBy(planned)]))
   return {
     language: plan.language,
@@ -263,9 +311,14 @@ function printed(
     })),
     processes: plan.processes,
     processesFrom: plan.processesFrom,
-    env: plan.env,
+    env: base ? envOnBase(base, plan.env) : plan.env,
+    base: base ? shownBase(base) : null,
     warnings: warningsOf(plan, tools),
   }
+}
+
+function shownBase({ name, from, digest, release }: Base) {
+  return { name, from, digest, release }
 }
 
 function inputsOf({ inputs }: Step): string[] | 'tree' {

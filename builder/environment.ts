@@ -1,5 +1,7 @@
 import type { PaasConfig } from '../core/config.ts'
 import { exec } from '../core/exec.ts'
+import type { Base } from './base/base.ts'
+import { envOnBase } from './base/on-base.ts'
 import { cacheTarget, type Plan, systemPath } from './buildpack-detect/plan.ts'
 import { registryEnv } from './buildpack-detect/node-registry.ts'
 import type { ChosenTool } from './tools.ts'
@@ -9,18 +11,21 @@ export async function environment(
   plan: Plan,
   tools: ChosenTool[],
   { buildMemoryBytes }: PaasConfig,
+  base?: Base,
 ): Promise<Record<string, string>> {
   const bundle = '/etc/ssl/certs/ca-certificates.crt'
-  return {
+  const own = {
     CI: 'true',
     HOME: '/tmp',
     LANG: 'C.UTF-8',
     PATH: [...tools.flatMap(({ path }) => path ?? []), plan.env.PATH ?? systemPath].join(':'),
-    NODE_EXTRA_CA_CERTS: bundle,
     // Left alone, Node takes half of what a build may use for its heap, and dies for want of more.
     NODE_OPTIONS: `--max-old-space-size=${Math.floor((buildMemoryBytes * heapPart) / 2 ** 20)}`,
-    PIP_CERT: bundle,
-    SSL_CERT_FILE: bundle,
+    ...(base?.has.certificates !== false && {
+      NODE_EXTRA_CA_CERTS: bundle,
+      PIP_CERT: bundle,
+      SSL_CERT_FILE: bundle,
+    }),
     npm_config_audit: 'false',
     npm_config_cache: `${cacheTarget}/npm`,
     npm_config_fund: 'false',
@@ -29,6 +34,7 @@ export async function environment(
     ...registryEnv(await hostRegistry()),
     ...Object.assign({}, ...tools.map(({ buildEnv }) => buildEnv)),
   }
+  return base ? envOnBase(base, own) : own
 }
 
 /** The rest is for what is not on the heap, and for other processes. */

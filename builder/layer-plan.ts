@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Layer } from '../core/types.ts'
 import { type AptLayer, aptLayer } from './apt.ts'
+import type { Base } from './base/base.ts'
 import type { Plan, Step } from './buildpack-detect/plan.ts'
 import type { FileFacts } from './source.ts'
 import type { Stacks } from './stack.ts'
@@ -28,6 +29,8 @@ export type LayerInputs = {
   config: Record<string, string>
   plan: Plan
   stacks: Stacks
+  /** What takes the place of both. */
+  base: Base | undefined
   tools: ChosenTool[]
   /** The layer of the tree itself. */
   tree: Layer
@@ -44,12 +47,15 @@ const format = 3
 
 /** Names every layer of an image from what decides its content. Pure: it looks at no disk. */
 export function planLayers(inputs: LayerInputs): LayerPlan {
-  const { plan, stacks, tools, tree } = inputs
+  const { plan, stacks, base, tools, tree } = inputs
   const apt = {
-    run: aptOn(stacks.run, 'run', inputs),
-    build: plan.steps.length > 0 ? aptOn(stacks.build, 'build', inputs) : [],
+    run: base ? [] : aptOn(stacks.run, 'run', inputs),
+    build: base || plan.steps.length === 0 ? [] : aptOn(stacks.build, 'build', inputs),
   }
-  const beneath = [stacks.build, ...apt.build.map(({ layer }) => layer), ...layersOfTools(tools)]
+  const lowest = base
+    ? { run: base.layers, build: base.layers }
+    : { run: [stacks.run], build: [stacks.build] }
+  const beneath = [...lowest.build, ...layersOf(apt.build), ...layersOfTools(tools)]
   const steps: PlannedStep[] = []
   for (const step of plan.steps) steps.push(planStep(inputs, beneath, step, steps))
   const inImage = steps.filter(({ step }) => step.inImage)
@@ -57,8 +63,8 @@ export function planLayers(inputs: LayerInputs): LayerPlan {
   const below = inImage.filter(({ step }) => step.inputs.kind === 'files')
   const above = inImage.filter(({ step }) => step.inputs.kind === 'tree')
   const runTools = layersOfTools(tools.filter(({ request }) => request.inImage))
-  const base = [stacks.run, ...layersOf(apt.run), ...runTools]
-  const image = [...base, ...layersOf(below), tree, ...layersOf(above)]
+  const found = [...lowest.run, ...layersOf(apt.run), ...runTools]
+  const image = [...found, ...layersOf(below), tree, ...layersOf(above)]
   return { apt: [...apt.run, ...apt.build], steps, image }
 }
 
@@ -127,6 +133,7 @@ function planStep(
       lowers.map((layer) => layer.key),
       app,
       inputs.salt ?? '',
+      ...(inputs.base ? [inputs.base.env] : []),
     ])
     return { kind: step.kind, key: `${step.kind}-${key}`, label: step.name }
   }

@@ -1,15 +1,10 @@
-import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
-import { mkdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
-import { pipeline } from 'node:stream/promises'
+import { mkdir, symlink } from 'node:fs/promises'
+import { join } from 'node:path'
 import semver from 'semver'
 import type { PaasConfig } from '../core/config.ts'
-import { errno, Failure } from '../core/errors.ts'
-import { exec } from '../core/exec.ts'
-import { newId, paths } from '../core/names.ts'
-import { download } from './import/download.ts'
+import { Failure } from '../core/errors.ts'
 import { items, member, parseJson, text } from './json-document.ts'
+import { readList, unpackArchive } from './makers.ts'
 import type { Runtime, RuntimeContext } from './runtime.ts'
 import { chooseVersion, noVersion } from './versions.ts'
 
@@ -33,56 +28,22 @@ export const goRuntime: Runtime = {
 /** An archive that the list of releases has for this machine. */
 type Release = { version: string; file: string; sha256: string }
 
-const listAgeMaxMs = 24 * 3600_000
-const unpackTimeoutMs = 5 * 60_000
 const architecture: Record<string, string> = { x64: 'amd64', arm64: 'arm64' }
 
 async function makeGo(version: string, dir: string, context: RuntimeContext): Promise<void> {
   const { config, signal } = context
   const release = (await readReleases(context)).find((one) => one.version === version)
   if (!release) throw new Failure('temporary', `Go ${version} is no longer published`)
-  const archive = join(dir, 'archive')
-  await download(new URL(release.file, mirrorOf(config)).href, archive, signal)
-  const hash = createHash('sha256')
-  await pipeline(createReadStream(archive), hash)
-  if (hash.digest('hex') !== release.sha256) {
-    throw new Failure('failed', `${release.file} is not what its checksum says: it is not used`)
-  }
   const local = join(dir, 'usr/local')
   await mkdir(join(local, 'bin'), { recursive: true })
-  const options = ['--no-same-owner', '--no-same-permissions', '--directory', local]
-  await exec('tar', ['--extract', '--gzip', '--file', archive, ...options], {
-    signal,
-    timeoutMs: unpackTimeoutMs,
-  })
+  const url = new URL(release.file, mirrorOf(config)).href
+  await unpackArchive({ url, algorithm: 'sha256', checksum: release.sha256 }, local, signal)
   for (const name of ['go', 'gofmt']) await symlink(`../go/bin/${name}`, join(local, 'bin', name))
-  await rm(archive)
 }
 
-/** From the host's cache when it is younger than a day. Failure: no list can be had. */
-async function readReleases({ config, say, signal }: RuntimeContext): Promise<Release[]> {
-  const file = paths(config).versions(`go-${process.arch}`)
-  const age = await stat(file).then(
-    ({ mtimeMs }) => Date.now() - mtimeMs,
-    (error: unknown) => {
-      if (errno(error) === 'ENOENT') return Infinity
-      throw error
-    },
-  )
-  if (age > listAgeMaxMs) {
-    const mirror = mirrorOf(config)
-    say(`       Go: reading the releases at ${mirror}`)
-    await mkdir(dirname(file), { recursive: true })
-    const beside = `${file}.${newId()}`
-    try {
-      await download(new URL('?mode=json&include=all', mirror).href, beside, signal)
-      parseReleases(await readFile(beside, 'utf8'))
-      await rename(beside, file)
-    } finally {
-      await rm(beside, { force: true })
-    }
-  }
-  return parseReleases(await readFile(file, 'utf8'))
+function readReleases(context: RuntimeContext): Promise<Release[]> {
+  const url = new URL('?mode=json&include=all', mirrorOf(context.config)).href
+  return readList({ key: `go-${process.arch}`, name: 'Go', url, parse: parseReleases }, context)
 }
 
 function mirrorOf({ goMirror }: PaasConfig): string {

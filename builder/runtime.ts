@@ -1,9 +1,11 @@
 import type { PaasConfig } from '../core/config.ts'
 import type { Layer, Say } from '../core/types.ts'
+import type { Base } from './base/base.ts'
 import type { AptPackages, ToolRequest } from './buildpack-detect/plan.ts'
 import { caddyRuntime } from './runtime-caddy.ts'
 import { bunRuntime, denoRuntime } from './runtime-bun-deno.ts'
 import { npmRuntime, pnpmRuntime, yarnRuntime } from './runtime-managers.ts'
+import { dotnetRuntime, dotnetSdk } from './runtime-dotnet.ts'
 import { goRuntime } from './runtime-go.ts'
 import { nodeRuntime } from './runtime-node.ts'
 import type { Choice } from './versions.ts'
@@ -14,6 +16,8 @@ export type RuntimeContext = {
   signal: AbortSignal
   /** `GIT_SSH_COMMAND` for tools that are repositories. */
   ssh?: () => Promise<string>
+  /** What takes the place of the stack, and has what Debian's own tools there are. */
+  base?: Base | undefined
 }
 
 /** How a tool comes onto the host: choose a version, name its layer, fill it. */
@@ -38,4 +42,6 @@ export const runtimes: Record<string, Runtime> = {
   deno: denoRuntime,
   caddy: caddyRuntime,
   go: goRuntime,
+  dotnet: dotnetSdk,
+  aspnetcore: dotnetRuntime,
 }

@@ -8,11 +8,14 @@ import { aptIndex } from './apt-index.ts'
 import { runInChroot } from './chroot.ts'
 import { installedPackages, type Outdated, outdatedBy } from './debian.ts'
 import { withHostLock } from './host-lock.ts'
+import { caddyVersion } from './runtime-caddy.ts'
 import { ensureLayer, hasLayer } from './layers.ts'
 import { ensureStack, newGeneration, type Stacks, stacksOf } from './stack.ts'
 
 export type Renewal = {
   stacks: Stacks
+  /** The version of Caddy that Debian has now. */
+  caddy: string
   /** Packages of the stacks, and of the layers that were asked about, that had newer versions. */
   outdated: Outdated[]
   /** Whether there are new stacks; they are what new builds stand on. */
@@ -37,6 +40,7 @@ export async function renewStacks(
   return await withHostLock(config, `stack-${config.tag}`, limits, async () => {
     const now = await ensureStack(config, say, signal)
     const index = await aptIndex(config, { say, signal, fresh: true })
+    const caddy = caddyVersion(index)
     const newer = new Map<string, Outdated>()
     const current = above.filter(([lowest]) => lowest?.key === now.run.key)
     for (const layers of [[now.run], [now.build], ...current]) {
@@ -45,14 +49,14 @@ export async function renewStacks(
       for (const one of found) newer.set(one.name, one)
     }
     const outdated = [...newer.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
-    if (outdated.length === 0 && !always) return { stacks: now, outdated, made: false }
+    if (outdated.length === 0 && !always) return { stacks: now, caddy, outdated, made: false }
     const generation = newGeneration()
     const stacks = stacksOf(generation)
     for (const name of ['run', 'build'] as const) {
       await upgrade(config, { from: now[name], to: stacks[name], lists: index.lists, say, signal })
     }
     await keepGeneration(config, generation)
-    return { stacks, outdated, made: true }
+    return { stacks, caddy, outdated, made: true }
   })
 }
 

@@ -1,6 +1,8 @@
 import semver from 'semver'
 import type { AptPackages, GitTool, SuiteTool, ToolRequest } from './buildpack-detect/plan.ts'
 import { aptIndex } from './apt-index.ts'
+import type { Base } from './base/base.ts'
+import { missingIn } from './base/on-base.ts'
 import { fetchTool } from './buildpack-source.ts'
 import { ensureLayer, hasLayer } from './layers.ts'
 import { type Runtime, type RuntimeContext, runtimes } from './runtime.ts'
@@ -37,15 +39,27 @@ export async function chooseTools(
 
 /** Makes the tools' own layers unless the host has them; `ensureApt` makes those of packages. */
 export async function ensureTools(tools: ChosenTool[], context: RuntimeContext): Promise<void> {
-  const { config, say, signal } = context
   for (const { request, choice, layer } of tools) {
-    if (!layer || hasLayer(config, layer)) continue
-    const began = performance.now()
-    say(`       ${layer.label}: getting it, once per host`)
-    const make = (dir: string) => runtimeOf(request).make(choice.version, dir, context)
-    await ensureLayer(config, { layer, signal, make })
-    say(`       ${layer.label}: ready (${((performance.now() - began) / 1000).toFixed(1)} s)`)
+    if (layer && !hasLayer(context.config, layer)) {
+      await ensureRuntime(runtimeOf(request), choice.version, context)
+    }
   }
+}
+
+/** Makes the layer of one version of a runtime unless the host has it. */
+export async function ensureRuntime(
+  runtime: Runtime,
+  version: string,
+  context: RuntimeContext,
+): Promise<void> {
+  const { config, say, signal } = context
+  const layer = runtime.layer(version)
+  if (hasLayer(config, layer)) return
+  const began = performance.now()
+  say(`       ${layer.label}: getting it, once per host`)
+  const make = (dir: string) => runtime.make(version, dir, context)
+  await ensureLayer(config, { layer, signal, make })
+  say(`       ${layer.label}: ready (${((performance.now() - began) / 1000).toFixed(1)} s)`)
 }
 
 async function chooseTool(request: ToolRequest, context: RuntimeContext): Promise<ChosenTool> {
@@ -94,17 +108,16 @@ function runtimeOf({ tool }: ToolRequest): Runtime {
   return runtime
 }
 
-/** A version among those that the stack's suite has now, by its own package lists. */
+/** A version among those that the stack's suite has now, or that the base has got installed. */
 async function chooseFromSuite(
   request: ToolRequest,
   { name, candidates }: SuiteTool,
   context: RuntimeContext,
 ): Promise<ChosenTool> {
-  const { config, say, signal } = context
-  await ensureStack(config, say, signal)
-  const index = await aptIndex(config, context)
+  const { base } = context
+  const versionOf = base ? installedIn(base) : await offeredBySuite(context)
   const offered = candidates.flatMap((candidate) => {
-    const version = upstreamVersion(index.version(candidate.package) ?? '')
+    const version = upstreamVersion(versionOf(candidate.package) ?? '')
     return version ? [{ candidate, version }] : []
   })
   const [first] = offered
@@ -113,12 +126,16 @@ async function chooseFromSuite(
     available,
     isStable: () => true,
     ...(first && {
-      preferred: { version: first.version, why: `the default of Debian ${suite}` },
+      preferred: {
+        version: first.version,
+        why: base ? 'what the base has' : `the default of Debian ${suite}`,
+      },
     }),
   })
   const found = offered.find(({ version }) => version === choice?.version)
   if (!choice || !found) {
-    return chooseBeyondSuite(request, noVersion(name, request, available), context)
+    const refused = base && !first ? missingIn(base, name) : noVersion(name, request, available)
+    return chooseBeyondSuite(request, refused, context)
   }
   return {
     request,
@@ -130,6 +147,20 @@ async function chooseFromSuite(
     ...(found.candidate.finish !== undefined && { finish: found.candidate.finish }),
     buildEnv: {},
   }
+}
+
+type VersionOf = (name: string) => string | undefined
+
+function installedIn({ packages }: Base): VersionOf {
+  const versions = new Map(packages.map(({ name, version }) => [name, version]))
+  return (name) => versions.get(name)
+}
+
+async function offeredBySuite(context: RuntimeContext): Promise<VersionOf> {
+  const { config, say, signal } = context
+  await ensureStack(config, say, signal)
+  const index = await aptIndex(config, context)
+  return (name) => index.version(name)
 }
 
 /** What the suite has not may come from the language's own makers. */

@@ -40,9 +40,14 @@ export type PaasConfig = {
   buildsAtOnce: number
   /** Where the versions of Go come from that the stack's suite has not; undefined for nowhere. */
   goMirror: string | undefined
+  /** Where .NET comes from, which the suite has not at all; undefined for nowhere. */
+  dotnetMirror: string | undefined
   /** With less free space than this no build is begun. */
   minFreeBytes: number
 }
+
+/** Of .NET's own makers, who name archives by whole addresses; a mirror has them in its place. */
+export const dotnetHome = 'https://builds.dotnet.microsoft.com/dotnet/'
 
 const mebibyte = 1024 * 1024
 
@@ -63,6 +68,7 @@ export function readConfig(env: NodeJS.ProcessEnv): PaasConfig {
     buildDiskBytes: positive(env, 'PAAS_BUILD_DISK', 10_240, 'a size in MiB') * mebibyte,
     buildsAtOnce: Math.ceil(positive(env, 'PAAS_BUILDS', buildsByCores(), 'a number of builds')),
     goMirror: mirror(env, 'PAAS_GO_MIRROR', 'https://go.dev/dl/'),
+    dotnetMirror: mirror(env, 'PAAS_DOTNET_MIRROR', dotnetHome),
     minFreeBytes: positive(env, 'PAAS_MIN_FREE', 2048, 'a size in MiB') * mebibyte,
   }
 }

@@ -1,7 +1,9 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
+import type { Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
 import { cancelled, errno, Failure } from './errors.ts'
+import type { Program } from './spawn.ts'
 
 /** The only door to child processes: always a file and an argument list, never a shell string. */
 
@@ -26,6 +28,13 @@ export type ExecOptions = {
   killRest?: boolean
 }
 
+/** What ends one day: a child of Node's, or a program started without it. */
+type Ending = Pick<ChildProcess, 'pid' | 'exitCode' | 'spawnfile'> & {
+  signalCode: NodeJS.Signals | null
+  once(event: 'exit', listener: (code: number | null, signal?: NodeJS.Signals) => void): unknown
+  once(event: 'error', listener: (error: Error) => void): unknown
+}
+
 export type ExecResult = { code: number; stdout: string; stderr: string }
 
 const outputBytesKept = 8 * 1024 * 1024
@@ -41,11 +50,12 @@ export async function exec(
   options: ExecOptions = {},
 ): Promise<ExecResult> {
   const timeoutMs = options.timeoutMs ?? 60_000
-  const child = spawnGroup(file, args, { ...options, stdio: ['pipe', 'pipe', 'pipe'] })
-  const stdout = keep(child.stdout, options.onLine)
-  const stderr = keep(child.stderr, options.onLine)
-  child.stdin?.on('error', () => {}) // a child that closes its stdin early is no error of ours
-  child.stdin?.end(options.input)
+  const child = await start(file, args, options)
+  const [stdin, out, err] = child.streams
+  const stdout = keep(out, options.onLine)
+  const stderr = keep(err, options.onLine)
+  stdin?.on('error', () => {}) // a child that closes its stdin early is no error of ours
+  if (options.input !== undefined) stdin?.end(options.input)
   const ended = waitForEnd(child, { signal: options.signal, timeoutMs })
   const read = Promise.all([stdout.done, stderr.done])
   const code = await ended
@@ -53,6 +63,17 @@ export async function exec(
   const result = { code, stdout: stdout.text(), stderr: stderr.text() }
   if (!(options.accept ?? [0]).includes(code)) throw exitFailure(file, args, result)
   return result
+}
+
+async function start(file: string, args: string[], options: ExecOptions): Promise<Program> {
+  const { cwd, env = process.env, input } = options
+  const { startProgram } = await import('./spawn.ts') // not for commands, which start nothing
+  try {
+    const stdin = input === undefined ? 'nowhere' : 'to it'
+    return startProgram(file, args, { cwd, env, streams: [stdin, 'from it', 'from it'] })
+  } catch (error) {
+    throw new Failure('failed', startSentence(file, error), { cause: error })
+  }
 }
 
 /** Starts a program as the leader of its own process group, so that a cancel reaches all of it. */
@@ -74,14 +95,14 @@ export function spawnGroup(
  * Abort or deadline: SIGTERM to the group, SIGKILL after one second, then a Failure.
  */
 export async function waitForEnd(
-  child: ChildProcess,
+  child: Ending,
   limits: { signal?: AbortSignal | undefined; timeoutMs: number },
 ): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>()
   child.once('error', (error) =>
-    reject(new Failure('failed', startSentence(child, error), { cause: error })),
+    reject(new Failure('failed', startSentence(child.spawnfile, error), { cause: error })),
   )
-  child.once('exit', (code, signal) => resolve(code ?? 128 + signalNumber(signal)))
+  child.once('exit', (code, signal) => resolve(code ?? 128 + signalNumber(signal ?? null)))
   let why: Failure | undefined
   const end = (reason: Failure) => {
     why ??= reason
@@ -104,7 +125,7 @@ export async function waitForEnd(
 }
 
 /** SIGTERM to the child's group, SIGKILL when it outlives `graceMs`. Safe on one that is gone. */
-export async function killGroup(child: ChildProcess, graceMs: number): Promise<void> {
+export async function killGroup(child: Ending, graceMs: number): Promise<void> {
   const pid = child.pid
   if (pid === undefined || child.exitCode !== null || child.signalCode !== null) return
   signalGroup(pid, 'SIGTERM')
@@ -118,11 +139,10 @@ export async function killGroup(child: ChildProcess, graceMs: number): Promise<v
   await promise
 }
 
-async function readRest(child: ChildProcess, read: Promise<unknown>): Promise<void> {
-  if (child.pid !== undefined) signalGroup(child.pid, 'SIGKILL')
+async function readRest({ pid, streams }: Program, read: Promise<unknown>): Promise<void> {
+  signalGroup(pid, 'SIGKILL')
   await Promise.race([read, pause(restTimeoutMs, undefined, { ref: false })])
-  child.stdout?.destroy() // who left the group as well may hold it for ever
-  child.stderr?.destroy()
+  for (const stream of streams) stream?.destroy() // who left the group may hold it for ever
 }
 
 function signalGroup(pid: number, signal: NodeJS.Signals): void {
@@ -133,7 +153,7 @@ function signalGroup(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-function keep(stream: ChildProcess['stdout'], onLine?: (line: string) => void) {
+function keep(stream: Socket | undefined, onLine?: (line: string) => void) {
   if (!stream) return { text: () => '', done: Promise.resolve() }
   const chunks: Buffer[] = []
   let bytes = 0
@@ -153,9 +173,10 @@ function exitFailure(file: string, args: string[], result: ExecResult): Failure 
   return new Failure('failed', `"${line}" exited with ${result.code}: ${said.join(' · ')}`)
 }
 
-function startSentence(child: ChildProcess, error: Error): string {
-  if (errno(error) !== 'ENOENT') return `Could not start ${child.spawnfile}: ${error.message}`
-  return `Could not start ${child.spawnfile}: not installed (run: paas doctor)`
+function startSentence(file: string, error: unknown): string {
+  if (errno(error) !== 'ENOENT')
+    return `Could not start ${file}: ${error instanceof Error ? error.message : String(error)}`
+  return `Could not start ${file}: not installed (run: paas doctor)`
 }
 
 function signalNumber(signal: NodeJS.Signals | null): number {

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { join, posix } from 'node:path'
+import { domainToASCII } from 'node:url'
 import type { PaasConfig } from './config.ts'
 import { Failure } from './errors.ts'
 import type { Layer } from './types.ts'
@@ -56,12 +57,17 @@ export function parseConfigKey(text: string): string {
 
 /** A full domain name in lower case. */
 export function parseDomain(text: string): string {
-  const name = text.toLowerCase().replace(/\.$/, '')
+  const name = inAscii(text).toLowerCase().replace(/\.$/, '')
   const label = '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?'
   if (name.length <= 253 && new RegExp(`^${label}(\\.${label})*$`).test(name)) return name
   throw new Failure('usage', `"${printable(text)}" is not a domain name`, {
     hint: 'Use a name like www.example.com',
   })
+}
+
+/** `münchen.de` as DNS and browsers have it; what is ASCII already stays as it is. */
+function inAscii(text: string): string {
+  return /[^\x00-\x7f]/.test(text) ? domainToASCII(text) || text : text
 }
 
 /** A branch name that git itself would take (the part after refs/heads/). */
@@ -75,6 +81,11 @@ export function parseBranch(text: string): string {
 export function printable(text: string): string {
   const clean = text.replace(/[\x00-\x1f\x7f-\x9f]/g, '?')
   return clean.length > 80 ? `${clean.slice(0, 80)}…` : clean
+}
+
+/** For sorting names, by their bytes: `localeCompare` begins with 40 ms of reading ICU's tables. */
+export function byText(a: string, b: string): number {
+  return a === b ? 0 : a < b ? -1 : 1
 }
 
 /** A fresh instance id: 12 hex digits. */

@@ -45,6 +45,11 @@ export type Image = {
   user?: ContainerUser
   /** Where `web` listens; `appPort` unless given. */
   port?: number
+  /**
+   * What it was built and stands on in the place of the stack, by its name and exactly: so many of
+   * its layers, and an environment of its own.
+   */
+  base?: { name: string; digest: string; layers: number; env: Record<string, string> }
 }
 
 /** A user as the kernel knows one, within a container: root is root there alone. */
@@ -111,6 +116,9 @@ export type Release = {
   createdAt: string
 }
 
+/** A terminal's size, in characters. */
+export type WindowSize = { columns: number; rows: number }
+
 /** One container as it is to be started. `id` is 12 hex digits and names every kernel object. */
 export type InstanceSpec = {
   id: string
@@ -127,8 +135,8 @@ export type InstanceSpec = {
   limits: Limits
   /** What dies first when memory runs out: a build, then a one-off, then an app (the default). */
   kind?: 'app' | 'run' | 'build'
-  /** Whether the program sits at a terminal of its own. */
-  terminal?: boolean
+  /** The window of the terminal at which the program sits, if it sits at one of its own. */
+  terminal?: WindowSize | undefined
   /**
    * `root` is root inside the container only, without any capability; `app` by default. A root
    * given by its number, as an image says it, has those over its own files and users.

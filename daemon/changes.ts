@@ -13,7 +13,7 @@ import type {
 } from '../core/types.ts'
 import { deploy, type Change } from './deploy.ts'
 import { withAppJson } from './apps/first-deploy.ts'
-import { processConfig } from './fleet/processes.ts'
+import { processConfig, stoppedTypes } from './fleet/processes.ts'
 import type { Daemon } from './daemon.ts'
 import type { Ask } from './queue.ts'
 import type { Draft } from './store/nouns.ts'
@@ -181,7 +181,7 @@ export function mountsChange(
 
 /**
  * Code, config, formation, limits and mounts of an earlier release, as a new release; builds
- * nothing.
+ * nothing. What is stopped stays so.
  */
 export function rollbackChange(daemon: Daemon, app: App, to: Release, by: string): Change {
   return {
@@ -189,7 +189,14 @@ export function rollbackChange(daemon: Daemon, app: App, to: Release, by: string
     cause: `Roll back to v${to.version}`,
     by,
     replace: 'all',
-    prepare: async () => daemon.store.release(to.id),
+    prepare: async () => {
+      const release = daemon.store.release(to.id)
+      const stopped = Object.keys(
+        stoppedTypes(daemon.store.findApp(app.name) ?? app, current(daemon, app).formation),
+      )
+      const none = stopped.filter((type) => type in release.formation).map((type) => [type, 0])
+      return { ...release, formation: { ...release.formation, ...Object.fromEntries(none) } }
+    },
   }
 }
 

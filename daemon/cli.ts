@@ -4,14 +4,8 @@ import { readConfig } from '../core/config.ts'
 import { errno, failureLines, Failure, statusOf } from '../core/errors.ts'
 import { spawnGroup, waitForEnd } from '../core/exec.ts'
 import { paths } from '../core/names.ts'
-import {
-  decode,
-  encode,
-  frame,
-  parseResume,
-  type Request,
-  type WindowSize,
-} from './doors/frames.ts'
+import type { WindowSize } from '../core/types.ts'
+import { decode, encode, frame, parseResume, type Request } from './doors/frames.ts'
 
 /**
  * `paas <command>` on the host: passes its words and streams to the daemon, ends with its status.
@@ -20,6 +14,8 @@ process.title = 'paas' // its arguments may hold config, and any user may read a
 const resumeTimeoutMs = 10 * 60 * 1000
 const resumeLookMs = 200
 const sigpipeStatus = 141
+/** As whoever reads sees it, or whoever writes. */
+const lost = new Set(['ECONNRESET', 'EPIPE'])
 const away = new Failure('temporary', 'The daemon went away before it answered')
 try {
   const [name, ...args] = process.argv.slice(2)
@@ -98,7 +94,7 @@ async function call(socket: Socket, argv: string[], input?: typeof process.stdin
       break
     }
   } catch (error) {
-    if (errno(error) !== 'ECONNRESET') throw error
+    if (!lost.has(errno(error) ?? '')) throw error
   }
   socket.destroy()
   return end

@@ -23,7 +23,7 @@ export async function deploy(
   await rooms.trigger('post-release', change.app, release)
   await rooms.releasePhase(change, release, say, signal)
 
-  say(`-----> Starting ${release.app} v${release.version}`)
+  say(rooms.headline(change, release))
   await rooms.trigger('pre-deploy', change.app, release)
   undo.defer(() => rooms.bringBack(change.app))
   await rooms.stopFirst(change, release)
@@ -75,6 +75,8 @@ export type Rooms = {
   abandonRelease: (release: Release) => void
   /** Runs the predeploy script and the `release:` process type, if any, in the new image. */
   releasePhase: (change: Change, release: Release, say: Say, signal: AbortSignal) => Promise<void>
+  /** What is about to happen to processes, as a line to whoever waits. */
+  headline: (change: Change, release: Release) => string
   /** Stops the old processes of the types that may not run beside the new ones. */
   stopFirst: (change: Change, release: Release) => Promise<void>
   /** Starts again what `stopFirst` stopped. */

@@ -5,7 +5,7 @@ import { applyInTurn, current, limitsChange, scaleChange } from './changes.ts'
 import type { Daemon } from './daemon.ts'
 import type { Change } from './deploy.ts'
 import type { Member } from './fleet/fleet.ts'
-import { limitsOf, processType } from './fleet/processes.ts'
+import { limitsOf, processType, stoppedTypes } from './fleet/processes.ts'
 import type { Ask } from './queue.ts'
 
 /** How many of a type: that many, or so many more or fewer than there are. */
@@ -25,12 +25,6 @@ export function wishedFormation(now: Formation, wishes: CountWish[]): Formation 
   return Object.fromEntries(entries)
 }
 
-/** Types of an app that were stopped and not started or scaled since, with what ran of each. */
-export function stoppedTypes(app: App, formation: Formation): Formation {
-  const stopped = Object.entries(app.stopped).filter(([type]) => (formation[type] ?? 0) === 0)
-  return Object.fromEntries(stopped)
-}
-
 /** No process of these types, or of any, runs until `ps:start`; how many there were is kept. */
 export function stopChange(daemon: Daemon, app: App, types: string[], by: string): Change {
   const decide = (release: Release): Formation => {
@@ -47,9 +41,11 @@ export function stopChange(daemon: Daemon, app: App, types: string[], by: string
 
 /** Brings back what was stopped: these types, or all that were. */
 export function startChange(daemon: Daemon, app: App, types: string[], by: string): Change {
-  const decide = ({ formation }: Release): Formation => {
+  const decide = ({ formation, image }: Release): Formation => {
     const stopped = stoppedTypes(daemon.store.findApp(app.name) ?? app, formation)
-    const named = types.length > 0 ? types : Object.keys(stopped)
+    // The code may have lost a type since it was stopped.
+    const known = Object.keys(stopped).filter((type) => type in image.processes)
+    const named = types.length > 0 ? types : known
     const idle = named.filter((type) => (formation[type] ?? 0) === 0)
     return Object.fromEntries(idle.map((type) => [type, stopped[type] ?? 1]))
   }

@@ -5,7 +5,7 @@ import type { Daemon } from './daemon.ts'
 import type { Change, ProcessSet, Rooms } from './deploy.ts'
 import type { Fleet, Member } from './fleet/fleet.ts'
 import { maskedFailure } from './mask.ts'
-import { processConfig, processType, wantedProcesses } from './fleet/processes.ts'
+import { processConfig, processType, stoppedTypes, wantedProcesses } from './fleet/processes.ts'
 import { takeNewName } from './apps/rename.ts'
 import { runPostDeploy, runReleasePhase } from './scripts.ts'
 import { openStopFirst } from './fleet/stop-first.ts'
@@ -43,14 +43,12 @@ export function wireRooms(daemon: Daemon, say: Say, signal: AbortSignal): Rooms 
       await runPostDeploy(daemon, release, live.length === 1, say)
     },
 
+    headline: (change, release) => headline(daemon, change, release),
     stopFirst: (change, release) => first.stopOld(change, release, keptBy(fleet, change, release)),
     bringBack: (app) => first.bringBack(app),
 
     async start(change, release) {
-      const wanted = wantedProcesses(release)
-      const kept = keptBy(fleet, change, release).filter(({ process }) => wanted.includes(process))
-      const here = new Set(kept.map(({ process }) => process))
-      const missing = wanted.filter((process) => !here.has(process))
+      const { kept, missing } = compare(fleet, change, release)
       const fresh = await allOrNone(
         missing.map((process) => fleet.start(release, process, signal)),
         (started) => fleet.stop(started),
@@ -97,6 +95,29 @@ function retireAllBut({ fleet, routes }: Daemon, set: ProcessSet): void {
 
 function instancesOf(set: ProcessSet): Instance[] {
   return [...set.kept, ...set.fresh]
+}
+
+/** Says that nothing runs afterwards where that may not be what was meant: a push, for one. */
+function headline({ fleet, store }: Daemon, change: Change, release: Release): string {
+  const { app, version } = release
+  const { kept, missing } = compare(fleet, change, release)
+  if (missing.length > 0) return `-----> Starting ${app} v${version}`
+  const live = fleet.of(change.app.name).filter(({ state }) => state === 'live')
+  const leaving = live.filter((one) => !kept.includes(one)).map(({ process }) => process)
+  if (leaving.length > 0) return `-----> Stopping ${leaving.sort().join(', ')} of ${app}`
+  if (kept.length > 0) return `-----> Nothing of ${app} has to start or stop`
+  const [type = 'web'] = Object.keys(release.formation)
+  const stopped = Object.keys(stoppedTypes(store.findApp(app) ?? change.app, release.formation))
+  const toRun = stopped.length > 0 ? `ps:start ${app}` : `ps:scale ${app} ${type}=1`
+  return ` !     Nothing of ${app} runs, for all is stopped or scaled to 0: ${toRun}`
+}
+
+/** Which of the wanted processes go on as they are, and which are to be started. */
+function compare(fleet: Fleet, change: Change, release: Release) {
+  const wanted = wantedProcesses(release)
+  const kept = keptBy(fleet, change, release).filter(({ process }) => wanted.includes(process))
+  const here = new Set(kept.map(({ process }) => process))
+  return { kept, missing: wanted.filter((process) => !here.has(process)) }
 }
 
 /** What serves already and goes on to. */

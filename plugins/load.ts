@@ -2,6 +2,7 @@ import { accessSync, constants, readdirSync, readFileSync, statSync } from 'node
 import { join } from 'node:path'
 import { parse } from 'smol-toml'
 import { errno } from '../core/errors.ts'
+import { byText } from '../core/names.ts'
 import { isTriggerName, type TriggerName } from './names.ts'
 
 /** A plugin as it lies on disk. `problem` is why it cannot run, whatever its switch says. */
@@ -37,7 +38,7 @@ export function loadPlugins(dirs: string[], switches: ReadonlyMap<string, boolea
       if (plugin) found.set(name, plugin)
     }
   }
-  return [...found.values()].sort((a, b) => a.name.localeCompare(b.name))
+  return [...found.values()].sort((a, b) => byText(a.name, b.name))
 }
 
 function loadPlugin(

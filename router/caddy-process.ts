@@ -172,11 +172,15 @@ function parseProcess(text: string): CaddyProcess | undefined {
   }
 }
 
-/** Field 22 of /proc/<pid>/stat, in ticks since boot; undefined for the dead. */
+/**
+ * Field 22 of /proc/<pid>/stat, in ticks since boot; undefined for the dead. Of a killed process
+ * the first thread may be dead while others still hold the ports: it lives until they are gone.
+ */
 function startTimeOf(pid: number): string | undefined {
   const stat = read(`/proc/${pid}/stat`)
   const [state, ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return stat === '' || state === 'Z' || state === 'X' ? undefined : fields[18]
+  const isDead = state === 'X' || (state === 'Z' && Number(fields[16]) <= 1)
+  return stat === '' || isDead ? undefined : fields[18]
 }
 
 function signal({ pid }: CaddyProcess, name: NodeJS.Signals): void {

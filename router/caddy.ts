@@ -14,6 +14,7 @@ import {
   readProcess,
   startCaddy,
 } from './caddy-process.ts'
+import { removeHalfWritten } from './certificates.ts'
 import { makeDirectories } from './directories.ts'
 import { HostMap } from './host-map.ts'
 import { caddyConfig, routerPaths } from './routes.ts'
@@ -43,6 +44,7 @@ export async function openRouter(config: PaasConfig): Promise<Router> {
     await loadIfChanged(api, config, running)
   } else {
     await stop(at, api)
+    removeHalfWritten(at.state)
     const { version, pid } = await startCaddy(config, user, api)
     log('caddy-started', { pid, version })
   }

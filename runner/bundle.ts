@@ -1,3 +1,4 @@
+import { lstatSync } from 'node:fs'
 import { chown, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { appUser } from '../core/config.ts'
@@ -32,6 +33,7 @@ export async function makeBundle(
   await mkdir(join(bundle, 'rootfs'), { recursive: true, mode: 0o710 })
   await chown(bundle, 0, idmap?.base ?? appUser)
   await mountRoot(host, spec, idmap)
+  for (const { target } of spec.mounts ?? []) refuseFile(spec, join(bundle, 'rootfs'), target)
   await writeFiles(host, spec, { idmap, bundle, ...options })
   return bundle
 }
@@ -100,6 +102,23 @@ async function mountRoot(host: Host, spec: InstanceSpec, idmap: Idmap | undefine
     throw new Failure('failed', `A layer of ${spec.app} is missing (one of ${labels})`, {
       hint: `Push ${spec.app} again to build it anew`,
       cause: error,
+    })
+  }
+}
+
+/**
+ * The runtime would say the same in words of the kernel. A link on the way is its to follow, within
+ * the container's root.
+ */
+function refuseFile(spec: InstanceSpec, root: string, target: string): void {
+  let path = ''
+  for (const name of target.split('/').filter(Boolean)) {
+    path += `/${name}`
+    const seen = lstatSync(join(root, path), { throwIfNoEntry: false })
+    if (!seen || seen.isSymbolicLink()) return
+    if (seen.isDirectory()) continue
+    throw new Failure('failed', `${path} is a file of ${spec.app}: nothing can be mounted there`, {
+      hint: 'Choose a path that is a directory, or is not there',
     })
   }
 }

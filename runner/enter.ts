@@ -2,12 +2,13 @@ import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Failure, stopIfCancelled } from '../core/errors.ts'
 import { kernelNames, newId, paths } from '../core/names.ts'
-import type { Instance } from '../core/types.ts'
+import type { Instance, WindowSize } from '../core/types.ts'
 import { attach, type AttachedIo } from './attach.ts'
 import { cgroupVersion, childGroups, killCgroup, makeGroup, removeCgroup } from './cgroup.ts'
 import type { Host } from './host.ts'
 import { pidIn } from './processes.ts'
 import { rootArguments } from './runtime.ts'
+import { terminalOf } from './spec.ts'
 
 /** A further program in a container that runs: `enter`. */
 
@@ -32,7 +33,7 @@ export async function enterInstance(
   const [description, pidFile] = [join(bundle, `${name}.json`), join(bundle, `${name}.pid`)]
   try {
     await makeGroup(group)
-    const json = await describe(bundle, program, 'terminal' in io)
+    const json = await describe(bundle, program, 'terminal' in io ? io.terminal : undefined)
     await writeFile(description, JSON.stringify(json), { mode: 0o600 }) // it holds the environment
     const log = join(bundle, `${name}.log`)
     const args = [
@@ -73,13 +74,13 @@ async function leave(group: string): Promise<void> {
 async function describe(
   bundle: string,
   program: { argv: string[]; env: Record<string, string> },
-  terminal: boolean,
+  terminal: WindowSize | undefined,
 ): Promise<unknown> {
   const spec: unknown = JSON.parse(await readFile(join(bundle, 'config.json'), 'utf8'))
   const own = isSpec(spec) ? spec.process : undefined
   if (!own) throw new TypeError('the container has no description of its process')
   const env = Object.entries(program.env).map(([key, value]) => `${key}=${value}`)
-  return { ...own, terminal, args: program.argv, env: [...own.env, ...env] }
+  return { ...own, ...terminalOf(terminal), args: program.argv, env: [...own.env, ...env] }
 }
 
 type Spec = { process: { args: string[]; env: string[] } }

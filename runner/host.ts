@@ -9,7 +9,7 @@ import { hardwareAddress, isWithin, parseSubnet } from './address.ts'
 import { limitsSwap, removeCgroup } from './cgroup.ts'
 import { firewall, noFirewall } from './firewall.ts'
 import { firstProject, whyNoQuota } from './quota.ts'
-import { closeIdmap, type Idmap, idmappedApps, whyNoIdmap } from './idmap.ts'
+import { closeIdmap, guard, type Idmap, idmappedApps, whyNoIdmap } from './idmap.ts'
 
 /** The machine, made ready to run containers: facts; all state lies in the kernel and in files. */
 export type Host = {
@@ -42,10 +42,12 @@ export async function openHost(config: PaasConfig): Promise<Host> {
   await makeDirectories(config)
   await checkPassage(config)
   await openNetwork(config)
+  const noUserNamespace = await whyNoIdmap(config)
+  if (noUserNamespace === undefined) for (const path of storeParts(config)) await guard(path)
   return {
     config,
     programs,
-    noUserNamespace: await whyNoIdmap(config),
+    noUserNamespace,
     noQuota: whyNoQuota(paths(config).store),
     firstProject: firstProject(config.tag),
     limitsSwap: limitsSwap(),
@@ -78,8 +80,7 @@ export async function forgetApp(host: Host, app: string): Promise<void> {
 async function makeDirectories(config: PaasConfig): Promise<void> {
   const p = paths(config)
   const directories = [
-    p.layers,
-    p.scratch(''),
+    ...storeParts(config),
     p.sharedLayers,
     p.bundles,
     p.runcRoot,
@@ -91,6 +92,13 @@ async function makeDirectories(config: PaasConfig): Promise<void> {
   for (const path of [p.store, p.exits, p.idmaps]) await chmod(path, 0o700)
   // A container's init comes through here on the way to its root, and may see no names.
   for (const path of [config.run, p.bundles, p.runcRoot]) await chmod(path, 0o711)
+}
+
+/** All of the store but what is half made. */
+function storeParts(config: PaasConfig): string[] {
+  const p = paths(config)
+  const caches = [p.buildCache(''), p.dockerCache('')]
+  return [p.layers, p.layerNotes, p.scratch(''), p.storage(''), p.trash, ...caches]
 }
 
 /** The root of a container's user namespace is nobody on the host, and must get to its files. */

@@ -1,6 +1,16 @@
 import { createHash } from 'node:crypto'
 import { closeSync, openSync } from 'node:fs'
-import { mkdir, readdir, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises'
+import {
+  chmod,
+  chown,
+  mkdir,
+  readdir,
+  readFile,
+  rm,
+  rmdir,
+  stat,
+  writeFile,
+} from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import type { PaasConfig } from '../core/config.ts'
 import { errno, Failure } from '../core/errors.ts'
@@ -16,6 +26,7 @@ import { mountIdmapped, mountOverlay, unmount } from './kernel.ts'
 export type Idmap = { base: number; store: string; shared: string }
 
 const rangeSize = 65_536
+const unmappedOwner = 0xffff_fffe
 const firstRange = 16
 const rangeCount = 30_000
 
@@ -38,13 +49,24 @@ export async function openIdmap(config: PaasConfig, app: string): Promise<Idmap>
   await mkdir(targets.shared)
   const userNamespace = await openUserNamespace(base)
   try {
-    mountIdmapped(paths(config).store, targets.store, userNamespace)
-    mountIdmapped(paths(config).sharedLayers, targets.shared, userNamespace)
+    const { store, sharedLayers } = paths(config)
+    mountIdmapped(store, targets.store, { userNamespace, readOnly: false })
+    mountIdmapped(sharedLayers, targets.shared, { userNamespace, readOnly: true })
   } finally {
     closeSync(userNamespace)
   }
   await writeFile(file, String(base)) // last: whoever finds it finds the mounts too
   return { base, ...targets }
+}
+
+/**
+ * Lets nobody list or change a directory of the store in a mapped view, where its owner is no one:
+ * an `rm -r` of the run directory by hand, while apps run, would otherwise go through the view into
+ * every storage. Who knows a name below passes; in the store itself it is root's as ever.
+ */
+export async function guard(directory: string): Promise<void> {
+  await chown(directory, unmappedOwner, unmappedOwner)
+  await chmod(directory, 0o711)
 }
 
 /** Takes an app's mapped mounts away; call it once no container of the app is left. */

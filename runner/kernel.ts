@@ -26,6 +26,7 @@ const cloneFlag = 0x1
 const closeOnExecFlag = 0x80000
 const emptyPathFlag = 0x1000
 const moveFromEmptyPathFlag = 0x4
+const readOnlyAttribute = 0x1n
 const idmapAttribute = 0x100000n
 const privatePropagation = 1n << 18n
 const attributeBytes = 32
@@ -56,14 +57,18 @@ export function unmount(target: string, options: { detach?: boolean } = {}): boo
   throw systemError(code, `unmount ${target}`)
 }
 
-/** Shows `source` again at `target`, its owners shifted by the map of the user namespace `fd`. */
-export function mountIdmapped(source: string, target: string, userNamespace: number): void {
+/** Shows `source` again at `target`, its owners shifted by the map of a user namespace. */
+export function mountIdmapped(
+  source: string,
+  target: string,
+  { userNamespace, readOnly }: { userNamespace: number; readOnly: boolean },
+): void {
   const flags = cloneFlag | closeOnExecFlag
   const opened = callOpenTree(openTreeNumber, currentDirectory, source, flags)
   const tree = check(opened, `clone the mount of ${source}`)
   try {
     const attributes = Buffer.alloc(attributeBytes)
-    attributes.writeBigUInt64LE(idmapAttribute, 0)
+    attributes.writeBigUInt64LE(idmapAttribute | (readOnly ? readOnlyAttribute : 0n), 0)
     attributes.writeBigUInt64LE(privatePropagation, 16)
     attributes.writeBigUInt64LE(BigInt(userNamespace), 24)
     check(

@@ -81,6 +81,9 @@ export async function followLogs(
   }
 }
 
+/** What is said, now or, a line at a time and in the order of time, earlier. */
+export type Said = string | { at: Date; text: string }[]
+
 /**
  * Adds what paas itself says to an app log; `source.process` is `paas`, `build.1` or the like;
  * with an `id` it follows what that container, which must have ended, has logged itself.
@@ -88,14 +91,21 @@ export async function followLogs(
 export async function appendLog(
   directory: string,
   source: Pick<LogLine, 'process' | 'release'> & { id?: string },
-  text: string,
+  said: Said,
 ): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 })
-  const at = new Date()
-  const lines = text.replace(/\n$/, '').split('\n')
-  const entries = lines.map((line) => formatEntry(at, 'stdout', line.slice(0, limits.logLineBytes)))
+  const lines = typeof said === 'string' ? linesNow(said) : said
+  const entries = lines.map(({ at, text }) =>
+    formatEntry(at, 'stdout', text.slice(0, limits.logLineBytes)),
+  )
   const file = logFile({ id: ownLogId, ...source })
   await appendFile(join(directory, file), entries.join(''), { mode: 0o600 })
+}
+
+function linesNow(text: string): Exclude<Said, string> {
+  const at = new Date()
+  const lines = text.replace(/\n$/, '').split('\n')
+  return lines.map((line) => ({ at, text: line }))
 }
 
 async function readOn(

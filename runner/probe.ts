@@ -1,7 +1,7 @@
-import { request } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { HealthCheck, Probe } from '../core/app-json.ts'
 import { cancelled, Failure } from '../core/errors.ts'
+import { http } from '../core/http.ts'
 import type { Instance } from '../core/types.ts'
 import { dial, dialError } from './dial.ts'
 import { execInside } from './exec-in.ts'
@@ -42,7 +42,7 @@ function get(
   { timeoutMs, signal }: Limits,
 ): Promise<string | undefined> {
   const { promise, resolve } = Promise.withResolvers<string | undefined>()
-  const call = request({ host, port, path, agent: false, signal, headers: { accept: '*/*' } })
+  const call = http.request({ host, port, path, agent: false, signal, headers: { accept: '*/*' } })
   const late = setTimeout(() => resolve(`no answer within ${timeoutMs / 1000} s`), timeoutMs)
   call.once('error', (error) => resolve(dialError(error)))
   call.once('response', ({ statusCode = 0 }) => {

@@ -1,13 +1,12 @@
 import { closeSync, constants, openSync } from 'node:fs'
 import { ReadStream } from 'node:tty'
 import koffi from 'koffi'
+import type { WindowSize } from '../core/types.ts'
 
 /** Pseudo-terminals: three ioctls, which is all that a terminal library would add to Node's own. */
 
 /** What sits at the other end of a pseudo-terminal: the client's window. */
-export type Terminal = {
-  columns: number
-  rows: number
+export type Terminal = WindowSize & {
   onResize: (listener: (columns: number, rows: number) => void) => void
 }
 
@@ -29,7 +28,7 @@ const setSizeRequest = 0x5414
 const closeOnExecFlag = 0x80000
 
 /** A new pseudo-terminal of the window's size; nobody's controlling terminal until one takes it. */
-export function openPty({ columns, rows }: Pick<Terminal, 'columns' | 'rows'>): Pty {
+export function openPty({ columns, rows }: WindowSize): Pty {
   const master = openSync('/dev/ptmx', constants.O_RDWR | constants.O_NOCTTY)
   try {
     ioctl(master, unlockRequest, 'void *', Buffer.alloc(4))

@@ -28,7 +28,7 @@ export async function runAttached(
   stopIfCancelled(io.signal)
   const undo = { keepScratch: false }
   try {
-    const terminal = 'terminal' in io
+    const terminal = 'terminal' in io ? io.terminal : undefined
     const bundle = await makeBundle(host, { ...spec, terminal }, { gated: true })
     const exit = await runBundle(host, spec, bundle, io)
     undo.keepScratch = options.keepScratch ?? false

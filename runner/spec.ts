@@ -1,5 +1,5 @@
 import { appPort, appUser, searchPath } from '../core/config.ts'
-import type { InstanceSpec } from '../core/types.ts'
+import type { InstanceSpec, WindowSize } from '../core/types.ts'
 import { seccompProfile } from './seccomp.ts'
 
 /** What a container's configuration needs to know of the host and of its own bundle. */
@@ -66,7 +66,7 @@ function processOf(spec: InstanceSpec, context: SpecContext) {
   const quiet = { TINI_VERBOSITY: '0' }
   const env = { PATH: searchPath, HOME: '/app', PORT: port, ...quiet, ...spec.env }
   return {
-    terminal: spec.terminal ?? false,
+    ...terminalOf(spec.terminal),
     user: userOf(spec),
     // -g: signals go to the whole group, or an app behind `sh -c` or npm would never see them.
     args: [initTarget, '-g', '--', ...spec.argv],
@@ -80,6 +80,15 @@ function processOf(spec: InstanceSpec, context: SpecContext) {
     noNewPrivileges: true,
     oomScoreAdj: Math.max(oomScores[spec.kind ?? 'app'], context.oomScore),
   }
+}
+
+/**
+ * A terminal has its size before the program asks for it: the runtime passes that of its own on
+ * only once the program runs.
+ */
+export function terminalOf(window: WindowSize | undefined) {
+  if (!window) return { terminal: false }
+  return { terminal: true, consoleSize: { height: window.rows, width: window.columns } }
 }
 
 function userOf({ user = 'app' }: InstanceSpec) {

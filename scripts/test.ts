@@ -9,6 +9,7 @@ import { repository, say, script } from './script.ts'
 
 type Counts = { passed: number; failed: number; skipped: number }
 
+const reporters = ['--reporter=./scripts/reporter.ts', '--reporter=json']
 const testsTimeoutMs = 60 * 60_000
 
 await script(async () => {
@@ -30,7 +31,7 @@ async function runTests(args: string[]): Promise<Counts> {
   try {
     const vitest = spawnGroup(
       join(repository, 'node_modules/.bin/vitest'),
-      ['run', '--reporter=default', '--reporter=json', `--outputFile.json=${results}`, ...args],
+      ['run', ...reporters, `--outputFile.json=${results}`, ...args],
       { cwd: repository, stdio: ['ignore', 'inherit', 'inherit'] },
     )
     const limits = { signal: interrupted.signal, timeoutMs: testsTimeoutMs }

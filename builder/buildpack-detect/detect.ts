@@ -91,6 +91,7 @@ export function detect(
     warnings: [...warnings, ...noWeb],
     ...(plan.release && { release: plan.release }),
     ...(plan.profile && { profile: plan.profile }),
+    ...(wishes.base !== undefined && { base: wishes.base }),
   }
 }
 

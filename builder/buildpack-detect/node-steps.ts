@@ -96,7 +96,10 @@ function keptCaches(places: string[], hasNext: boolean): string {
 }
 
 const keep = `keep() {
-  [ -e "$1" ] || [ -L "$1" ] || { mkdir -p "${cacheTarget}/built/$1" && ln -s "${cacheTarget}/built/$1" "$1"; }
+  [ -e "$1" ] || [ -L "$1" ] || {
+    mkdir -p "${cacheTarget}/built/$1"
+    ln -s "${cacheTarget}/built/$1" "$1"
+  }
 }`
 
 function buildStep(

@@ -1,6 +1,7 @@
 import { posix } from 'node:path'
 import semver from 'semver'
 import { Failure } from '../../core/errors.ts'
+import { parseBaseName } from '../image/own-name.ts'
 import { isProcessType, parseConfigKey, printable } from '../../core/names.ts'
 import type { Source } from '../source.ts'
 import type { VersionText } from './plan.ts'
@@ -9,6 +10,8 @@ import { isTable, readToml } from './toml.ts'
 /** What a tree asks of paas itself, in paas.toml at its root. The README has it key by key. */
 export type Wishes = {
   builder: string | undefined
+  /** The name of an image that takes the place of the stack. */
+  base: string | undefined
   /** Debian packages, in a layer of their own. */
   apt: string[]
   /** The folder of the app, without slashes at its ends; empty for the root. */
@@ -43,6 +46,7 @@ export function readWishes(source: Source): Wishes {
   const known = [
     'app_dir',
     'apt',
+    'base',
     'build',
     'builder',
     'docker',
@@ -61,6 +65,7 @@ export function readWishes(source: Source): Wishes {
   for (const key of Object.keys(env)) parseConfigKey(key)
   return {
     builder: word(at, document.builder, 'builder'),
+    base: image(at, document.base),
     apt: packages(at, document.apt),
     appDir: folder(at, word(at, document.app_dir, 'app_dir'), 'app_dir'),
     paths: paths(at, document.paths),
@@ -139,6 +144,17 @@ function word(at: At, value: unknown, key: string): string | undefined {
   if (value === undefined) return undefined
   if (typeof value === 'string' && value.trim() !== '' && !value.includes('\0')) return value
   throw wrong(at, key, 'is not text, or is empty')
+}
+
+/** Checked as far as a name can be. */
+function image(at: At, value: unknown): string | undefined {
+  const name = word(at, value, 'base')
+  try {
+    return name === undefined ? undefined : parseBaseName(name)
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error
+    throw wrong(at, 'base', `is no name of an image: ${error.message}`)
+  }
 }
 
 function packages(at: At, value: unknown): string[] {

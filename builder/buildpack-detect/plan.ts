@@ -26,6 +26,8 @@ export type Plan = {
   release?: { step: string; file: string }
   /** Whether scripts in .profile.d are read before a process starts. */
   profile?: true
+  /** The image that takes the place of the stack, where paas.toml names one. */
+  base?: string
 }
 
 /** A version as someone wrote it: the words, the semver range they mean, and where. */

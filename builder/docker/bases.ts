@@ -3,13 +3,14 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { searchPath, type PaasConfig } from '../../core/config.ts'
+import { appPort, type PaasConfig, searchPath } from '../../core/config.ts'
 import { Failure, stopIfCancelled } from '../../core/errors.ts'
 import { newId, paths, printable } from '../../core/names.ts'
-import type { Layer, Say } from '../../core/types.ts'
+import type { Image, Layer, Say } from '../../core/types.ts'
 import { exportImage } from '../image/export.ts'
 import type { LayerWork } from '../image/layer-work.ts'
 import { fetchBlob, mebibytes, readBytes, readManifest } from '../image/pull.ts'
+import { digestOfOwn, type OwnName, parseOwnName } from '../image/own-name.ts'
 import { parseReference, type Reference } from '../image/reference.ts'
 import { openRegistry, type Registry } from '../image/registry.ts'
 import type { RegistryAccess } from '../image/registry-door.ts'
@@ -27,6 +28,8 @@ export type BaseContext = {
   config: PaasConfig
   work: LayerWork
   access: (host: string) => RegistryAccess
+  /** The image of a release here. Failure: there is none. */
+  release: (name: OwnName) => { version: number; image: Image }
   say: Say
   signal: AbortSignal
 }
@@ -34,18 +37,29 @@ export type BaseContext = {
 /** An image that the storage lacks, in files until it is disposed of. */
 export type Fetched = { dir: string; pulls: (Pull & { digest: string })[] } & AsyncDisposable
 
-/** Our own stacks, as bases. Their names are taken before any registry is asked. */
-function ownImage(config: PaasConfig, name: string): Layer | undefined {
+type OwnImage = { layers: Layer[]; env: Record<string, string>; digest: string; label: string }
+
+/** One of our own stacks, or a release of an app. Failure: there is none. */
+function ownImage({ config, release }: BaseContext, name: string): OwnImage {
   const { run, build } = stackLayers(config)
-  return { [ownNames[0]]: run, [ownNames[1]]: build }[name]
+  const stack = { 'paas/stack': run, 'paas/stack-build': build }[name]
+  if (stack) return { layers: [stack], env: {}, digest: stack.key, label: stack.label }
+  const own = parseOwnName(name)
+  if (!own) throw new Error(`"${name}" is a registry's`)
+  const { version, image } = release(own)
+  const { layers, env } = image
+  return { layers, env, digest: digestOfOwn(image), label: `v${version}` }
 }
 
-const ownNames = ['paas/stack', 'paas/stack-build'] as const
+/** Their names are taken before any registry is asked. */
+function isOwn(name: string): boolean {
+  return parseOwnName(name) !== undefined
+}
 
 /** Names an image has in the storage: one of ours, and where it can have it, its own. */
 export function storageNames({ name }: NamedImage): [string, string] {
   const own = `localhost/paas-base:${shortHash(name)}`
-  if (ownNames.some((one) => one === name)) return [own, `docker.io/${name}:latest`]
+  if (isOwn(name)) return [own, `docker.io/${name}${name.includes(':') ? '' : ':latest'}`]
   const { host, repository, tag = 'latest', digest } = referenceOf(name)
   return [own, digest === undefined ? `${host}/${repository}:${tag}` : own]
 }
@@ -97,12 +111,7 @@ async function fetchBase(
   place: Place,
   context: BaseContext,
 ): Promise<Found | undefined> {
-  const own = ownImage(context.config, name)
-  if (own) {
-    if (known === own.key) return undefined
-    await exportStack(name, own, place.into, context)
-    return { source: `oci-archive:${place.inside}`, digest: own.key }
-  }
+  if (isOwn(name)) return exportOwn(name, known, place, context)
   const reference = referenceOf(name)
   const { say, signal, access } = context
   try {
@@ -128,9 +137,14 @@ async function fetchBase(
       say(` !     ${name} is taken as it was fetched last`)
       return undefined
     }
-    const seen = `Could not get the base image ${printable(name)}: ${error.message}`
-    throw new Failure(error.code, seen, { ...(error.hint && { hint: error.hint }), cause: error })
+    throw unavailable(name, error)
   }
+}
+
+function unavailable(name: string, cause: Failure): Failure {
+  const { code, hint } = cause
+  const seen = `Could not get the base image ${printable(name)}: ${cause.message}`
+  return new Failure(code === 'usage' ? 'failed' : code, seen, { ...(hint && { hint }), cause })
 }
 
 function fileOf({ into }: Place, digest: string): string {
@@ -147,20 +161,31 @@ async function fetchLayer(
   await rename(blob.file, file)
 }
 
-async function exportStack(
+async function exportOwn(
   name: string,
-  layer: Layer,
-  file: string,
-  { config, work, say, signal }: BaseContext,
-): Promise<void> {
-  say(`-----> Taking ${name} (${layer.label})`)
-  const image = { layers: [layer], processes: {}, env: {}, language: 'stack', workdir: '/' }
-  const described = { image, argv: ['/bin/sh'], app: name, commit: null, port: 5000 }
-  const user = { uid: 0, gid: 0 }
-  const exported = { ...described, user, env: { PATH: searchPath }, name, annotations: {} }
-  await pipeline(Readable.from(exportImage(config, exported, work)), createWriteStream(file), {
-    signal,
-  })
+  known: string | undefined,
+  { into, inside }: Place,
+  context: BaseContext,
+): Promise<Found | undefined> {
+  const { config, work, say, signal } = context
+  const { layers, env: own, digest, label } = find(context, name)
+  if (known === digest) return undefined
+  say(`-----> Taking ${name} (${label})`)
+  const image = { layers, processes: {}, env: own, language: 'image', workdir: '/' }
+  const described = { image, argv: ['/bin/sh'], app: name, commit: null, port: appPort }
+  const env = { PATH: searchPath }
+  const exported = { ...described, user: { uid: 0, gid: 0 }, env, name, annotations: {} }
+  const archive = Readable.from(exportImage(config, exported, work))
+  await pipeline(archive, createWriteStream(into), { signal })
+  return { source: `oci-archive:${inside}`, digest }
+}
+
+function find(context: BaseContext, name: string): OwnImage {
+  try {
+    return ownImage(context, name)
+  } catch (error) {
+    throw error instanceof Failure ? unavailable(name, error) : error
+  }
 }
 
 function referenceOf(name: string): Reference {

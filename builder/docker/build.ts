@@ -6,11 +6,14 @@ import { paths } from '../../core/names.ts'
 import type { Image, Layer, Say } from '../../core/types.ts'
 import type { LayerWork } from '../image/layer-work.ts'
 import { readLayout } from '../image/import.ts'
+import type { OwnName } from '../image/own-name.ts'
+import { readNote } from '../image/notes.ts'
 import type { RegistryAccess } from '../image/registry-door.ts'
 import { type ForeignImage, planLayers, takeImage } from '../image/take.ts'
-import { pinLayers } from '../layers.ts'
+import { hasLayer, pinLayers } from '../layers.ts'
 import type { Sandbox, SandboxJob, SandboxResult } from '../sandbox.ts'
 import { boundStep, type Command, filledDisk, isFull, stepFailure } from '../step-bounds.ts'
+import { stackLayers } from '../stack.ts'
 import { basesTarget, fetchBases, isRenamed, storageNames } from './bases.ts'
 import { boundCache, type Cache, dropCache, openCache } from './cache.ts'
 import { hollowOut, isWhole, layoutImage, type Read } from './layout.ts'
@@ -22,6 +25,8 @@ import { openWords } from './words.ts'
 export type ImageTools = {
   /** What is known of a registry. */
   access: (host: string) => RegistryAccess
+  /** The image of a release here. Failure: there is none. */
+  release: (name: OwnName) => { version: number; image: Image }
   openWork: (signal: AbortSignal) => LayerWork & AsyncDisposable
 }
 
@@ -55,7 +60,8 @@ export async function buildDockerfile(plan: DockerPlan, context: DockerContext):
   await ensureBases(plan, { ...context, work, cache, tool })
   using pins = pinLayers()
   const read = await buildLayout(plan, { ...context, cache, tool, pins })
-  const image = await takeImage(config, foreignOf(plan, read), { work, say, signal })
+  const foreign = await foreignOf(plan, read, config)
+  const image = await takeImage(config, foreign, { work, say, signal })
   await hollowOut(cache.layout, read)
   await boundCache(config, app)
   return { ...image, language: plan.language, env: { ...image.env, ...plan.env } }
@@ -77,7 +83,8 @@ async function ensureBases(
   context: Making & { work: LayerWork },
 ): Promise<void> {
   const { cache, say, images: registries } = context
-  const options = { ...context, access: registries.access }
+  const { access, release } = registries
+  const options = { ...context, access, release }
   await using fetched = await fetchBases(images, cache, options)
   if (fetched.pulls.length === 0) return
   const said: string[] = []
@@ -105,7 +112,7 @@ async function buildLayout(
   const { config, cache, pins } = context
   await runBuild(plan, context)
   const read = await readLayout(cache.layout, layoutImage)
-  const image = foreignOf(plan, read)
+  const image = await foreignOf(plan, read, config)
   for (const { layer } of planLayers(image)) pins.add(layer.key)
   if (await isWhole(config, cache.layout, image)) return read
   await rm(cache.layout, { recursive: true, force: true })
@@ -173,7 +180,25 @@ async function inSandbox(
   })
 }
 
-function foreignOf({ port, processes, file }: DockerPlan, { config, layers }: Read): ForeignImage {
-  const ports = port === undefined ? config.ports : [`${port}/tcp`]
-  return { name: file, config: { ...config, ports }, layers, ...(processes && { processes }) }
+async function foreignOf(
+  { port, processes, file }: DockerPlan,
+  { config: said, layers }: Read,
+  config: PaasConfig,
+): Promise<ForeignImage> {
+  const ports = port === undefined ? said.ports : [`${port}/tcp`]
+  const stack = await knownStack(config)
+  return {
+    name: file,
+    config: { ...said, ports },
+    layers,
+    ...(processes && { processes }),
+    ...(stack && { stack }),
+  }
+}
+
+/** What an image begins with whose Dockerfile begins with it; as a blob it has been seen then. */
+async function knownStack(config: PaasConfig): Promise<ForeignImage['stack']> {
+  const { run: layer } = stackLayers(config)
+  const note = hasLayer(config, layer) ? await readNote(config, layer) : undefined
+  return note && { layer, diffId: note.diffId }
 }

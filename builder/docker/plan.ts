@@ -105,8 +105,9 @@ function otherwise(source: Source, appDir: string): string {
   return `To ${instead} instead: builder:set <app> detect, and push again`
 }
 
-function unused({ apt, buildCommand, versions }: Wishes): string[] {
+function unused({ apt, base, buildCommand, versions }: Wishes): string[] {
   const set = [
+    ...(base === undefined ? [] : ['base']),
     ...(apt.length > 0 ? ['apt'] : []),
     ...(buildCommand === undefined ? [] : ['build.command']),
     ...(Object.keys(versions).length > 0 ? ['versions'] : []),

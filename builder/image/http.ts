@@ -1,8 +1,8 @@
-import { Agent as HttpAgent, type IncomingMessage, request as httpRequest } from 'node:http'
-import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
+import type { IncomingMessage } from 'node:http'
 import { pipeline } from 'node:stream/promises'
 import { Readable } from 'node:stream'
 import { errno, Failure, stopIfCancelled } from '../../core/errors.ts'
+import { http, https } from '../../core/http.ts'
 
 /** Requests to registries: connections that are kept, and a word for each way it can go wrong. */
 
@@ -36,7 +36,7 @@ const connectionsMost = 4
 /** Dispose of it to close what it keeps open. */
 export function openHttp() {
   const options = { keepAlive: true, maxSockets: connectionsMost, timeout: idleTimeoutMs }
-  const agents = { 'http:': new HttpAgent(options), 'https:': new HttpsAgent(options) }
+  const agents = { 'http:': new http.Agent(options), 'https:': new https.Agent(options) }
 
   async function send(call: Call): Promise<Answer> {
     const { url, method, body, upload, signal } = call
@@ -49,8 +49,8 @@ export function openHttp() {
     }
     const settings = { method, headers, signal, timeout: idleTimeoutMs }
     const request = isSecure
-      ? httpsRequest(url, { ...settings, agent: agents['https:'] })
-      : httpRequest(url, { ...settings, agent: agents['http:'] })
+      ? https.request(url, { ...settings, agent: agents['https:'] })
+      : http.request(url, { ...settings, agent: agents['http:'] })
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
     request.once('response', resolve).once('error', reject)
     request.once('timeout', () => request.destroy(new Error('no answer for 60 s')))

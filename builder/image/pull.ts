@@ -14,7 +14,7 @@ import { type Descriptor, mediaTypes, sha256 } from './oci.ts'
 import { type Reference, referenceText } from './reference.ts'
 import { openRegistry, type Registry, retrying } from './registry.ts'
 import type { RegistryAccess } from './registry-door.ts'
-import { type TakeContext, takeImage } from './take.ts'
+import { type ForeignImage, type TakeContext, takeImage } from './take.ts'
 import { diskFull } from './unpack.ts'
 
 /**
@@ -27,14 +27,24 @@ export async function importFromRegistry(
   context: TakeContext,
 ): Promise<Taken> {
   const { reference, access } = wanted
-  const { say, signal } = context
-  using registry = openRegistry(reference, access, signal)
+  using registry = openRegistry(reference, access, context.signal)
+  const { digest, foreign } = await readForeign(config, registry, context)
+  context.say(`       ${referenceText({ ...reference, digest })}`)
+  return { image: await takeImage(config, foreign, context), digest }
+}
+
+/** What a registry has under a name, checked as far as it can be without its layers. */
+export async function readForeign(
+  config: PaasConfig,
+  registry: Registry,
+  { say, signal }: Pick<TakeContext, 'say' | 'signal'>,
+): Promise<{ digest: string; foreign: ForeignImage }> {
+  const { reference } = registry
   const { digest, manifest } = await readManifest(registry)
   const { config: described, layers } = manifest
   const found = await readBytes(registry, described)
   const own = toConfig(parseDocument(found, described.digest))
   if (own.diffIds.length !== layers.length) throw notOci('its layers are not those it speaks of')
-  const name = referenceText({ ...reference, digest })
   const foreign = {
     name: referenceText({ host: reference.host, repository: reference.repository }),
     config: own,
@@ -47,8 +57,7 @@ export async function importFromRegistry(
       },
     })),
   }
-  say(`       ${name}`)
-  return { image: await takeImage(config, foreign, context), digest }
+  return { digest, foreign }
 }
 
 /** The manifest of the image for this machine, and its digest. */

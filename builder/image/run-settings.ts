@@ -87,7 +87,8 @@ function labelledProcesses({ labels }: ForeignConfig): Record<string, string> | 
   }
 }
 
-function environment(pairs: string[]): Record<string, string> {
+/** `KEY=value` as an image's configuration has them. */
+export function environment(pairs: string[]): Record<string, string> {
   const entries = pairs.map((pair): [string, string] => {
     const at = pair.indexOf('=')
     return at === -1 ? [pair, ''] : [pair.slice(0, at), pair.slice(at + 1)]

@@ -16,6 +16,10 @@ export type ForeignImage = {
   layers: ForeignLayer[]
   /** What runs in place of its own words. */
   processes?: Record<string, string>
+  /** A stack of ours that may be its lowest layer, and what that is as a blob. */
+  stack?: { layer: Layer; diffId: string }
+  /** How many layers it may become, where that is fewer than an overlay holds. */
+  layersMost?: number
 }
 
 export type ForeignLayer = {
@@ -35,14 +39,37 @@ export type TakeContext = { work: LayerWork; say: Say; signal: AbortSignal }
 export async function takeImage(
   config: PaasConfig,
   foreign: ForeignImage,
-  { work, say, signal }: TakeContext,
+  context: TakeContext,
 ): Promise<Image> {
+  const { work, say } = context
+  const { layers, present } = await takeLayers(config, foreign, context)
+  say(`       Layers: ${layers.length - present} new, ${present} re-used`)
+  const [passwd, group] = await readAccounts(config, layers, work)
+  const settings = runSettings(foreign.config, { passwd, group }, foreign.processes)
+  sayImage({ ...settings, layers, language: 'image' }, foreign, say)
+  return { ...settings, layers, language: 'image' }
+}
+
+/**
+ * The layers alone, for whoever has use for the files and not for what the image says of itself;
+ * `present` of them were here before.
+ */
+export async function takeLayers(
+  config: PaasConfig,
+  foreign: ForeignImage,
+  { work, say, signal }: TakeContext,
+): Promise<{ layers: Layer[]; present: number }> {
   checkLayers(foreign)
   using pins = pinLayers()
   const layers: Layer[] = []
   let bytesLeft: number = limits.imageBytes
   let present = 0
   for (const { layer, parts } of planLayers(foreign)) {
+    if (parts.length === 0) {
+      present += 1
+      layers.push(layer)
+      continue
+    }
     pins.add(layer.key)
     const lowers = layers.map((one) => paths(config).layer(one))
     const make = async (dir: string) => {
@@ -61,11 +88,7 @@ export async function takeImage(
     if ((await ensureLayer(config, { layer, make, signal })) === 're-used') present += 1
     layers.push(layer)
   }
-  say(`       Layers: ${layers.length - present} new, ${present} re-used`)
-  const [passwd = '', group = ''] = await readAccounts(config, layers, work)
-  const settings = runSettings(foreign.config, { passwd, group }, foreign.processes)
-  sayImage({ ...settings, layers, language: 'image' }, foreign, say)
-  return { ...settings, layers, language: 'image' }
+  return { layers, present }
 }
 
 function checkLayers({ layers }: ForeignImage): void {
@@ -82,27 +105,39 @@ const separateMost = 24
 /** Grows when unpacking changes, so that layers unpacked the old way are not re-used. */
 const format = 1
 
+/** Without parts: it is one of ours, and there. */
 type Planned = { layer: Layer; parts: ForeignLayer[] }
 
 /** What becomes a layer of ours: mostly each layer by itself. Pure. */
-export function planLayers({ name, layers }: ForeignImage): Planned[] {
-  const together = Math.max(1, layers.length - separateMost + 1)
+export function planLayers(image: ForeignImage): Planned[] {
+  const { name, layersMost = separateMost, stack } = image
+  const stands = stack && image.layers[0]?.diffId === stack.diffId
+  const own: Planned[] = stands ? [{ parts: [], layer: stack.layer }] : []
+  const layers = image.layers.slice(own.length)
+  const together = Math.max(1, image.layers.length - layersMost + 1)
   const groups = [layers.slice(0, together), ...layers.slice(together).map((one) => [one])]
-  let chain = ''
-  return groups.map((parts, at) => {
+  let chain = stands ? hash(` ${stack.diffId}`) : ''
+  const others = groups.filter((parts) => parts.length > 0)
+  const planned = others.map((parts, at) => {
     for (const { diffId } of parts) chain = hash(`${chain} ${diffId}`)
     const key = `image-${hash(`${format} ${parts.length} ${chain}`).slice(0, 32)}`
-    const label = groups.length === 1 ? name : `${name} ${at + 1}/${groups.length}`
-    return { parts, layer: { kind: 'image', key, label } }
+    const label = others.length === 1 ? name : `${name} ${at + 1}/${others.length}`
+    return { parts, layer: { kind: 'image' as const, key, label } }
   })
+  return [...own, ...planned]
 }
 
 const accountBytesMost = 1024 * 1024
 
-function readAccounts(config: PaasConfig, layers: Layer[], work: LayerWork) {
+/** The image's own users and groups, as its files have them. */
+export async function readAccounts(
+  config: PaasConfig,
+  layers: Layer[],
+  work: LayerWork,
+): Promise<[passwd: string, group: string]> {
   const dirs = layers.map((layer) => paths(config).layer(layer))
   const read = (path: string) => work.readText({ dirs, path, bytesMost: accountBytesMost })
-  return read('etc/passwd').then(async (passwd) => [passwd, await read('etc/group')])
+  return [(await read('etc/passwd')) ?? '', (await read('etc/group')) ?? '']
 }
 
 function sayImage(image: Image, { config: { volumes } }: ForeignImage, say: Say): void {

@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { limits } from '../../core/config.ts'
 import { Failure, stopIfCancelled } from '../../core/errors.ts'
+import { http, https } from '../../core/http.ts'
 import { printable } from '../../core/names.ts'
 import { withoutPassword } from './remote.ts'
 
@@ -60,7 +61,7 @@ async function request(
       hint: 'Use https://…, or give the archive on standard input',
     })
   }
-  const { get } = protocol === 'https:' ? await import('node:https') : await import('node:http')
+  const { get } = protocol === 'https:' ? https : http
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
   const headers = { 'user-agent': 'paas' }
   const call = get(url, { signal, timeout: answerTimeoutMs, headers }, resolve)

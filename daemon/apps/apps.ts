@@ -31,8 +31,9 @@ export function recordCreated({ store }: Daemon, app: App, by: string, how: stri
 }
 
 /**
- * A new app with the config, formation, limits and running image of another as its v1. Its code
- * comes with its first push. When it does not start, nothing of it is left.
+ * A new app with the settings, storages, cron jobs and running image of another as its v1, but none
+ * of its domains and drains. Its code comes with its first push. When it does not start, nothing of
+ * it is left.
  */
 export async function cloneApp(
   daemon: Daemon,
@@ -45,13 +46,11 @@ export async function cloneApp(
   const app = await createApp(daemon, name, ask.say)
   const own = { say: ask.say, signal: new AbortController().signal } // undone even if cancelled
   undo.defer(() => destroyApp(daemon, app, own))
-  store.setConfig(app, store.config(from))
-  store.setFormation(app, store.formation(from))
-  store.setStopped(app, from.stopped)
-  store.setLimits(app, from.limits)
+  store.copySettings(from, app)
   if (store.currentRelease(from.name))
     await applyChange(daemon, cloneChange(daemon, app, from, by), ask)
   undo.move()
+  daemon.cron.look()
   recordCreated(daemon, app, by, `Cloned ${from.name} to`)
   return app
 }

@@ -1,9 +1,13 @@
 import { build, planOnly } from '../../builder/build.ts'
+import type { ImageTools } from '../../builder/docker/build.ts'
+import type { OwnName } from '../../builder/image/own-name.ts'
 import { Failure } from '../../core/errors.ts'
 import { paths } from '../../core/names.ts'
-import type { App, Image, Say } from '../../core/types.ts'
+import type { App, CronEntry, Image, Say } from '../../core/types.ts'
 import { gitEnvironment } from '../../receiver/git.ts'
 import type { Daemon } from '../daemon.ts'
+import type { ReleaseRow } from '../store/nouns.ts'
+import type { Store } from '../store/store.ts'
 import { sshCommand } from './deploy-key.ts'
 import { openLayerWork } from './layer-work.ts'
 import { masked } from '../mask.ts'
@@ -46,14 +50,27 @@ export async function buildCommit(
     {
       config: daemon.config,
       sandbox: daemon.sandbox,
-      images: { access: (host) => daemon.store.registry(host), openWork: openLayerWork },
+      images: imageTools(daemon, app),
     },
     sayMasked,
     signal,
   )
-  for (const entry of image.cron ?? []) parseSchedule(entry.schedule, entry.timezone)
+  checkSchedules(image.cron ?? [])
   await fire('post-build', facts, say, signal)
   return image
+}
+
+/** The builder has read them and knows of no schedule. */
+function checkSchedules(jobs: CronEntry[]): void {
+  for (const [index, { schedule, timezone }] of jobs.entries()) {
+    try {
+      parseSchedule(schedule, timezone)
+    } catch (cause) {
+      if (!(cause instanceof Failure)) throw cause
+      const { message, hint = '' } = cause
+      throw new Failure('failed', `cron[${index}] in app.json: ${message}`, { hint, cause })
+    }
+  }
 }
 
 /** The plan of a branch's last pushed commit. */
@@ -77,18 +94,51 @@ export async function planCommit(
       config: daemon.store.effectiveConfig(app),
       ...ownersWords(daemon, app),
     },
-    { config: daemon.config },
+    { config: daemon.config, images: imageTools(daemon, app) },
     say,
     signal,
   )
 }
 
-/** What the owner has set of how the app is built, whatever its code says. */
+function imageTools({ store }: Daemon, { name }: App): ImageTools {
+  return {
+    access: (host) => store.registry(host),
+    openWork: openLayerWork,
+    release: (own) => {
+      if (own.app !== name) return releaseNamed(store, own)
+      throw new Failure('failed', 'an app cannot stand on itself', {
+        hint: 'Each deploy would lie on the one before: name an image of a registry, or another app',
+      })
+    },
+  }
+}
+
+function releaseNamed(store: Store, { app: name, version }: OwnName): ReleaseRow {
+  const app = store.findApp(name)
+  if (!app)
+    throw new Failure('failed', `there is no app "${name}"`, { hint: 'All apps: apps:list' })
+  const live = store.releases(app).filter(({ status }) => status === 'live')
+  const wanted = version ?? store.currentRelease(name)?.version
+  const found = live.find((one) => one.version === wanted)
+  if (found) return found
+  throw new Failure(
+    'failed',
+    `${name} has no ${version === undefined ? 'release' : `v${version}`}`,
+    {
+      hint: `There is: ${live.map((one) => `v${one.version}`).join(', ') || 'none that has run'}`,
+    },
+  )
+}
+
+/** What the owner has set of how the app is built, whatever its code says; and what it runs now. */
 function ownersWords({ store }: Daemon, app: App) {
-  const { appDir } = store.codeSettings(app)
+  const { appDir, base } = store.codeSettings(app)
+  const current = store.currentRelease(app.name)?.image
   return {
     ...(app.builder === null ? {} : { builder: app.builder }),
     ...(appDir === null ? {} : { appDir }),
+    ...(base === null ? {} : { base }),
+    current,
     buildpacks: store.buildpacks(app),
   }
 }

@@ -53,6 +53,7 @@ function describe(plan: Plan): string[] {
       `       ${tool.suite?.name ?? tool.tool}: ${asked(tool)}`,
       `       To choose another: ${tool.choose}`,
     ]),
+    ...(plan.base === undefined ? [] : [`       Base: ${plan.base} (base in paas.toml)`]),
     ...(packages.length > 0 ? [`       Debian packages: ${packages.join(', ')}`] : []),
     ...steps.map(({ name, title }) => `       ${name}: ${title}`),
     ...Object.entries(processes).map(

@@ -68,7 +68,8 @@ export const appCommands: Command[] = [
   {
     name: 'apps:clone',
     usage: 'APP NEW',
-    summary: 'Create an app with the config, formation, limits and running image of another',
+    summary:
+      'Create an app with the settings, storages, cron jobs and running image of another; no domain',
     app: true,
     run: async (call, daemon) => {
       const [name] = call.args

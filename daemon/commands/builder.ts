@@ -1,30 +1,27 @@
 import { builderNames } from '../../builder/buildpack-detect/detect.ts'
+import { parseBaseName } from '../../builder/image/own-name.ts'
 import { Failure } from '../../core/errors.ts'
 import type { App } from '../../core/types.ts'
 import { printable } from '../../core/names.ts'
 import type { Daemon } from '../daemon.ts'
 import { refuseLocked } from '../apps/locks.ts'
-import type { Answer, Command } from './command.ts'
+import { must } from '../store/rows.ts'
+import type { Answer, Call, Command } from './command.ts'
+import { usageFailure } from './parse.ts'
 
 export const builderCommands: Command[] = [
   {
     name: 'builder:set',
-    usage: 'APP [NAME]',
-    summary: 'Choose how an app is built from the next push on; without NAME, let the code say',
+    usage: 'APP [NAME | base [IMAGE]]',
+    summary:
+      'Choose how an app is built from the next push on, and on which image in place of the stack; without NAME or IMAGE, let the code say',
     app: true,
     run: async (call, daemon) => {
-      const [name] = call.args
-      const known = builderNames()
-      if (name !== undefined && !known.includes(name)) {
-        throw new Failure('usage', `"${printable(name)}" is no builder`, {
-          hint: `Use one of: ${known.join(', ')}`,
-        })
-      }
+      const [name, value] = call.args
+      const change = name === 'base' ? toBase(value) : toBuilder(call, name, value)
       refuseLocked(daemon.store, call.app().name)
-      daemon.store.setBuilder(call.app(), name ?? null)
-      const text = name === undefined ? 'Let the code choose the builder' : `Chose builder ${name}`
-      const answer = report(daemon, { ...call.app(), builder: name ?? null })
-      return { ...answer, event: { kind: 'builder', text } }
+      const text = change(daemon, call.app())
+      return { ...report(daemon, call.app().name), event: { kind: 'builder', text } }
     },
   },
   {
@@ -32,12 +29,41 @@ export const builderCommands: Command[] = [
     usage: 'APP',
     summary: 'Show how an app is built, and who says so',
     app: true,
-    run: async (call, daemon) => report(daemon, call.app()),
+    run: async (call, daemon) => report(daemon, call.app().name),
   },
 ]
 
-function report(daemon: Daemon, app: App): Answer {
+/** Says what it has changed. */
+type Setting = (daemon: Daemon, app: App) => string
+
+function toBuilder(call: Call, name: string | undefined, more: string | undefined): Setting {
+  const known = builderNames()
+  if (name !== undefined && !known.includes(name)) {
+    throw new Failure('usage', `"${printable(name)}" is no builder`, {
+      hint: `Use one of: ${known.join(', ')}; or base, and the name of an image`,
+    })
+  }
+  if (more !== undefined) {
+    throw usageFailure(call.command, `"${printable(more)}" is one argument too many`)
+  }
+  return ({ store }, app) => {
+    store.setBuilder(app, name ?? null)
+    return name === undefined ? 'Let the code choose the builder' : `Chose builder ${name}`
+  }
+}
+
+function toBase(name: string | undefined): Setting {
+  if (name !== undefined) parseBaseName(name)
+  return ({ store }, app) => {
+    store.setBase(app, name ?? null)
+    return name === undefined ? 'Let the code choose the base' : `Chose base ${name}`
+  }
+}
+
+function report(daemon: Daemon, name: string): Answer {
+  const app = must(daemon.store.findApp(name))
   const { BUILDER, BUILDPACK_URL } = daemon.store.effectiveConfig(app)
+  const { base } = daemon.store.codeSettings(app)
   const sayers: [builder: string | null | undefined, by: string][] = [
     [app.builder, 'builder:set'],
     [BUILDER, 'the config key BUILDER'],
@@ -46,7 +72,10 @@ function report(daemon: Daemon, app: App): Answer {
   ]
   const [builder = null, by] = sayers.find(([said]) => said) ?? [null, 'the code']
   return {
-    lines: [`builder: ${builder ?? 'as paas.toml or the files say'} (${by})`],
-    json: { builder, setBy: by },
+    lines: [
+      `builder: ${builder ?? 'as paas.toml or the files say'} (${by})`,
+      base === null ? 'base: the stack, or as paas.toml says' : `base: ${base} (builder:set)`,
+    ],
+    json: { builder, setBy: by, base },
   }
 }

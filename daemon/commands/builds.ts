@@ -94,7 +94,9 @@ export const buildCommands: Command[] = [
           hint: 'Push code first: git push paas main',
         })
       }
-      const plan = await planCommit(daemon, app, app.deployBranch, call.say, call.session.signal)
+      // What is printed is read as JSON: of what is said meanwhile the warnings alone are.
+      const say = (line: string) => (line.startsWith(' !') ? call.say(line) : undefined)
+      const plan = await planCommit(daemon, app, app.deployBranch, say, call.session.signal)
       return { lines: JSON.stringify(plan, null, 2).split('\n'), json: plan }
     },
   },

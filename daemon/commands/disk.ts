@@ -1,7 +1,6 @@
-import { Failure } from '../../core/errors.ts'
-import { printable } from '../../core/names.ts'
 import { type DiskReport, type LedgerLayer, showBytes } from '../disk/disk-report.ts'
 import type { Command } from './command.ts'
+import { findApp } from './find-app.ts'
 import { columns } from './output.ts'
 
 export const diskCommands: Command[] = [
@@ -11,12 +10,10 @@ export const diskCommands: Command[] = [
     summary: 'Show what takes the disk, by app, or by layer for an app',
     app: false,
     run: async (call, daemon) => {
-      const [app] = call.args
+      const [name] = call.args
+      const app = name === undefined ? undefined : findApp(name, daemon).name
       const report = await daemon.disk.report()
       if (app === undefined) return { lines: describe(report), json: report }
-      if (!daemon.store.findApp(app)) {
-        throw new Failure('no-such-app', `App "${printable(app)}" does not exist`)
-      }
       const layers = report.layers.filter(({ apps }) => apps.includes(app))
       const space = report.apps.find((one) => one.app === app)
       return { lines: layerRows(layers), json: { ...space, layers } }

@@ -1,14 +1,15 @@
 import { Failure, failureLines, statusOf } from '../../core/errors.ts'
 import { logError } from '../../core/log.ts'
-import { parseAppName, printable } from '../../core/names.ts'
-import type { App, Say } from '../../core/types.ts'
+import type { Say } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
 import type { Call, Changed, Command, Session } from './command.ts'
+import { findApp } from './find-app.ts'
 import { helpFor } from './help.ts'
 import { print } from './output.ts'
-import { didYouMean, type Parsed, parseCommand, usageFailure } from './parse.ts'
+import { type Parsed, parseCommand, usageFailure } from './parse.ts'
 import { withPluginCommands } from './plugin-commands.ts'
 import { table } from './table.ts'
+import { withoutSecrets } from './without-secrets.ts'
 
 /**
  * The one way from words to a command, for every door. Prints the answer or the failure and
@@ -54,25 +55,16 @@ export async function authorize(
   if (identity.local) return
   const user = identity.name
   try {
-    await daemon.triggers.fire('user-auth', { user, args: [user, ...argv] }, say, signal)
+    await daemon.triggers.fire(
+      'user-auth',
+      { user, args: [user, ...withoutSecrets(argv)] },
+      say,
+      signal,
+    )
   } catch (error) {
     if (!(error instanceof Failure)) throw error
     throw new Failure('forbidden', `${user} may not do this: ${error.message}`, { cause: error })
   }
-}
-
-/** Finds an app by its name or says which one may have been meant (exit 20). */
-export function findApp(name: string, daemon: Daemon): App {
-  const app = daemon.store.findApp(parseAppName(name))
-  if (app) return app
-  const hint = didYouMean(
-    name,
-    daemon.store.apps().map((one) => one.name),
-  )
-  throw new Failure(
-    'no-such-app',
-    `App "${printable(name)}" does not exist.${hint ? ` ${hint}` : ''}`,
-  )
 }
 
 function openCall(parsed: Parsed, session: Session, daemon: Daemon, commands: Command[]): Call {

@@ -4,7 +4,7 @@ import type { Daemon } from '../daemon.ts'
 import { defaultHost, refuseTakenHost } from '../apps/hosts.ts'
 import { refuseLocked } from '../apps/locks.ts'
 import { shownUrls } from '../apps/urls.ts'
-import type { Call, Command } from './command.ts'
+import type { Answer, Call, Command } from './command.ts'
 import { usageFailure } from './parse.ts'
 
 export const domainCommands: Command[] = [
@@ -14,24 +14,34 @@ export const domainCommands: Command[] = [
     summary: 'Let an app answer to more domains',
     app: true,
     run: async (call, daemon) => {
-      const app = call.app()
-      refuseLocked(daemon.store, app.name)
+      const { name } = call.app()
+      refuseLocked(daemon.store, name)
       const hosts = parseHosts(call, daemon)
-      for (const host of hosts) refuseBareName(daemon, host)
-      for (const host of hosts) refuseTakenHost(daemon.config, daemon.store, host, app.name)
-      if (hosts.length === 0) {
-        const line = `       ${call.args.join(', ')} leads to ${app.name} already`
-        return { lines: [line], json: { added: [] } }
-      }
-      const known = new Set(daemon.store.domains(app))
-      for (const host of hosts.filter((one) => !known.has(one))) daemon.store.addDomain(app, host)
-      daemon.routes.syncHosts(app)
-      await daemon.triggers.fire('post-domains-update', { app: app.name, args: hosts }, call.say)
-      return {
-        lines: hosts.map((host) => `-----> ${host} leads to ${app.name}`),
-        json: { added: hosts },
-        event: { kind: 'domains', text: `Added ${hosts.join(', ')}` },
-      }
+      if (hosts.length > 0) return change(call, daemon, { add: hosts, remove: [] })
+      const line = `       ${call.args.join(', ')} leads to ${name} already`
+      return { lines: [line], json: { added: [], removed: [] } }
+    },
+  },
+  {
+    name: 'domains:set',
+    usage: 'APP DOMAIN [DOMAIN ...]',
+    summary: 'Let an app answer to these domains, and no longer to others that it had',
+    app: true,
+    run: async (call, daemon) => {
+      refuseLocked(daemon.store, call.app().name)
+      const hosts = parseHosts(call, daemon)
+      const others = daemon.store.domains(call.app()).filter((host) => !hosts.includes(host))
+      return change(call, daemon, { add: hosts, remove: others })
+    },
+  },
+  {
+    name: 'domains:clear',
+    usage: 'APP',
+    summary: 'Take all domains from an app; it keeps the name that goes with its own',
+    app: true,
+    run: async (call, daemon) => {
+      refuseLocked(daemon.store, call.app().name)
+      return change(call, daemon, { add: [], remove: daemon.store.domains(call.app()) })
     },
   },
   {
@@ -48,14 +58,10 @@ export const domainCommands: Command[] = [
       if (unknown !== undefined) {
         throw new Failure('failed', `${app.name} does not have the domain ${unknown}`)
       }
-      for (const host of hosts) daemon.store.removeDomain(app, host)
-      daemon.routes.syncHosts(app)
-      await daemon.triggers.fire('post-domains-update', { app: app.name, args: hosts }, call.say)
-      return {
-        lines: hosts.map((host) => `-----> ${host} no longer leads to ${app.name}`),
-        json: { removed: hosts },
-        event: { kind: 'domains', text: `Removed ${hosts.join(', ')}` },
-      }
+      if (hosts.length > 0) return change(call, daemon, { add: [], remove: hosts })
+      throw new Failure('failed', `${defaultHost(daemon.config, app.name)} goes with ${app.name}`, {
+        hint: `To give it another: apps:rename ${app.name} NEW`,
+      })
     },
   },
   {
@@ -74,6 +80,35 @@ export const domainCommands: Command[] = [
     },
   },
 ]
+
+/** Adds before it removes, so that no request is lost on the way. */
+async function change(
+  call: Call,
+  daemon: Daemon,
+  { add, remove }: { add: string[]; remove: string[] },
+): Promise<Answer> {
+  const app = call.app()
+  for (const host of add) refuseBareName(daemon, host)
+  for (const host of add) refuseTakenHost(daemon.config, daemon.store, host, app.name)
+  const known = new Set(daemon.store.domains(app))
+  for (const host of add.filter((one) => !known.has(one))) daemon.store.addDomain(app, host)
+  for (const host of remove) daemon.store.removeDomain(app, host)
+  daemon.routes.syncHosts(app)
+  const args = [...add, ...remove]
+  await daemon.triggers.fire('post-domains-update', { app: app.name, args }, call.say)
+  const told = [
+    ...(add.length > 0 ? [`Added ${add.join(', ')}`] : []),
+    ...(remove.length > 0 ? [`Removed ${remove.join(', ')}`] : []),
+  ]
+  return {
+    lines: [
+      ...add.map((host) => `-----> ${host} leads to ${app.name}`),
+      ...remove.map((host) => `-----> ${host} no longer leads to ${app.name}`),
+    ],
+    json: { added: add, removed: remove },
+    ...(told.length > 0 && { event: { kind: 'domains', text: told.join('; ') } }),
+  }
+}
 
 /** A name without a dot is nobody's in DNS: it was meant to be below a domain. */
 function refuseBareName({ config }: Daemon, host: string): void {

@@ -1,10 +1,12 @@
 import { Failure } from '../../core/errors.ts'
-import { parseAppName } from '../../core/names.ts'
 import type { App } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
-import { parseDrain, shownDrain } from '../logs/drain-target.ts'
+import { drainHost, parseDrain, shownDrain } from '../logs/drain-target.ts'
+import { outsideOnly, refuseOwn } from '../logs/own-network.ts'
+import type { DrainRow } from '../store/logs.ts'
 import { refuseLocked } from '../apps/locks.ts'
 import type { Answer, Command } from './command.ts'
+import { findApp } from './find-app.ts'
 import { columns } from './output.ts'
 import { usageFailure } from './parse.ts'
 
@@ -21,23 +23,24 @@ export const drainCommands: Command[] = [
       if (name === undefined || !['add', 'remove', 'list'].includes(verb ?? '')) {
         throw usageFailure(call.command, 'logs:drain wants add, remove or list, and an app')
       }
-      const app = daemon.store.findApp(parseAppName(name))
-      if (!app) throw new Failure('no-such-app', `App "${name}" does not exist`)
+      const app = findApp(name, daemon)
       if (verb === 'list') return list(daemon, app)
       refuseLocked(daemon.store, app.name)
       if (url === undefined) throw usageFailure(call.command, `logs:drain ${verb} needs an address`)
       return verb === 'add'
-        ? add(daemon, app, parseDrain(url))
+        ? add(daemon, app, { url: parseDrain(url), anywhere: call.session.identity.local === true })
         : remove(daemon, app, parseDrain(url))
     },
   },
 ]
 
-async function add(daemon: Daemon, app: App, url: string): Promise<Answer> {
+async function add(daemon: Daemon, app: App, drain: DrainRow): Promise<Answer> {
+  const { url, anywhere } = drain
+  if (!anywhere) await refuseOwn(outsideOnly(daemon.config.subnet), drainHost(url))
   if (daemon.store.drains(app).length >= drainsMost) {
     throw new Failure('failed', `${app.name} has ${drainsMost} drains, which is the most`)
   }
-  daemon.store.addDrain(app, url)
+  daemon.store.addDrain(app, drain)
   await daemon.drains.sync(app)
   const shown = shownDrain(url)
   return {
@@ -49,7 +52,8 @@ async function add(daemon: Daemon, app: App, url: string): Promise<Answer> {
 
 /** `given` as it was added, or as it is shown. */
 async function remove(daemon: Daemon, app: App, given: string): Promise<Answer> {
-  const url = daemon.store.drains(app).find((one) => shownDrain(one) === given) ?? given
+  const urls = daemon.store.drains(app).map(({ url }) => url)
+  const url = urls.find((one) => shownDrain(one) === given) ?? given
   if (!daemon.store.removeDrain(app, url)) {
     throw new Failure('failed', `${app.name} has no drain ${shownDrain(url)}`)
   }

@@ -37,7 +37,18 @@ export function parseCommand(argv: string[], table: Command[]): Parsed {
   const { values, positionals } = parse(command, [...before, ...after])
   const ofApp = command.app && values.global !== true
   const app = ofApp ? (text(values.app) ?? positionals.shift()) : undefined
-  return parsed(command, values, app, positionals)
+  return parsed(
+    command,
+    values,
+    app,
+    command.app ? positionals : withApp(command, values, positionals),
+  )
+}
+
+/** Where an app is an argument like others, `--app` stands for it all the same. */
+function withApp({ usage }: Command, { app }: Options, args: string[]): string[] {
+  const place = usage.split(' ').findIndex((word) => /^\[?APP\]?$/.test(word))
+  return typeof app !== 'string' || place === -1 ? args : args.toSpliced(place, 0, app)
 }
 
 /** `run [--env K=V] APP command…`: our own options end where the app's name stands. */

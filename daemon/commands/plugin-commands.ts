@@ -1,3 +1,4 @@
+import { byText } from '../../core/names.ts'
 import type { Plugin, PluginCommand } from '../../plugins/load.ts'
 import type { Daemon } from '../daemon.ts'
 import type { Command } from './command.ts'
@@ -9,7 +10,7 @@ export function withPluginCommands(table: Command[], daemon: Daemon): Command[] 
   if (more.length === 0) return table
   const ours = new Set(table.map(({ name }) => name))
   const all = [...table, ...more.filter(({ name }) => !ours.has(name))]
-  return all.sort((a, b) => a.name.localeCompare(b.name))
+  return all.sort((a, b) => byText(a.name, b.name))
 }
 
 function toCommand({ plugin, command }: { plugin: Plugin; command: PluginCommand }): Command {

@@ -1,19 +1,13 @@
 import { Failure } from '../../core/errors.ts'
-import { isProcessType, printable } from '../../core/names.ts'
-import type { Release } from '../../core/types.ts'
+import { byText, isProcessType, printable } from '../../core/names.ts'
+import type { App, Release } from '../../core/types.ts'
 import { applyChange, applySetting, current, refuseUnknownTypes } from '../changes.ts'
 import { restartChange, scaleChange } from '../changes.ts'
 import type { Daemon } from '../daemon.ts'
-import {
-  type CountWish,
-  startChange,
-  stopChange,
-  stoppedTypes,
-  wishedFormation,
-} from '../process-changes.ts'
+import { type CountWish, startChange, stopChange, wishedFormation } from '../process-changes.ts'
 import { rebuild } from '../code/rebuild.ts'
 import { runRows } from '../runs/run-rows.ts'
-import { processType, wantedProcesses } from '../fleet/processes.ts'
+import { processType, stoppedTypes, wantedProcesses } from '../fleet/processes.ts'
 import type { Answer, Call, Command } from './command.ts'
 import { columns } from './output.ts'
 import { usageFailure } from './parse.ts'
@@ -59,6 +53,7 @@ export const processCommands: Command[] = [
         const change = scaleChange(daemon, app, decide, by)
         const cause = `Scale ${call.args.join(' ')}`
         await applyChange(daemon, { ...change, cause }, call.ask)
+        forgetStopped(daemon, app, wishes)
         await daemon.triggers.fire('post-scale', { app: app.name, args: call.args }, call.say)
       }
       return showFormation(call, daemon)
@@ -158,7 +153,7 @@ function listProcesses(call: Call, daemon: Daemon) {
   const formation = release ? stoppedTypes(app, release.formation) : {}
   const stopped = release ? wantedProcesses({ ...release, formation }) : []
   const all = [...running, ...down, ...stopped.map((process) => absent(process, 'stopped'))]
-  return all.sort((a, b) => a.process.localeCompare(b.process))
+  return all.sort((a, b) => byText(a.process, b.process))
 }
 
 async function freeze(call: Call, daemon: Daemon, verb: 'pause' | 'resume'): Promise<Answer> {
@@ -174,10 +169,15 @@ async function freeze(call: Call, daemon: Daemon, verb: 'pause' | 'resume'): Pro
         state === 'live' && (call.args.length === 0 || processType(process) in types),
     )
   if (members.length === 0) throw new Failure('failed', `Nothing of that runs in ${app.name}`)
-  for (const member of members) await daemon.fleet[verb](member)
-  const names = members.map(({ process }) => process).sort()
-  const done = verb === 'pause' ? 'Paused' : 'Resumed'
-  const text = `${done} ${names.join(', ')}`
+  const others = members.filter((one) => daemon.fleet.isPaused(one) !== (verb === 'pause'))
+  const names = others.map(({ process }) => process).sort()
+  const done = verb === 'pause' ? 'paused' : 'resumed'
+  if (others.length === 0) {
+    const text = `       There is nothing to be ${done}`
+    return { lines: [text], json: { [verb]: [] } }
+  }
+  for (const member of others) await daemon.fleet[verb](member)
+  const text = `${verb === 'pause' ? 'Paused' : 'Resumed'} ${names.join(', ')}`
   return { lines: [`-----> ${text}`], json: { [verb]: names }, event: { kind: verb, text } }
 }
 
@@ -188,6 +188,13 @@ function showFormation(call: Call, daemon: Daemon): Answer {
     return `       ${type}=${count}${type in stopped ? ` (stopped, was ${stopped[type]})` : ''}`
   })
   return { lines, json: formation }
+}
+
+/** Whoever says how many there are to be, be it none, does not want ps:start to know better. */
+function forgetStopped({ store }: Daemon, app: App, wishes: CountWish[]): void {
+  const stopped = { ...store.findApp(app.name)?.stopped }
+  for (const { type } of wishes) delete stopped[type]
+  store.setStopped(app, stopped)
 }
 
 function parseWish(call: Call, arg: string): CountWish {

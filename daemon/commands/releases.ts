@@ -76,6 +76,7 @@ function describe(daemon: Daemon, app: App, release: ReleaseRow) {
     createdAt: release.createdAt,
     commit: release.commit,
     language: image.language,
+    ...(image.base && { base: `${image.base.name}@${image.base.digest}` }),
     layers: image.layers.map(({ kind, label, key }) => ({ kind, label, key })),
     processes: image.processes,
     configKeys: Object.keys(config).sort(),

@@ -109,6 +109,7 @@ export const runCommands: Command[] = [
     verbatim: true,
     run: async (call, daemon) => {
       const { member, argv } = pickProcess(call, daemon)
+      if (daemon.fleet.isPaused(member)) throw pausedFailure(call, member)
       return enterProcess(daemon, member, argv.length > 0 ? argv : anyShell, call.session)
     },
   },
@@ -167,6 +168,13 @@ function pickProcess(call: Call, daemon: Daemon): { member: Member; argv: string
   if (!named && only && live.length === 1) return { member: only, argv: call.args }
   throw new Failure('failed', `${name} has no running process ${named ? `"${wish}"` : 'web.1'}`, {
     hint: there.length > 0 ? `There is: ${there.join(', ')}` : `Start one: ps:scale ${name} web=1`,
+  })
+}
+
+function pausedFailure(call: Call, { process }: Member): Failure {
+  const { name } = call.app()
+  return new Failure('failed', `${process} of ${name} is paused: nothing can start in it`, {
+    hint: `Let it go on: ps:resume ${name}`,
   })
 }
 

@@ -1,12 +1,11 @@
 import type { Outdated } from '../../builder/debian.ts'
 import type { Renewal } from '../../builder/stack-renewal.ts'
-import { Failure } from '../../core/errors.ts'
-import { parseAppName, printable } from '../../core/names.ts'
 import type { App } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
 import { listStacks } from '../code/stack-list.ts'
 import { type Move, moveApps, renew } from '../code/stack-update.ts'
 import type { Answer, Call, Command } from './command.ts'
+import { findApp } from './find-app.ts'
 import { columns, print } from './output.ts'
 
 const anyway = { force: 'with --force also when Debian has nothing newer' }
@@ -48,9 +47,9 @@ export const stackCommands: Command[] = [
     run: async (call, daemon) => {
       const apps = chosen(call, daemon)
       const renewal = await renewed(call, daemon)
-      const { run: stack } = renewal.stacks
-      const by = call.session.identity.name
-      const moves = await moveApps(daemon, apps, { stack, by }, call.ask)
+      const { stacks, caddy } = renewal
+      const to = { stack: stacks.run, caddy, by: call.session.identity.name }
+      const moves = await moveApps(daemon, apps, to, call.ask)
       return await report(call, renewal, moves)
     },
   },
@@ -58,12 +57,7 @@ export const stackCommands: Command[] = [
 
 function chosen({ args }: Call, daemon: Daemon): App[] {
   const [name] = args
-  if (name === undefined) return daemon.store.apps()
-  const app = daemon.store.findApp(parseAppName(name))
-  if (app) return [app]
-  throw new Failure('no-such-app', `App "${printable(name)}" does not exist`, {
-    hint: 'All apps: apps:list',
-  })
+  return name === undefined ? daemon.store.apps() : [findApp(name, daemon)]
 }
 
 function renewed(call: Call, daemon: Daemon): Promise<Renewal> {

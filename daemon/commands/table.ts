@@ -1,3 +1,4 @@
+import { byText } from '../../core/names.ts'
 import { appCommands } from './apps.ts'
 import { builderCommands } from './builder.ts'
 import { buildpackCommands } from './buildpacks.ts'
@@ -62,4 +63,4 @@ export const table: Command[] = [
   ...whyCommands,
   ...hostCommands,
   help,
-].sort((a, b) => a.name.localeCompare(b.name))
+].sort((a, b) => byText(a.name, b.name))

@@ -17,12 +17,16 @@ import type { QuotaUse } from '../../runner/quota.ts'
 
 type StorageRoom = { config: PaasConfig; host: Host }
 
-/** The bind mounts of a release's containers. Throws when a storage was destroyed meanwhile. */
+/**
+ * The bind mounts of a release's containers, what lies within another after that, which would hide
+ * it. Throws when a storage was destroyed meanwhile.
+ */
 export function storageMounts(
   config: PaasConfig,
   { mounts }: Pick<Release, 'mounts'>,
 ): NonNullable<InstanceSpec['mounts']> {
-  return mounts.map(({ storage, target }) => {
+  const inOrder = mounts.toSorted((a, b) => (a.target < b.target ? -1 : 1))
+  return inOrder.map(({ storage, target }) => {
     const source = paths(config).storage(storage)
     if (existsSync(source)) return { source, target, readOnly: false }
     throw new Failure('failed', `The storage "${storage}" of this release is gone`, {

@@ -1,3 +1,5 @@
+import type { WindowSize } from '../../core/types.ts'
+
 /**
  * What `paas` on the host and the daemon say to each other over the local socket: frames of one
  * byte for the kind, four for the length (big-endian), then the bytes.
@@ -15,8 +17,6 @@ export const frame = {
   /** To the client: what to ask, as JSON, to go on from here should the connection be lost. */
   resume: 7,
 } as const
-
-export type WindowSize = { columns: number; rows: number }
 
 /** The first frame, as JSON. `turn` names the app in whose change a plugin is calling back. */
 export type Request = {

@@ -1,5 +1,7 @@
 import { appPort } from '../../core/config.ts'
+import { byText } from '../../core/names.ts'
 import type {
+  App,
   AppLimits,
   Config,
   Formation,
@@ -14,7 +16,7 @@ import type {
 /** Every process a formation asks for, `web` first: `['web.1', 'web.2', 'worker.1']`. */
 export function wantedProcesses(release: Release): string[] {
   const types = Object.keys(release.image.processes).filter((type) => type !== 'release')
-  types.sort((a, b) => Number(b === 'web') - Number(a === 'web') || a.localeCompare(b))
+  types.sort((a, b) => Number(b === 'web') - Number(a === 'web') || byText(a, b))
   return types.flatMap((type) =>
     Array.from({ length: release.formation[type] ?? 0 }, (_, index) => `${type}.${index + 1}`),
   )
@@ -25,6 +27,12 @@ export function formationFor(processes: Record<string, string>, current: Formati
   const types = Object.keys(processes).filter((type) => type !== 'release')
   const set = new Map(Object.entries(current))
   return Object.fromEntries(types.map((type) => [type, set.get(type) ?? (type === 'web' ? 1 : 0)]))
+}
+
+/** Types of an app that were stopped and not started or scaled since, with what ran of each. */
+export function stoppedTypes(app: App, formation: Formation): Formation {
+  const stopped = Object.entries(app.stopped).filter(([type]) => (formation[type] ?? 0) === 0)
+  return Object.fromEntries(stopped)
 }
 
 /** `web.2` → `web` */

@@ -1,11 +1,11 @@
-import { request as httpRequest } from 'node:http'
-import { request as httpsRequest } from 'node:https'
 import { connect, type Socket } from 'node:net'
 import { hostname } from 'node:os'
 import { connect as connectTls } from 'node:tls'
 import { Failure } from '../../core/errors.ts'
+import { http, https } from '../../core/http.ts'
 import { printable } from '../../core/names.ts'
 import type { LogLine } from '../../runner/logs.ts'
+import type { Gate } from './own-network.ts'
 
 /** Where log lines go to, and in which form: syslog (RFC 5424) or JSON lines over HTTP. */
 
@@ -36,13 +36,25 @@ export function shownDrain(text: string): string {
   return url.href
 }
 
-export function openTarget(address: string): DrainTarget {
-  const url = new URL(address)
-  return url.protocol.startsWith('http') ? httpTarget(url) : syslogTarget(url)
+/** Of an address that `parseDrain` took: without the brackets of IPv6. */
+export function drainHost(address: string): string {
+  return new URL(address).hostname.replace(/^\[|\]$/g, '')
 }
 
-function httpTarget(url: URL): DrainTarget {
-  const request = url.protocol === 'https:' ? httpsRequest : httpRequest
+export function openTarget(address: string, gate?: Gate): DrainTarget {
+  const url = new URL(address)
+  const target = url.protocol.startsWith('http') ? httpTarget(url, gate) : syslogTarget(url, gate)
+  return {
+    ...target,
+    async send(lines) {
+      gate?.check(drainHost(address)) // an address is not looked up
+      await target.send(lines)
+    },
+  }
+}
+
+function httpTarget(url: URL, gate?: Gate): DrainTarget {
+  const request = (url.protocol === 'https:' ? https : http).request
   return {
     async send(lines) {
       const body = lines.map((line) => `${JSON.stringify(line)}\n`).join('')
@@ -54,6 +66,7 @@ function httpTarget(url: URL): DrainTarget {
           'content-length': Buffer.byteLength(body),
         },
         signal: AbortSignal.timeout(sendTimeoutMs),
+        ...(gate && { lookup: gate.lookup }),
       })
       call.on('error', reject)
       call.on('response', (response) => {
@@ -70,7 +83,7 @@ function httpTarget(url: URL): DrainTarget {
 }
 
 /** One connection that is kept; lost lines of a broken one are not known to syslog, nor to us. */
-function syslogTarget(url: URL): DrainTarget {
+function syslogTarget(url: URL, gate?: Gate): DrainTarget {
   let socket: Socket | undefined
   const close = () => {
     socket?.destroy()
@@ -78,7 +91,7 @@ function syslogTarget(url: URL): DrainTarget {
   }
   return {
     async send(lines) {
-      socket ??= await openSocket(url)
+      socket ??= await openSocket(url, gate)
       const { promise, resolve, reject } = Promise.withResolvers<void>()
       const late = setTimeout(() => reject(new Error('it takes nothing')), sendTimeoutMs)
       socket.once('close', () => reject(new Error('it closed the connection')))
@@ -98,8 +111,12 @@ function syslogTarget(url: URL): DrainTarget {
   }
 }
 
-async function openSocket(url: URL): Promise<Socket> {
-  const at = { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port) }
+async function openSocket(url: URL, gate?: Gate): Promise<Socket> {
+  const at = {
+    host: drainHost(url.href),
+    port: Number(url.port),
+    ...(gate && { lookup: gate.lookup }),
+  }
   const secure = url.protocol === 'syslog+tls:'
   const socket = secure ? connectTls({ ...at, servername: at.host }) : connect(at)
   const { promise, resolve, reject } = Promise.withResolvers<void>()

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { AppLine } from './drain-target.ts'
 import { openTarget, shownDrain } from './drain-target.ts'
+import type { Gate } from './own-network.ts'
 
 /** Sends the lines of one app to one address, as fast as that takes them and no faster. */
 
@@ -12,6 +13,7 @@ const longestWaitMs = 60_000
 
 export class Drain {
   readonly #address: string
+  readonly #gate: Gate | undefined
   readonly #closing = new AbortController()
   #buffer: AppLine[] = []
   #bytes = 0
@@ -22,8 +24,10 @@ export class Drain {
   #problem: string | null = null
   #busy = false
 
-  constructor(address: string) {
+  /** With a gate it sends only to where that lets it. */
+  constructor(address: string, gate?: Gate) {
     this.#address = address
+    this.#gate = gate
   }
 
   /** Takes a line; the oldest goes when the other side is too slow or away for too long. */
@@ -54,7 +58,7 @@ export class Drain {
 
   async #work(): Promise<void> {
     this.#busy = true
-    const target = openTarget(this.#address)
+    const target = openTarget(this.#address, this.#gate)
     const { signal } = this.#closing
     signal.addEventListener('abort', target.close, { once: true })
     let waitMs = firstWaitMs

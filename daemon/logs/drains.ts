@@ -3,7 +3,9 @@ import { paths } from '../../core/names.ts'
 import type { App } from '../../core/types.ts'
 import { followLogs, type LogLine, tailLogs } from '../../runner/logs.ts'
 import type { Daemon } from '../daemon.ts'
+import type { DrainRow } from '../store/logs.ts'
 import { Drain } from './drain.ts'
+import { outsideOnly } from './own-network.ts'
 
 /** The drains of all apps: each app's log is followed once, whatever the number of its drains. */
 
@@ -28,12 +30,13 @@ export class Drains {
     const following = this.#apps.get(app.name)
     if (wanted.length === 0) return this.forget(app.name)
     const { drains, begun } = following ?? this.#follow(app.name)
-    for (const [url, drain] of drains) {
-      if (wanted.includes(url)) continue
+    const rows = new Map(wanted.map((row) => [JSON.stringify(row), row]))
+    for (const [key, drain] of drains) {
+      if (rows.has(key)) continue
       drain.close()
-      drains.delete(url)
+      drains.delete(key)
     }
-    for (const url of wanted) if (!drains.has(url)) drains.set(url, new Drain(url))
+    for (const [key, row] of rows) if (!drains.has(key)) drains.set(key, this.#open(row))
     await begun
   }
 
@@ -59,6 +62,10 @@ export class Drains {
 
   report(app: App) {
     return [...(this.#apps.get(app.name)?.drains.values() ?? [])].map((drain) => drain.report())
+  }
+
+  #open({ url, anywhere }: DrainRow): Drain {
+    return new Drain(url, anywhere ? undefined : outsideOnly(this.#daemon.config.subnet))
   }
 
   #follow(app: string): Following {

@@ -1,7 +1,7 @@
 import type { PaasConfig } from '../../core/config.ts'
 import { logError } from '../../core/log.ts'
 import { paths } from '../../core/names.ts'
-import { appendLog } from '../../runner/logs.ts'
+import { appendLog, type Said } from '../../runner/logs.ts'
 
 /** What paas itself has to say to an app's log, a line at a time and in the order it was said. */
 export type Journal = ReturnType<typeof openJournal>
@@ -13,11 +13,11 @@ export function openJournal(config: PaasConfig) {
   const spoken = new Set<string>()
 
   /** Writes behind the caller's back: a full disk may cost log lines, never a deploy. */
-  function write(app: string, source: JournalSource, text: string): void {
+  function write(app: string, source: JournalSource, said: Said): void {
     spoken.add(app)
     const before = last.get(app) ?? Promise.resolve()
     const next = before
-      .then(() => appendLog(paths(config).logs(app), source, text))
+      .then(() => appendLog(paths(config).logs(app), source, said))
       .catch((error) => logError('journal-failed', error, { app }))
       .finally(() => {
         if (last.get(app) === next) last.delete(app)

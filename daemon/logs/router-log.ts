@@ -3,7 +3,12 @@ import { join } from 'node:path'
 import { logError } from '../../core/log.ts'
 import { paths, printable } from '../../core/names.ts'
 import type { Release } from '../../core/types.ts'
-import { type AccessEntry, type AccessPosition, openAccessLog } from '../../router/access-log.ts'
+import {
+  type AccessEntry,
+  type AccessPosition,
+  detailsOf,
+  openAccessLog,
+} from '../../router/access-log.ts'
 import { routerPaths } from '../../router/routes.ts'
 import type { Daemon } from '../daemon.ts'
 import { openKeeper, readKept } from '../metrics/kept-counts.ts'
@@ -37,14 +42,7 @@ export function openRouterLog(daemon: Daemon, appOf: (host: string) => string | 
     const before = reader.position()
     await reader.readOn((entry) => {
       const served = count(entry)
-      if (!served) return
-      const one = told.get(served.app) ?? { lines: [], more: 0, errors: 0, release: served.release }
-      told.set(served.app, one)
-      if (one.lines.length < linesPerLook) one.lines.push(formatEntry(entry, served))
-      else {
-        one.more += 1
-        if (entry.status >= 500) one.errors += 1
-      }
+      if (served) note(told, served, entry)
     })
     tell(daemon, told)
     const after = reader.position()
@@ -89,12 +87,31 @@ export function openRouterLog(daemon: Daemon, appOf: (host: string) => string | 
   }
 }
 
-type Told = { lines: string[]; more: number; errors: number; release: Release['version'] }
+type Told = {
+  lines: { at: Date; text: string }[]
+  more: number
+  errors: number
+  release: Release['version']
+}
+
+function note(told: Map<string, Told>, served: Served, entry: AccessEntry): void {
+  const one = told.get(served.app) ?? { lines: [], more: 0, errors: 0, release: served.release }
+  told.set(served.app, one)
+  if (one.lines.length < linesPerLook) {
+    one.lines.push({ at: new Date(entry.at), text: formatEntry(entry, served) })
+  } else {
+    one.more += 1
+    if (entry.status >= 500) one.errors += 1
+  }
+}
 
 function tell({ journal }: Daemon, told: Map<string, Told>): void {
   for (const [app, { lines, more, errors, release }] of told) {
-    if (more > 0) lines.push(`${more} more requests, ${errors} of them 5xx, in the same moment`)
-    journal.write(app, { process: 'router', release }, lines.join('\n'))
+    const text = `${more} more requests, ${errors} of them 5xx, in the same moment`
+    const inOrder = lines.sort((a, b) => a.at.getTime() - b.at.getTime())
+    const last = inOrder.at(-1)?.at ?? new Date()
+    const all = more > 0 ? [...inOrder, { at: last, text }] : inOrder
+    journal.write(app, { process: 'router', release }, all)
   }
 }
 
@@ -104,7 +121,8 @@ function currentVersion({ store }: Daemon, app: string): number | undefined {
 
 /** `GET /path 200 12 ms 512 B web.1 192.0.2.7` */
 export function formatEntry(entry: AccessEntry, { process }: Pick<Served, 'process'>): string {
-  const { method, path, status, ms, bytes, client } = entry
+  const { status, ms } = entry
+  const { method, path, bytes, client } = detailsOf(entry)
   const took = ms < 10 ? ms.toFixed(1) : String(Math.round(ms))
   const to = process === 'router' ? '-' : process
   return `${printable(method)} ${printable(path)} ${status} ${took} ms ${bytes} B ${to} ${client}`

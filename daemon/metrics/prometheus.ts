@@ -1,5 +1,5 @@
-import { createServer } from 'node:http'
 import { Failure } from '../../core/errors.ts'
+import { http } from '../../core/http.ts'
 import { logError } from '../../core/log.ts'
 import type { Daemon } from '../daemon.ts'
 
@@ -13,7 +13,7 @@ export async function openPrometheus(daemon: Daemon, port: number): Promise<Disp
   const registry = new Registry()
   await registerRequests(daemon, registry)
   await registerProcesses(daemon, registry)
-  const server = createServer((request, response) => {
+  const server = http.createServer((request, response) => {
     if (request.method !== 'GET' || request.url !== '/metrics') {
       response.writeHead(404).end('GET /metrics\n')
       return

@@ -55,6 +55,10 @@ export function whatIsDue(schedule: Schedule, handled: Date, now: Date): Due | u
 }
 
 function parse(text: string, timezone: string): Cron {
+  const fields = text.trim().split(/\s+/).length
+  if (!text.startsWith('@') && fields !== 5) {
+    throw badSchedule(text, `it has ${fields} ${fields === 1 ? 'field' : 'fields'}`)
+  }
   try {
     const cron = new Cron(text, { timezone, mode: '5-part', paused: true })
     if (cron.nextRun()) return cron

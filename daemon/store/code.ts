@@ -8,17 +8,22 @@ export type CodeSettings = {
   appDir: string | null
   /** What a push must change to be deployed; empty when paas.toml says it, or all counts. */
   paths: string[]
+  /** What it is built on: the name of an image, `stack`; null when paas.toml says it. */
+  base: string | null
 }
 
 export function codeStore({ get, run }: Database) {
   return {
     codeSettings(app: App): CodeSettings {
-      const row = must(get('select app_dir, paths from apps where id = ?', app.id))
+      const row = must(get('select app_dir, paths, base from apps where id = ?', app.id))
       const appDir = row.app_dir === null ? null : text(row.app_dir)
-      return { appDir, paths: texts(json(row.paths)) }
+      const base = row.base === null ? null : text(row.base)
+      return { appDir, paths: texts(json(row.paths)), base }
     },
     setAppDir: (app: App, dir: string | null) =>
       run('update apps set app_dir = ? where id = ?', dir, app.id),
+    setBase: (app: App, base: string | null) =>
+      run('update apps set base = ? where id = ?', base, app.id),
     setPaths: (app: App, paths: string[]) =>
       run('update apps set paths = ? where id = ?', JSON.stringify(paths), app.id),
   }

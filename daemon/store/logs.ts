@@ -3,6 +3,9 @@ import type { App } from '../../core/types.ts'
 import { type Database, now } from './database.ts'
 import { number, text } from './rows.ts'
 
+/** `anywhere`: to this very machine too, which only root on it may say. */
+export type DrainRow = { url: string; anywhere: boolean }
+
 /** How much log an app keeps, and where else its lines go. */
 export function logStore({ all, get, run }: Database) {
   return {
@@ -21,18 +24,19 @@ export function logStore({ all, get, run }: Database) {
         bytes,
       ),
 
-    /** Addresses (URLs) that an app's lines are sent to. */
-    drains: (app: App): string[] =>
-      all('select url from drains where app_id = ? order by url', app.id).map(({ url }) =>
-        text(url),
-      ),
+    /** Where an app's lines are sent to. */
+    drains: (app: App): DrainRow[] =>
+      all('select url, anywhere from drains where app_id = ? order by url', app.id).map((row) => ({
+        url: text(row.url),
+        anywhere: row.anywhere === 1,
+      })),
 
-    addDrain: (app: App, url: string) =>
+    /** Who may send anywhere lets an address be that is there already. */
+    addDrain: (app: App, { url, anywhere }: DrainRow) =>
       run(
-        'insert or ignore into drains (app_id, url, created_at) values (?, ?, ?)',
-        app.id,
-        url,
-        now(),
+        `insert into drains (app_id, url, anywhere, created_at) values (?, ?, ?, ?)
+          on conflict do update set anywhere = max(anywhere, excluded.anywhere)`,
+        ...[app.id, url, anywhere ? 1 : 0, now()],
       ),
 
     removeDrain: (app: App, url: string): boolean =>

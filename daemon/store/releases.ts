@@ -1,8 +1,8 @@
 import { limits } from '../../core/config.ts'
-import type { App, Release } from '../../core/types.ts'
+import type { App, Formation, Release } from '../../core/types.ts'
 import type { ConfigStore } from './config.ts'
 import { type Database, now } from './database.ts'
-import { must, number, type Row, text, toRelease } from './rows.ts'
+import { json, must, number, type Row, text, toNumbers, toRelease } from './rows.ts'
 import type { Draft, ReleaseRow } from './nouns.ts'
 
 const columns = 'releases.*, apps.name as app from releases join apps on apps.id = app_id'
@@ -16,15 +16,18 @@ const forgetOldest = `delete from releases where app_id = ?1 and version < (sele
   from (select version from releases where app_id = ?1 and status = 'live'
     order by version desc limit ?2))`
 
-/** What is rolled back to is a release as it last ran, scaled and limited since it was made. */
-const keepAsItRan = `update releases set (formation, limits) =
-  (select apps.formation, apps.limits from apps where apps.id = app_id)
+const keepAsItRan = `update releases set formation = ?, limits =
+  (select apps.limits from apps where apps.id = app_id)
   where id = (select current_release from apps where id = ?)`
 
 const scaleAndName = 'update apps set formation = ?, name = coalesce(?, name) where id = ?'
 
 const forgetFailed = `delete from releases where status = 'failed' and id not in
   (select id from releases where status = 'failed' order by id desc limit ?)`
+
+/** What runs is stopped no more. */
+const forgetStarted = `update apps set stopped = (select json_group_object(key, value)
+  from json_each(apps.stopped) where coalesce(apps.formation ->> key, 0) = 0) where id = ?`
 
 const toJson = (part: unknown): string => JSON.stringify(part)
 
@@ -71,9 +74,9 @@ export function releaseStore({ all, get, run, transaction }: Database, secrets: 
     commitRelease: ({ id, config, formation, limits: caps, mounts }: Release, name?: string) =>
       transaction(() => {
         const app = number(must(get('select app_id from releases where id = ?', id)).app_id)
-        run(keepAsItRan, app)
-        const counts = JSON.stringify(formation)
-        run(scaleAndName, counts, name ?? null, app)
+        run(keepAsItRan, toJson(asItRan(get, app)), app)
+        run(scaleAndName, toJson(formation), name ?? null, app)
+        run(forgetStarted, app)
         if (get('select 1 from apps where id = ? and current_release = ?', app, id)) return
         run(`update releases set status = 'live' where id = ?`, id)
         run(
@@ -97,4 +100,17 @@ export function releaseStore({ all, get, run, transaction }: Database, secrets: 
         run(forgetFailed, limits.failedReleasesKept)
       }),
   }
+}
+
+/**
+ * What is rolled back to is a release as it last ran, scaled and limited since it was made; of what
+ * was stopped it has what ran before, or it would come back as one that does nothing.
+ */
+function asItRan(get: Database['get'], app: number): Formation {
+  const row = must(get('select formation, stopped from apps where id = ?', app))
+  const formation = toNumbers(json(row.formation))
+  const away = Object.entries(toNumbers(json(row.stopped))).filter(([type]) => {
+    return formation[type] === 0
+  })
+  return { ...formation, ...Object.fromEntries(away) }
 }

@@ -81,7 +81,7 @@ export function toKey(row: Row): Key {
 }
 
 export function toImage(value: unknown): Image {
-  const { layers, processes, env, language, cron, appJson, profile, ...run } = object(value)
+  const { layers, processes, env, language, cron, appJson, profile, base, ...run } = object(value)
   if (!Array.isArray(layers)) throw new TypeError('image without layers in the database')
   return {
     layers: layers.map((layer) => {
@@ -98,8 +98,14 @@ export function toImage(value: unknown): Image {
     ...(appJson === undefined ? {} : { appJson: toAppJson(appJson) }),
     ...(Array.isArray(cron) && { cron: cron.map(toCronEntry) }),
     ...(profile === true && { profile }),
+    ...(base === undefined ? {} : { base: toBase(base) }),
     ...toRunSettings(run),
   }
+}
+
+function toBase(value: unknown): NonNullable<Image['base']> {
+  const { name, digest, layers, env } = object(value)
+  return { name: text(name), digest: text(digest), layers: number(layers), env: toStrings(env) }
 }
 
 /** What an image says itself of how its processes run; most say nothing. */

@@ -4,6 +4,7 @@ import { buildStore } from './builds.ts'
 import { checkStore } from './checks.ts'
 import { openDatabase } from './database.ts'
 import { codeStore } from './code.ts'
+import { copyStore } from './copies.ts'
 import { cronStore } from './cron.ts'
 import { openCipher } from './cipher.ts'
 import { configStore, holdsSealed, sealPlain } from './config.ts'
@@ -37,6 +38,7 @@ export function openStore(path: string, keyFile = join(dirname(path), 'config.ke
     ...buildStore(db),
     ...checkStore(db),
     ...codeStore(db),
+    ...copyStore(db),
     ...diskStore(db),
     ...domainStore(db),
     ...historyStore(db),

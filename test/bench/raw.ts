@@ -4,7 +4,8 @@ import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { exec, killGroup, spawnGroup } from '../../core/exec.ts'
-import { freePort, sshWith } from '../system/instance.ts'
+import { freePort } from '../ports.ts'
+import { sshWith } from '../system/instance.ts'
 
 /** The raw parts that paas is made of, without paas: what its own figures are divided by. */
 

@@ -125,7 +125,7 @@ const bad: [document: unknown, message: string][] = [
   [[], 'app.json is a list: expected an object'],
   ['text', 'app.json is "text": expected an object'],
   [{ env: [] }, 'env in app.json is a list: expected an object'],
-  [{ env: { A: 5 } }, 'env.A in app.json is 5: expected an object'],
+  [{ env: { A: 5 } }, 'env.A in app.json is 5: expected text, or an object'],
   [{ env: { PORT: '1' } }, 'env in app.json: PORT is set by paas itself and cannot be changed'],
   [{ env: { '1A': '1' } }, 'env in app.json: "1A" is not a config key'],
   [

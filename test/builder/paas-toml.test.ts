@@ -71,7 +71,7 @@ test('An app in a folder is found, built, started and looked for there', () => {
 const bad: [toml: string, said: string][] = [
   [
     'apt = []\nports = [80]',
-    'paas.toml line 2: "ports" is not known: expected one of app_dir, apt, build, builder, docker, env, paths, processes, versions',
+    'paas.toml line 2: "ports" is not known: expected one of app_dir, apt, base, build, builder, docker, env, paths, processes, versions',
   ],
   ['[build]\nrun = "make"', 'paas.toml line 2: "run" is not known: expected one of build.command'],
   [

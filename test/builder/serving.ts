@@ -39,8 +39,8 @@ export async function serving(
 
 export async function until(check: () => Promise<boolean>): Promise<void> {
   const deadline = Date.now() + 60_000
-  while (!(await check())) {
+  for (let waitMs = 20; !(await check()); waitMs = Math.min(waitMs * 1.2, 200)) {
     if (Date.now() > deadline) throw new Error('it did not come about within 60 s')
-    await sleep(20)
+    await sleep(waitMs)
   }
 }

@@ -5,7 +5,7 @@ import type { ImageTools } from '../../builder/docker/build.ts'
 import { build, type BuildRequest } from '../../builder/build.ts'
 import { sweepLayers } from '../../builder/layers.ts'
 import { type PaasConfig, readConfig } from '../../core/config.ts'
-import { failureLines } from '../../core/errors.ts'
+import { Failure, failureLines } from '../../core/errors.ts'
 import { exec } from '../../core/exec.ts'
 import type { Image } from '../../core/types.ts'
 import { openLayerWork } from '../../daemon/code/layer-work.ts'
@@ -78,6 +78,9 @@ export type Built = { image: Image | undefined; lines: string[]; error: unknown 
 export const noRegistries: ImageTools = {
   access: () => ({ allowed: false }),
   openWork: openLayerWork,
+  release: () => {
+    throw new Failure('failed', 'there are no apps')
+  },
 }
 
 /** Builds, and returns what was said and what came of it. */

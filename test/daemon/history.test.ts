@@ -9,7 +9,7 @@ import { Latencies } from '../../daemon/metrics/latencies.ts'
 import { formatEntry } from '../../daemon/logs/router-log.ts'
 import type { Death } from '../../daemon/store/nouns.ts'
 import { openStore, type Store } from '../../daemon/store/store.ts'
-import { parseEntry } from '../../router/access-log.ts'
+import { detailsOf, parseEntry } from '../../router/access-log.ts'
 
 let store: Store
 let directory: string
@@ -103,18 +103,16 @@ test('a line of the router is read without the query, and written for people', (
   const request = { remote_ip: '192.0.2.7', method: 'GET', host: 'Shop.X.:80', uri: '/a?t=1' }
   const line = { ts: 5, request, user_id: '10.0.0.2:5000', duration: 0.0123, size: 9, status: 404 }
   const entry = parseEntry(JSON.stringify(line))
+  if (!entry) throw new Error('A good line')
   expect(entry).toEqual({
     at: 5000,
     host: 'shop.x',
-    method: 'GET',
-    path: '/a',
     status: 404,
     ms: 12.3,
-    bytes: 9,
-    client: '192.0.2.7',
     upstream: '10.0.0.2:5000',
+    line: JSON.stringify(line),
   })
-  if (!entry) throw new Error('A good line')
+  expect(detailsOf(entry)).toEqual({ method: 'GET', path: '/a', bytes: 9, client: '192.0.2.7' })
   expect(formatEntry(entry, { process: 'web.2' })).toBe('GET /a 404 12 ms 9 B web.2 192.0.2.7')
   expect(parseEntry(JSON.stringify({ ...line, user_id: '' }))?.upstream).toBeUndefined()
   expect(parseEntry('{"half')).toBeUndefined()
@@ -129,10 +127,12 @@ test('a line of the router as it usually is reads like the same with a character
     '"status":200}'
   const newer = usual.replace('"proto"', '"client_ip":"192.0.2.7","proto"')
   const entry = parseEntry(usual)
-  expect(entry).toMatchObject({ host: 'shop.x', path: '/a', status: 200, ms: 0.5, bytes: 9 })
-  expect(parseEntry(usual.replace('/a?', '/\\u0061?'))).toEqual(entry)
-  expect(parseEntry(newer)).toEqual(entry)
-  expect(parseEntry(newer.replace('"user_id"', '"bytes_read":0,"user_id"'))).toEqual(entry)
+  expect(entry).toMatchObject({ host: 'shop.x', upstream: '10.0.0.2:5000', status: 200, ms: 0.5 })
+  const newest = newer.replace('"user_id"', '"bytes_read":0,"user_id"')
+  for (const line of [usual.replace('/a?', '/\\u0061?'), newer, newest]) {
+    expect(parseEntry(line)).toEqual({ ...entry, line })
+    expect(detailsOf({ line })).toEqual(detailsOf({ line: usual }))
+  }
 })
 
 test('sizes and times are read as people type them', () => {

@@ -21,6 +21,11 @@ describe('parseCommand', () => {
       args: ['KEY'],
     })
     expect(parse('config:get', 'shop', 'KEY')).toMatchObject({ app: 'shop', args: ['KEY'] })
+    expect(parse('--app', 'shop', 'logs:drain', 'add', 'https://x').args).toEqual([
+      ...['add', 'shop', 'https://x'],
+    ])
+    expect(parse('--app', 'shop', 'disk').args).toEqual(['shop'])
+    expect(parse('--app', 'shop', 'apps:list').args).toEqual([])
   })
 
   test('leaves everything after the app of `run` to the command', () => {

@@ -66,6 +66,11 @@ describe('schedules', () => {
   ])('"%s" in %s is refused', (text, timezone) => {
     expect(() => parseSchedule(text, timezone)).toThrow(/is not a (schedule|time zone)/)
   })
+
+  test('of another number of fields than five is told how many it has', () => {
+    expect(() => parseSchedule('* * * *', 'UTC')).toThrow(/is not a schedule: it has 4 fields$/)
+    expect(() => parseSchedule('nonsense', 'UTC')).toThrow(/is not a schedule: it has 1 field$/)
+  })
 })
 
 describe('what is due', () => {

@@ -7,6 +7,7 @@ import { exec } from '../../core/exec.ts'
 import { Failure } from '../../core/errors.ts'
 import { listenSsh } from '../../receiver/server.ts'
 import type { Doors } from '../../receiver/session.ts'
+import { patience } from '../patience.ts'
 import { rawConnection, ssh, sshArgs, startClient, startServer, until } from './fixture.ts'
 
 const hello: Doors['command'] = async ({ stdout }) => {
@@ -76,23 +77,24 @@ describe('the ssh server', () => {
   })
 
   test('cuts off whoever does not log in within the grace time, and nobody after it', async () => {
+    const grace = patience(500) // the third must have logged in by then
     const server = await startServer(
       {
         command: async ({ stdout }) => {
-          await new Promise((resolve) => setTimeout(resolve, 900))
+          await new Promise((resolve) => setTimeout(resolve, 2 * grace))
           stdout.write('still here\n')
           return 0
         },
       },
-      { loginGraceMs: 400 },
+      { loginGraceMs: grace },
     )
     const start = performance.now()
     const silent = rawConnection(server.port).closed
     const halfway = rawConnection(server.port, Buffer.from('SSH-2.0-slow\r\n')).closed
     const long = ssh(server, ['x'])
     await Promise.all([silent, halfway])
-    expect(performance.now() - start).toBeGreaterThan(350)
-    expect(performance.now() - start).toBeLessThan(1500)
+    expect(performance.now() - start).toBeGreaterThan(grace * 0.9)
+    expect(performance.now() - start).toBeLessThan(grace * 4)
     expect((await long).stdout).toBe('still here\n')
   })
 

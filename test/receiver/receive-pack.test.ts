@@ -9,6 +9,7 @@ import { exec } from '../../core/exec.ts'
 import { gitEnvironment } from '../../receiver/git.ts'
 import { type OnPush, receivePack, uploadPack } from '../../receiver/receive-pack.ts'
 import { ensureRepo, sweepHalfMade, sweepRepo } from '../../receiver/repo.ts'
+import { patience } from '../patience.ts'
 import {
   commit,
   gitOverSsh,
@@ -233,7 +234,7 @@ describe('git push', () => {
     if (client.pid !== undefined) process.kill(-client.pid, 'SIGKILL')
     expect(await aborted.promise).toEqual(new Failure('failed', 'The client disconnected'))
     await until(async () => (await processesOf(site.repo)).length === 0)
-    expect(performance.now() - since).toBeLessThan(2000)
+    expect(performance.now() - since).toBeLessThan(patience(2000))
     await until(async () => (await leftovers(site.repo)).length === 0)
     expect(await refs(site.repo)).toEqual([])
   })
@@ -244,7 +245,7 @@ describe('git push', () => {
     const client = site.startPush()
     await until(async () => (await leftovers(site.repo)).length > 0)
     if (client.pid !== undefined) process.kill(-client.pid, 'SIGKILL')
-    await until(async () => (await processesOf(site.repo)).length === 0, 2000)
+    await until(async () => (await processesOf(site.repo)).length === 0, patience(2000))
     await until(async () => (await leftovers(site.repo)).length === 0)
   })
 

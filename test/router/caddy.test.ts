@@ -1,11 +1,20 @@
-import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, expect, test, vi } from 'vitest'
 import { closeRouter, isRunning, openRouter, type Router } from '../../router/caddy.ts'
 import { publish, setHosts } from '../../router/switch.ts'
-import { ask, freePort, freshInstance, listening, namedApp } from './fixture.ts'
+import { freePort } from '../ports.ts'
+import { ask, freshInstance, listening, namedApp, secure } from './fixture.ts'
 
 /** Caddy's life: it outlives whoever opens it, and comes back with its routes. */
 
@@ -43,11 +52,35 @@ test('a killed Caddy is started again and serves the same routes', async () => {
   const before = pidOf(router)
   await kill(router)
   expect(isRunning(router)).toBe(false)
-  // Its threads may hold the ports a moment longer than it lives; the daemon's watch tries again.
-  const again = await openRouter(config).catch(() => openRouter(config))
+  const again = await openRouter(config)
   expect(pidOf(again)).not.toBe(before)
   expect((await ask(config, 'shop.apps.test')).body).toBe(app)
   expect(again.appOf.get('shop.apps.test')).toBe('shop')
+})
+
+const site = 'certificates/local/apps.test/apps.test'
+const authority = 'pki/authorities/local'
+const recursive = { recursive: true }
+test.each([
+  { kept: 'root', file: `${site}.json`, how: 'empty', bytes: 0 },
+  { kept: 'root', file: `${site}.key`, how: 'cut off', bytes: 100 },
+  { kept: 'root', file: `${site}.crt`, how: 'cut off within its chain', bytes: 900 },
+  { kept: 'root', file: `${authority}/intermediate.key`, how: 'empty', bytes: 0 },
+  { kept: 'root', file: `${authority}/intermediate.crt`, how: 'that of another key', bytes: -1 },
+  { kept: 'nothing', file: `${authority}/root.key`, how: 'empty', bytes: 0 },
+])('killed while it wrote, so that $file is $how, it starts again', async (damage) => {
+  const { config, router } = await opened()
+  await vi.waitFor(async () => expect(await secure(config, 'apps.test')).toBe(404), 30_000)
+  await closeRouter(config)
+  const root = readFileSync(router.at.rootCertificate, 'utf8')
+  const file = join(router.at.state, damage.file)
+  if (damage.bytes < 0) copyFileSync(router.at.rootCertificate, file)
+  else truncateSync(file, damage.bytes)
+  // So that the authority must sign again.
+  if (damage.file.startsWith(authority)) rmSync(join(router.at.state, 'certificates'), recursive)
+  await openRouter(config)
+  await vi.waitFor(async () => expect(await secure(config, 'apps.test')).toBe(404), 30_000)
+  expect(readFileSync(router.at.rootCertificate, 'utf8') === root).toBe(damage.kept === 'root')
 })
 
 test('a Caddy whose pid file was lost is replaced, not doubled', async () => {

@@ -1,12 +1,16 @@
 import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { type Agent, type IncomingMessage, type RequestListener, createServer } from 'node:http'
 import { request } from 'node:http'
-import { createServer as createTcpServer, type Server } from 'node:net'
+import { get as getSecurely } from 'node:https'
+import type { Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type PaasConfig, readConfig } from '../../core/config.ts'
 import { closeRouter } from '../../router/caddy.ts'
+import { routerPaths } from '../../router/routes.ts'
+import { freePort } from '../ports.ts'
 
 /** An instance's configuration on free ports and in directories of its own. */
 export async function freshInstance(): Promise<{
@@ -30,19 +34,6 @@ export async function freshInstance(): Promise<{
       await rm(run, { recursive: true, force: true })
       await rm(home, { recursive: true, force: true })
     },
-  }
-}
-
-/** A port below the ephemeral range, so that no outgoing connection can have it. */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 12_000)
-    const server = createTcpServer()
-    const { promise, resolve } = Promise.withResolvers<boolean>()
-    server.once('listening', () => server.close(() => resolve(true)))
-    server.once('error', () => resolve(false))
-    server.listen({ port, exclusive: true })
-    if (await promise) return port
   }
 }
 
@@ -90,9 +81,9 @@ export async function ask(config: PaasConfig, host: string, options: Ask = {}): 
     method: options.method ?? 'GET',
     headers: { ...options.headers, host },
     agent: options.agent ?? false,
-    timeout: 10_000,
+    timeout: 30_000,
   })
-  outgoing.on('timeout', () => outgoing.destroy(new Error('no answer within 10 s')))
+  outgoing.on('timeout', () => outgoing.destroy(new Error('no answer within 30 s')))
   outgoing.on('error', reject)
   outgoing.on('response', (response) => {
     const chunks: Buffer[] = []
@@ -107,6 +98,27 @@ export async function ask(config: PaasConfig, host: string, options: Ask = {}): 
     )
   })
   outgoing.end(options.body)
+  return promise
+}
+
+/** The status that `name` gets over TLS, trusting only the router's own authority. */
+export function secure(config: PaasConfig, name: string): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>()
+  const outgoing = getSecurely({
+    host: '127.0.0.1',
+    port: config.httpsPort,
+    servername: name,
+    ca: readFileSync(routerPaths(config).rootCertificate),
+    headers: { host: name },
+    agent: false,
+    timeout: 30_000,
+  })
+  outgoing.on('timeout', () => outgoing.destroy(new Error('no answer within 30 s')))
+  outgoing.on('error', reject)
+  outgoing.on('response', (response) => {
+    response.resume()
+    resolve(response.statusCode ?? 0)
+  })
   return promise
 }
 

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Failure } from '../../core/errors.ts'
 import { openRouter, type Router } from '../../router/caddy.ts'
 import { listRoutes, publish, removeApp, setHosts } from '../../router/switch.ts'
+import { patience } from '../patience.ts'
 import { ask, freshInstance, namedApp, startApp } from './fixture.ts'
 
 const instance = await freshInstance()
@@ -226,14 +227,14 @@ describe('hosts', () => {
     for (let round = 0; round < 20; round++) {
       await publish(router, 'm500', [round % 2 ? old : fresh])
     }
-    expect((performance.now() - began) / 20).toBeLessThan(50)
+    expect((performance.now() - began) / 20).toBeLessThan(patience(50))
     expect(listRoutes(router).size).toBeGreaterThan(1000)
   })
 })
 
 async function next(socket: Socket, text: string): Promise<void> {
   let seen = ''
-  const signal = AbortSignal.timeout(5000)
+  const signal = AbortSignal.timeout(30_000)
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   signal.addEventListener('abort', () => reject(new Error(`waited for "${text}", got "${seen}"`)))
   socket.once('close', () => reject(new Error(`closed before "${text}", after "${seen}"`)))

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { chmod, copyFile, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { PassThrough } from 'node:stream'
+import { setTimeout as pause } from 'node:timers/promises'
 import { appPort, defaultLimits, type PaasConfig, readConfig } from '../../core/config.ts'
 import { exec } from '../../core/exec.ts'
 import { newId, paths } from '../../core/names.ts'
@@ -12,6 +13,7 @@ import { sweepOrphans } from '../../runner/observe.ts'
 import { runAttached } from '../../runner/run.ts'
 import { startInstance } from '../../runner/start.ts'
 import { freeSubnet } from '../subnet.ts'
+import { workerShare } from '../worker-share.ts'
 
 /** An instance of paas's runner of its own, with a root file system of this machine's programs. */
 
@@ -51,7 +53,7 @@ export async function openTestHost(parent = '/var/tmp') {
       const io = {
         onLine: (line: string) => void lines.push(line),
         signal: never,
-        timeoutMs: 20_000,
+        timeoutMs: 60_000,
       }
       const exit: Exit = await runAttached(host, spec(argv, changes), io)
       return { ...exit, lines }
@@ -66,14 +68,14 @@ export async function openTestHost(parent = '/var/tmp') {
 
 /** Each test file at work has a subnet and ports of its own. */
 export function testConfig(root: string, subnet = freeSubnet()): PaasConfig {
-  const worker = Number(process.env.VITEST_POOL_ID ?? 0) % 250
+  const [port] = workerShare(19_000, 20_000)
   return readConfig({
     PAAS_HOME: join(root, 'home'),
     PAAS_RUN: join(root, 'run'),
     PAAS_CACHE: join(root, 'cache'),
     PAAS_SUBNET: subnet,
-    PAAS_HTTP_PORT: String(21_000 + worker),
-    PAAS_HTTPS_PORT: String(21_300 + worker),
+    PAAS_HTTP_PORT: String(port),
+    PAAS_HTTPS_PORT: String(port + 1),
   })
 }
 
@@ -125,9 +127,9 @@ export function collector() {
 
 export async function until(what: string, test: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = performance.now() + 30_000
-  while (!(await test())) {
+  for (let waitMs = 10; !(await test()); waitMs = Math.min(waitMs * 1.2, 200)) {
     if (performance.now() > deadline) throw new Error(`Waited 30 s in vain until ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 10))
+    await pause(waitMs)
   }
 }
 

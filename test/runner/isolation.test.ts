@@ -1,7 +1,8 @@
-import { existsSync, readFileSync, readlinkSync, statSync } from 'node:fs'
+import { chownSync, existsSync, mkdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { defaultLimits } from '../../core/config.ts'
+import { appUser, defaultLimits } from '../../core/config.ts'
 import { exec, killGroup, spawnGroup } from '../../core/exec.ts'
 import { kernelNames, newId, paths } from '../../core/names.ts'
 import { parseSubnet } from '../../runner/address.ts'
@@ -16,6 +17,25 @@ let t: TestHost
 
 beforeAll(async () => void (t = await openTestHost()))
 afterAll(() => t[Symbol.asyncDispose]())
+
+test('an rm -r of the run directory takes nothing of the store or of the shared layers', async () => {
+  if (t.host.noUserNamespace !== undefined) return
+  const { config } = t
+  const storage = paths(config).storage('uploads')
+  mkdirSync(storage)
+  mkdirSync(paths(config).storage('empty'))
+  chownSync(storage, appUser, appUser)
+  const mounts = [{ source: storage, target: '/app/uploads', readOnly: false }]
+  const write = node(`require('node:fs').writeFileSync('/app/uploads/file', 'kept')`)
+  expect((await t.run(write, { mounts })).code).toBe(0)
+  const trees = ['layers', 'storage', 'trash'].map((name) => join(paths(config).store, name))
+  const listed = async () => (await exec('find', [paths(config).sharedLayers, ...trees])).stdout
+  const before = await listed()
+  const removal = exec('rm', ['-rf', '--', join(paths(config).idmaps, 'shop')])
+  await expect(removal).rejects.toThrow(/cannot remove \S+storage/)
+  expect(await listed()).toBe(before)
+  expect(readFileSync(join(storage, 'file'), 'utf8')).toBe('kept')
+})
 
 describe('a container', () => {
   test('is nobody on the host, without capabilities, under a seccomp filter', async () => {
@@ -102,7 +122,7 @@ describe('a container', () => {
   test('works, less well guarded, where there can be no user namespace', async () => {
     const host = { ...t.host, noUserNamespace: 'so this test wants it' }
     const lines: string[] = []
-    const io = { onLine: (line: string) => void lines.push(line), signal: never, timeoutMs: 20_000 }
+    const io = { onLine: (line: string) => void lines.push(line), signal: never, timeoutMs: 60_000 }
     const script = `console.log(process.getuid(), require('node:fs').readFileSync('/proc/self/uid_map', 'utf8').trim().split(/ +/).join())`
     const exit = await runAttached(host, t.spec(node(script)), io)
     expect(exit.code).toBe(0)

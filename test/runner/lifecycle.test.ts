@@ -7,9 +7,11 @@ import { killGroup, spawnGroup } from '../../core/exec.ts'
 import { paths } from '../../core/names.ts'
 import type { Exit, Instance, InstanceSpec } from '../../core/types.ts'
 import { type Check, drained, waitUntilReady } from '../../runner/health.ts'
+import { tailLogs } from '../../runner/logs.ts'
 import { listInstances, sweepOrphans, watchExits } from '../../runner/observe.ts'
 import { startInstance } from '../../runner/start.ts'
 import { stopInstance } from '../../runner/stop.ts'
+import { patience } from '../patience.ts'
 import { never, node, openTestHost, server, type TestHost, traces, until } from './fixture.ts'
 
 let t: TestHost
@@ -47,14 +49,14 @@ describe('waiting until ready', () => {
 
   test('names the port an app listens on instead', async () => {
     const instance = await t.start(server({ port: 3000 }))
-    const { error, warnings } = await ready(instance, web, 2500)
+    const { error, warnings } = await ready(instance, web, 5000)
     expect(error?.message).toBe('web listens on port 3000, not on $PORT (5000)')
     expect(warnings).toHaveLength(1)
   })
 
   test('names an address that nobody else can reach', async () => {
     const instance = await t.start(server({ host: '127.0.0.1' }))
-    const { error } = await ready(instance, web, 2500)
+    const { error } = await ready(instance, web, 5000)
     expect(error?.message).toBe(
       'web listens on 127.0.0.1:5000, which only the app itself can reach; it must listen on 0.0.0.0',
     )
@@ -62,6 +64,10 @@ describe('waiting until ready', () => {
 
   test('says what was tried and seen when nothing listens', async () => {
     const instance = await t.start(node('console.log("busy"); setInterval(() => {}, 1000)'))
+    await until('it says so', async () => {
+      const { lines } = await tailLogs(paths(t.config).logs('shop'), { lines: 1000 })
+      return lines.some(({ text }) => text === 'busy')
+    })
     const { error } = await ready(instance, web, 300)
     expect(error?.message).toBe(
       'web did not answer on port 5000 within 0.3 s (last: connection refused)',
@@ -75,7 +81,7 @@ describe('waiting until ready', () => {
     const instance = await t.start(node(script))
     const began = performance.now()
     const { error } = await ready(instance, web, 60_000)
-    expect(performance.now() - began).toBeLessThan(2000)
+    expect(performance.now() - began).toBeLessThan(30_000)
     expect(error?.message).toBe('web exited with code 3 before it answered on port 5000')
     expect(error?.hint).toBe('Its last 20 log lines follow; more with: logs shop --release v1')
     expect(error?.details.at(-1)).toBe('line 30')
@@ -97,7 +103,8 @@ describe('waiting until ready', () => {
     const process = 'worker.1'
     const good = await t.start(node('setInterval(() => {}, 1000)'), { process })
     expect((await ready(good, { uptimeMs: 300 })).error).toBeUndefined()
-    const bad = await t.start(node('process.exit(1)'), { process })
+    // Not Node: on a busy machine its start alone may take a second.
+    const bad = await t.start(['sh', '-c', 'exit 1'], { process })
     expect((await ready(bad, { uptimeMs: 1000 })).error?.message).toBe(
       'worker exited with code 1 within 1 s of its start',
     )
@@ -109,8 +116,8 @@ describe('stopping', () => {
     const instance = await t.start(server())
     await ready(instance)
     const began = performance.now()
-    await stopInstance(t.host, instance.id, { graceMs: 10_000 })
-    expect(performance.now() - began).toBeLessThan(5000)
+    await stopInstance(t.host, instance.id, { graceMs: 60_000 })
+    expect(performance.now() - began).toBeLessThan(30_000)
   })
 
   test('kills one that will not, after its grace', async () => {
@@ -123,7 +130,7 @@ describe('stopping', () => {
     const began = performance.now()
     await stopInstance(t.host, instance.id, { graceMs: 300 })
     expect(performance.now() - began).toBeGreaterThan(290)
-    expect(performance.now() - began).toBeLessThan(1500)
+    expect(performance.now() - began).toBeLessThan(patience(1500))
   })
 
   test('may be repeated, and asked of what never was', async () => {
@@ -140,9 +147,9 @@ describe('stopping', () => {
     await new Promise((resolve) => socket.once('connect', resolve))
     const began = performance.now()
     setTimeout(() => socket.destroy(), 300)
-    await drained(t.host, instance, { timeoutMs: 5000 })
+    await drained(t.host, instance, { timeoutMs: 60_000 })
     expect(performance.now() - began).toBeGreaterThan(290)
-    expect(performance.now() - began).toBeLessThan(5000)
+    expect(performance.now() - began).toBeLessThan(30_000)
     const open = connect(5000, instance.address)
     await new Promise((resolve) => open.once('connect', resolve))
     await drained(t.host, instance, { timeoutMs: 200 })
@@ -223,7 +230,7 @@ test('what a reboot left on disk is removed at once', async () => {
   await until('they are gone', async () => (await listInstances(t.host)).every((one) => !one.alive))
   const began = performance.now()
   expect(await sweepOrphans(t.host, new Set())).toHaveLength(2)
-  expect(performance.now() - began).toBeLessThan(5000)
+  expect(performance.now() - began).toBeLessThan(patience(5000))
 })
 
 test('a monitor that is killed does not hide the end of its container', async () => {
@@ -231,8 +238,8 @@ test('a monitor that is killed does not hide the end of its container', async ()
   const file = `${paths(t.config).bundle(instance.id)}/monitor.pid`
   process.kill(Number(readFileSync(file, 'utf8')), 'SIGKILL')
   const began = performance.now()
-  await stopInstance(t.host, instance.id, { graceMs: 20_000 })
-  expect(performance.now() - began).toBeLessThan(5000)
+  await stopInstance(t.host, instance.id, { graceMs: 60_000 })
+  expect(performance.now() - began).toBeLessThan(30_000)
 })
 
 async function killedDaemon(

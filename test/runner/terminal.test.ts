@@ -1,4 +1,5 @@
 import { PassThrough } from 'node:stream'
+import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { newId } from '../../core/names.ts'
 import type { AttachedIo } from '../../runner/attach.ts'
@@ -46,8 +47,11 @@ test('a shell has a terminal: echo, window size, ^C, job control and exit status
   type(`${size}\r`)
   await until('it knows its size', () => text().includes('80x24'))
   resize(132, 43)
-  type(`${size}\r`)
-  await until('it knows its new size', () => text().includes('132x43'))
+  await until('it knows its new size', async () => {
+    type(`${size}\r`) // which may be quicker than the news
+    await pause(500)
+    return text().includes('132x43')
+  })
   type(`sh -c 'echo sleeps-$((1 + 1)); exec sleep 1000'\r`)
   await until('it sleeps', () => text().includes('sleeps-2'))
   type('\x03')
@@ -83,7 +87,7 @@ test('enter is what the process is, and its exit status is exact', async () => {
     t.host,
     member,
     { argv: ['sh', '-c', script], env: { EXTRA: 'more' } },
-    { stdout: output.stream, stderr: errors.stream, signal: never, timeoutMs: 20_000 },
+    { stdout: output.stream, stderr: errors.stream, signal: never, timeoutMs: 60_000 },
   )
   expect(errors.text()).toBe('')
   expect(code).toBe(9)
@@ -118,7 +122,7 @@ test('enter with a terminal ends with its client, and leaves nothing in the cont
       t.host,
       member,
       { argv: ['sh', '-c', list], env: {} },
-      { stdout: output.stream, stderr: output.stream, signal: never, timeoutMs: 20_000 },
+      { stdout: output.stream, stderr: output.stream, signal: never, timeoutMs: 60_000 },
     )
     return output.text().replaceAll('\0', ' ')
   }
@@ -150,7 +154,7 @@ test('a program that is not there is said so, with the status of a shell', async
     t.host,
     member,
     { argv: ['nonsense'], env: {} },
-    { stdout: output.stream, stderr: output.stream, signal: never, timeoutMs: 20_000 },
+    { stdout: output.stream, stderr: output.stream, signal: never, timeoutMs: 60_000 },
   )
   expect(entered).toBe(127)
   expect(output.text()).toMatch(/nonsense.*not found/)

@@ -30,6 +30,29 @@ describe('apps', () => {
     expect((await paas.ssh(['events', 'shop'])).stdout).not.toContain(`Added ${own}`)
   })
 
+  test('have exactly the domains that are set, but always their own name', async () => {
+    const domains = async () => {
+      const { stdout } = await paas.ssh(['domains:report', 'shop', '--json'])
+      return JSON.parse(stdout).domains
+    }
+    const set = await paas.ssh(['domains:set', 'shop', 'new.example', 'www.shop.example'])
+    expect([set.code, await domains()]).toEqual([0, ['new.example', 'www.shop.example']])
+    expect((await paas.get('shop', '/', 'new.example')).body).toBe('shop')
+    const international = ['domains:set', 'shop', 'www.shop.example', 'Grüße.example']
+    expect((await paas.ssh(international)).stdout).toContain('new.example no longer leads to shop')
+    expect(await domains()).toEqual(['www.shop.example', 'xn--gre-6ka8l.example'])
+    expect((await paas.get('shop', '/', 'new.example')).status).toBe(404)
+    expect((await paas.get('shop', '/', 'xn--gre-6ka8l.example')).body).toBe('shop')
+    expect((await paas.ssh(['domains:set', 'shop', 'ok.example', 'b_d'])).code).toBe(2)
+    expect((await paas.ssh(['domains:clear', 'shop'])).code).toBe(0)
+    expect(await domains()).toEqual([])
+    expect((await paas.get('shop', '/', 'www.shop.example')).status).toBe(404)
+    const own = await paas.ssh(['domains:remove', 'shop', `shop.${paas.config.domain}`])
+    expect([own.code, own.stderr]).toEqual([1, expect.stringContaining('goes with shop')])
+    expect((await paas.get('shop')).body).toBe('shop')
+    expect((await paas.ssh(['domains:add', 'shop', 'www.shop.example'])).code).toBe(0)
+  })
+
   test('in maintenance answer 503 with a page while their processes keep running', async () => {
     const processes = async () =>
       (await paas.ssh(['ps', 'shop', '--json'])).stdout.replaceAll(/"seconds": \d+/g, '')
@@ -124,6 +147,61 @@ describe('apps', () => {
     const records = () => readdirSync(bundles).map((id) => join(bundles, id, 'config.json'))
     await until('nothing of it runs', () => !records().some(isOfSlow))
     expect([existsSync(repo('slow')), existsSync(logs('slow'))]).toEqual([false, false])
+  })
+
+  test('are cloned with all that is set and with their cron jobs, but no domain and drain', async () => {
+    await paas.push('full', await paas.tree('full', nodeApp('full')))
+    const calls = [
+      ['cron:add', '--timezone', 'Europe/Berlin', 'full', '@daily', 'true'],
+      ['cron:add', 'full', '@hourly', 'false'],
+      ['cron:suspend', 'full', 'cron.2'],
+      ['storage:create', 'files'],
+      ['storage:mount', 'full', 'files:/app/files'],
+      ['checks:set', 'full', 'timeout=7', 'drain=1'],
+      ['checks:disable', 'full', 'web'],
+      ['resource:limit', 'full', '--process-type', 'web', '--pids', '99'],
+      ['builder:set', 'full', 'node'],
+      ['buildpacks:set', 'full', 'https://example.com/pack.git'],
+      ['git:set', 'full', 'app-dir', 'site'],
+      ['git:set', 'full', 'paths', 'site/'],
+      ['logs:limit', 'full', '9m'],
+      ['config:set', 'full', 'A=later', '--no-restart'],
+      ['domains:add', 'full', 'full.example'],
+      ['apps:clone', 'full', 'twin'],
+    ]
+    for (const call of calls) {
+      const { code, out } = await paas.ssh(call)
+      expect([call, code, out]).toEqual([call, 0, out])
+    }
+    await paas.paas(['logs:drain', 'add', 'full', 'http://127.0.0.1:9/'])
+    const told = async (app: string) => {
+      const about = [
+        'cron:list',
+        'checks:report',
+        'resource:report',
+        'builder:report',
+        'logs:limit',
+      ]
+      const more = ['buildpacks:list', 'git:report', 'config:show']
+      const answers = [...about, ...more].map(async (name) => {
+        return [name, (await paas.ssh([name, app])).stdout.replaceAll(app, 'APP')]
+      })
+      return Object.fromEntries(await Promise.all(answers))
+    }
+    const [full, twin] = [await told('full'), await told('twin')]
+    const branch = /deploy-branch: +/ // its first push says it
+    full['git:report'] = full['git:report'].replace(branch, '').replace('main', '-')
+    expect({ ...twin, 'git:report': twin['git:report'].replace(branch, '') }).toEqual(full)
+    expect(full['cron:list']).toMatch(/cron\.1 .*Europe\/Berlin.*cron\.2 .*suspended/s)
+    const info = JSON.parse((await paas.ssh(['releases:info', 'twin', '--json'])).stdout)
+    expect(JSON.stringify(info)).toContain('/app/files')
+    expect((await paas.ssh(['domains:report', 'twin'])).stdout).not.toContain('full')
+    expect((await paas.ssh(['logs:drain', 'list', 'twin', '--json'])).stdout).toBe('[]\n')
+    await paas.ssh(['git:set', 'twin', 'app-dir'])
+    await paas.ssh(['buildpacks:clear', 'twin'])
+    const other = { ...nodeApp('twin'), 'README.md': 'of its own' }
+    await paas.push('twin', await paas.tree('twin', other)) // the commit that runs is not there
+    expect((await paas.get('twin')).body).toBe('twin')
   })
 
   test('are cloned with config, formation, limits and image as v1, or not at all', async () => {

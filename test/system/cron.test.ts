@@ -176,7 +176,7 @@ test('app.json has jobs too, which come and go with its releases', async () => {
   expect(await list()).toEqual([[2, '@monthly']])
   const bad = await push([{ ...nightly, schedule: '0 25 * * *' }])
   expect(bad.code).not.toBe(0)
-  expect(bad.out).toContain('"0 25 * * *" is not a schedule')
+  expect(bad.out).toContain('cron[0] in app.json: "0 25 * * *" is not a schedule')
   expect(await list()).toEqual([[2, '@monthly']])
   expect((await paas.ssh(['releases:rollback', 'timed', 'v1'])).code).toBe(0)
   expect((await list()).map(([, schedule]: [number, string]) => schedule).sort()).toEqual([

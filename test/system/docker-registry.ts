@@ -4,7 +4,7 @@ import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { exec, killGroup, spawnGroup } from '../../core/exec.ts'
-import { freePort } from './instance.ts'
+import { freePort } from '../ports.ts'
 
 /** Debian's own registry on the loopback, with nothing, a password or a token before it. */
 

@@ -2,13 +2,14 @@ import { readFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer, type Server as HttpServer } from 'node:http'
 import { createServer as createTcp, type AddressInfo, type Server, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
+import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createServer as createTls } from 'node:tls'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { exec } from '../../core/exec.ts'
 import { Drain } from '../../daemon/logs/drain.ts'
 import { parseDrain, shownDrain, syslogFrame } from '../../daemon/logs/drain-target.ts'
+import { isOwn, outsideOnly } from '../../daemon/logs/own-network.ts'
 import { nodeApp, type Paas, startPaas, until } from './instance.ts'
 
 /** Lines of an app's log, sent to real servers of ours. */
@@ -63,7 +64,7 @@ describe('drains of an app', () => {
       }),
     )
     const url = `http://user:secret@127.0.0.1:${port}/in`
-    const added = await paas.ssh(['logs:drain', 'add', 'shop', url])
+    const added = await paas.paas(['logs:drain', 'add', 'shop', url])
     expect([added.code, added.out]).toEqual([0, expect.not.stringContaining('secret')])
     await paas.get('shop', '/log/http')
     await until('it has arrived', () => bodies.join('').includes('said http'), 30_000)
@@ -92,8 +93,8 @@ describe('drains of an app', () => {
     const tcp = await listen(createTcp(collect(plain)))
     const pair = ['key', 'cert'].map((name) => readFileSync(join(keys, `${name}.pem`)))
     const tls = await listen(createTls({ key: pair[0], cert: pair[1] }, collect(secret)))
-    await paas.ssh(['logs:drain', 'add', 'shop', `syslog+tcp://127.0.0.1:${tcp}`])
-    await paas.ssh(['logs:drain', 'add', 'shop', `syslog+tls://localhost:${tls}`])
+    await paas.paas(['logs:drain', 'add', 'shop', `syslog+tcp://127.0.0.1:${tcp}`])
+    await paas.paas(['logs:drain', 'add', 'shop', `syslog+tls://localhost:${tls}`])
     await paas.killDaemon()
     await paas.startDaemon()
     await paas.get('shop', '/log/syslog')
@@ -104,9 +105,29 @@ describe('drains of an app', () => {
     expect(await report()).toHaveLength(2)
   })
 
+  test('none leads to this machine, its apps or its link unless root on it says so', async () => {
+    const { subnet } = paas.config
+    const own = ['127.0.0.1', '0x7f.1', '[::1]', '[::ffff:127.0.0.1]', '169.254.169.254', '0']
+    const hosts = [...own, 'localhost', subnet.replace(/0\/\d+$/, '7')]
+    for (const host of hosts) {
+      for (const url of [`http://${host}:80/`, `syslog+tcp://${host}:514`]) {
+        const { code, stderr } = await paas.ssh(['logs:drain', 'add', 'shop', url])
+        expect([url, code, stderr]).toEqual([
+          url,
+          21,
+          expect.stringContaining('this server itself'),
+        ])
+        expect(stderr).toContain('paas logs:drain add APP URL')
+      }
+    }
+    const url = 'http://127.0.0.1:9/'
+    expect((await paas.paas(['logs:drain', 'add', 'shop', url])).code).toBe(0)
+    expect((await paas.ssh(['logs:drain', 'remove', 'shop', url])).code).toBe(0)
+  })
+
   test('what is no address is refused', async () => {
     for (const url of ['shop', 'ftp://x', 'syslog+tls://x', 'file:///etc/passwd']) {
-      const { code, stderr } = await paas.ssh(['logs:drain', 'add', 'shop', url])
+      const { code, stderr } = await paas.paas(['logs:drain', 'add', 'shop', url])
       expect([code, stderr]).toEqual([2, expect.stringContaining('is not the address of a drain')])
     }
     expect((await paas.ssh(['logs:drain', 'grow', 'shop'])).code).toBe(2)
@@ -134,6 +155,33 @@ test('a drain that is away keeps so much and says how much it has dropped', asyn
   expect(bodies.join('')).toContain('number 11999')
   drain.close()
   server.close()
+})
+
+test('what a name stands for is asked at each connection', async () => {
+  let calls = 0
+  const server = createServer((_request, response) => response.end(String(calls++)))
+  server.on('connection', () => calls++)
+  await new Promise<void>((done) => server.listen({ port: 0, host: '127.0.0.1' }, done))
+  const { port } = server.address() as AddressInfo
+  for (const kind of ['http', 'syslog+tcp', 'syslog+tls']) {
+    const drain = new Drain(`${kind}://localhost:${port}`, outsideOnly('10.0.0.0/8'))
+    drain.push(line('not for here'))
+    await until('it has failed', () => drain.report().problem !== null)
+    expect(drain.report().problem).toMatch(/^localhost \(\S+\) is this server itself/)
+    drain.close()
+  }
+  expect(calls).toBe(0)
+  server.close()
+})
+
+test('own are the loopback, the link, the apps and what this machine is called itself', () => {
+  const mine = Object.values(networkInterfaces()).flatMap((of) => of?.map((one) => one.address))
+  const own = ['127.1.2.3', '0.0.0.0', '169.254.169.254', '10.87.3.4', '::', '::1', 'fe80::1']
+  const mapped = ['::ffff:127.0.0.1', '::ffff:a57:1', '255.255.255.255', '224.0.0.1']
+  const others = ['10.88.0.1', '9.9.9.9', '192.0.2.1', '2001:db8::1', '::ffff:9.9.9.9']
+  const all = [...own, ...mapped, ...mine.map(String), ...others]
+  const kept = all.filter((one) => !isOwn(one, '10.87.0.0/16'))
+  expect(kept).toEqual(others)
 })
 
 test('a message of syslog has its length in bytes, its severity and its time', () => {

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { exec } from '../../core/exec.ts'
 import { paths } from '../../core/names.ts'
-import { commitTree, freePort, nodeApp, type Paas, startPaas } from './instance.ts'
+import { freePort } from '../ports.ts'
+import { commitTree, nodeApp, type Paas, startPaas } from './instance.ts'
 
 describe('code that does not come by a push', () => {
   const end = new AsyncDisposableStack()

@@ -1,14 +1,13 @@
-import { randomInt } from 'node:crypto'
-import { existsSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { readConfig } from '../../core/config.ts'
 import { exec, spawnGroup } from '../../core/exec.ts'
 import { paths } from '../../core/names.ts'
+import { freePort } from '../ports.ts'
 import { freeSubnet } from '../subnet.ts'
 
 /** A whole paas of its own for a test: real daemon, ssh, git, runc and Caddy, on free ports. */
@@ -44,11 +43,13 @@ export async function startPaas(settings: Record<string, string> = {}) {
   async function startDaemon(): Promise<void> {
     await mkdir(config.home, { recursive: true })
     const out = openSync(join(base, 'daemon.log'), 'a')
+    const begins = daemonLog().length
     const child = spawnGroup(process.execPath, [join(root, 'daemon/main.ts')], {
       env,
       stdio: ['ignore', out, out],
     })
     child.unref()
+    closeSync(out)
     // A test that loses its daemon cannot say why; this can.
     child.once('exit', (code, signal) => {
       if (code !== 0 && signal !== 'SIGKILL') {
@@ -56,11 +57,11 @@ export async function startPaas(settings: Record<string, string> = {}) {
       }
     })
     const deadline = Date.now() + readyTimeoutMs
-    while ((await paas(['version'])).code !== 0) {
+    while (!/^\S+ ready /m.test(daemonLog().slice(begins))) {
       if (child.exitCode !== null || Date.now() > deadline) {
         throw new Error(`daemon did not start:\n${daemonLog()}`)
       }
-      await pause(50)
+      await pause(20)
     }
   }
 
@@ -189,16 +190,19 @@ export function httpGet(o: { port: number; path: string; host: string }): Promis
   return promise
 }
 
-/** Waits until `check` holds; fails after `timeoutMs` with what was waited for. */
+/**
+ * Waits until `check` holds; fails after `timeoutMs` with what was waited for. It asks less and
+ * less often: many a check is a login, and the rest of the machine has work to do.
+ */
 export async function until(
   what: string,
   check: () => Promise<boolean> | boolean,
   timeoutMs = 30_000,
 ): Promise<void> {
   const deadline = Date.now() + timeoutMs
-  while (!(await check())) {
+  for (let waitMs = 25; !(await check()); waitMs = Math.min(waitMs * 1.2, 300)) {
     if (Date.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain for: ${what}`)
-    await pause(25)
+    await pause(waitMs)
   }
 }
 
@@ -231,25 +235,6 @@ export function sshWith(key: string, port: number): string[] {
   const more = ['UserKnownHostsFile=/dev/null', 'LogLevel=ERROR']
   const flags = [...options, ...more].flatMap((option) => ['-o', option])
   return ['ssh', '-F', '/dev/null', '-i', key, ...flags, '-p', String(port)]
-}
-
-/** Ports that some part of some instance has, or will have in a moment. */
-const given = new Set<number>()
-
-/** A port that nothing listens on, outside the kernel's ephemeral range. */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = randomInt(20_000, 32_000)
-    if (given.has(port)) continue
-    given.add(port)
-    const server = createServer()
-    const { promise, resolve: done } = Promise.withResolvers<boolean>()
-    server.once('error', () => done(false)).once('listening', () => done(true))
-    server.listen(port)
-    if (!(await promise)) continue
-    await new Promise((closed) => server.close(closed))
-    return port
-  }
 }
 
 /** Without the settings of a server whose shell this may be: PAAS_RUN would be shared with it. */

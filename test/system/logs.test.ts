@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { limits } from '../../core/config.ts'
 import { paths } from '../../core/names.ts'
@@ -32,6 +33,22 @@ describe('logs', () => {
     expect(all).toMatch(/router: GET \/page 200 [\d.]+ ms \d+ B web\.1 127\.0\.0\.1/)
     expect(all).not.toContain('secret')
     expect((await logs('--release', 'v1', '-p', 'web')).join('\n')).not.toContain('talk two')
+  })
+
+  test('a request is told with its own time, whenever paas comes to tell it', async () => {
+    const before = new Date().toISOString()
+    await paas.killDaemon()
+    await paas.get('shop', '/timed')
+    await pause(300) // what the router writes of it may be later than what the client saw
+    const after = new Date().toISOString()
+    await paas.startDaemon()
+    let told: string[] = []
+    await until('the request is told', async () => {
+      told = await logs('--grep', 'GET /timed')
+      return told.length > 0
+    })
+    const [at = ''] = told[0]?.split(' ') ?? []
+    expect([before < at, at < after]).toEqual([true, true])
   })
 
   test('--json has time, process, stream and release of each line', async () => {
@@ -106,7 +123,7 @@ describe('logs', () => {
     const words = ['logs', 'counter', '-t', '-n', '1000', '-p', 'web']
     const child = spawn(process.execPath, [cli, ...words], {
       env: paas.env,
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: 'pipe',
     })
     let [seen, said] = ['', '']
     child.stdout.on('data', (chunk: Buffer) => (seen += chunk.toString()))
@@ -116,7 +133,11 @@ describe('logs', () => {
     for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
       const from = highest()
       await until('it follows', () => highest() > from + 20, 60_000)
+      // What is typed as the connection goes is sent before its end is seen.
+      child.kill('SIGSTOP')
+      child.stdin.write('typed')
       await paas.killDaemon(signal)
+      child.kill('SIGCONT')
       await paas.startDaemon()
       const back = highest()
       await until(

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { freePort, httpGet, nodeApp, type Paas, startPaas, until } from './instance.ts'
+import { freePort } from '../ports.ts'
+import { httpGet, nodeApp, type Paas, startPaas, until } from './instance.ts'
 
 /** What an app uses and answers, told by a command and to Prometheus. */
 describe('metrics', () => {

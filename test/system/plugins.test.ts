@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { paths } from '../../core/names.ts'
 import { triggers } from '../../plugins/names.ts'
-import { freePort, nodeApp, type Paas, startPaas, until } from './instance.ts'
+import { freePort } from '../ports.ts'
+import { nodeApp, type Paas, startPaas, until } from './instance.ts'
 
 const lineOfAPush = [
   'user-auth',
@@ -68,6 +69,18 @@ describe('plugins', () => {
       [['apps:destroy', 'third', '--force'], 'post-destroy'],
       [['apps:info', 'shop'], 'urls'],
       [['keys:list'], 'user-auth tester keys:list'],
+      [
+        ['config:set', 'shop', 'C=1=2', '--no-restart'],
+        'user-auth tester config:set shop C=*** --no-restart',
+      ],
+      [
+        ['run', '--env', 'A=1', '--env=B=2', 'shop', 'true', 'C=3'],
+        'user-auth tester run --env A=*** --env=B=*** shop true C=3',
+      ],
+      [
+        ['logs:drain', 'remove', 'shop', 'https://me:secret@x.example/a'],
+        'user-auth tester logs:drain remove shop https://***@x.example/a',
+      ],
     ] as const
     for (const [call, line] of calls) {
       rmSync(heardFile(), { force: true })

@@ -146,13 +146,66 @@ describe('process types', () => {
     const paused = await paas.ssh(['ps:pause', 'shop', 'web'])
     expect([paused.code, paused.stdout]).toEqual([0, '-----> Paused web.1, web.2\n'])
     expect((await ps()).slice(0, 2)).toEqual(['web.1 paused', 'web.2 paused'])
+    const entered = await paas.ssh(['enter', 'shop', 'web.1', 'true'])
+    expect([entered.code, entered.stderr]).toEqual([
+      1,
+      ' !     web.1 of shop is paused: nothing can start in it\n' +
+        ' !     Let it go on: ps:resume shop\n',
+    ])
     const answer = paas.get('shop')
     await paas.killDaemon()
     await paas.startDaemon()
     expect((await ps()).slice(0, 2)).toEqual(['web.1 paused', 'web.2 paused'])
-    expect((await paas.ssh(['ps:resume', 'shop'])).code).toBe(0)
+    const resumed = await paas.ssh(['ps:resume', 'shop'])
+    expect([resumed.code, resumed.stdout]).toEqual([0, '-----> Resumed web.1, web.2\n'])
+    const none = await paas.ssh(['ps:resume', 'shop'])
+    expect([none.code, none.stdout]).toEqual([0, '       There is nothing to be resumed\n'])
     expect((await answer).body).toBe('shop')
     expect(await ps()).toEqual(all)
+  })
+
+  test('that are stopped are not said to start, by a push either, until they do', async () => {
+    const stopped = await paas.ssh(['ps:stop', 'shop'])
+    expect(stopped.stdout).toContain('-----> Stopping web.1, web.2, worker.1, worker.2 of shop\n')
+    const push = await paas.push('shop', await paas.tree('shop', {}))
+    expect([push.code, push.out]).toEqual([
+      0,
+      expect.stringContaining('for all is stopped or scaled to 0: ps:start shop'),
+    ])
+    expect(push.out).not.toContain('Starting shop')
+    const lone = { ...files, Procfile: 'worker: node worker.js\n' }
+    const first = await paas.push('lone', await paas.tree('lone', lone))
+    expect(first.out).toContain('for all is stopped or scaled to 0: ps:scale lone worker=1')
+    expect((await paas.ssh(['ps:start', 'shop'])).stdout).toContain('-----> Starting shop v')
+    expect((await paas.ssh(['ps:start', 'shop'])).stdout).toContain('Nothing of shop has to start')
+    expect(await ps()).toEqual(all)
+  })
+
+  test('that were stopped run again after a rollback, unless they are stopped still', async () => {
+    await paas.ssh(['ps:stop', 'shop'])
+    await paas.ssh(['config:set', 'shop', 'C=1'])
+    await paas.ssh(['ps:start', 'shop'])
+    expect((await paas.ssh(['releases:rollback', 'shop'])).code).toBe(0)
+    expect(await ps()).toEqual(all)
+    await paas.ssh(['ps:stop', 'shop', 'worker'])
+    expect((await paas.ssh(['releases:rollback', 'shop'])).code).toBe(0)
+    const stopped = [...all.slice(0, 2), 'worker.1 stopped', 'worker.2 stopped']
+    expect(await ps()).toEqual(stopped)
+    await paas.ssh(['ps:start', 'shop'])
+    expect(await ps()).toEqual(all)
+  })
+
+  test('that the code has lost since they were stopped do not keep others from starting', async () => {
+    await paas.ssh(['ps:stop', 'lone'])
+    await paas.ssh(['ps:scale', 'lone', 'worker=1'])
+    await paas.ssh(['ps:stop', 'lone'])
+    const web = { Procfile: 'web: node server.js\nother: node worker.js\n' }
+    await paas.push('lone', await paas.tree('lone', web))
+    const start = await paas.ssh(['ps:start', 'lone'])
+    expect([start.code, (await paas.get('lone')).body]).toEqual([0, 'shop'])
+    await paas.ssh(['ps:stop', 'lone'])
+    await paas.ssh(['ps:scale', 'lone', 'web=0'])
+    expect((await paas.ssh(['ps', 'lone', '--json'])).stdout).not.toContain('"stopped"')
   })
 
   test('that are paused are replaced and stopped like any other', async () => {

@@ -41,7 +41,7 @@ test('builder:set wins, and is taken back', async () => {
   expect(push.out).toContain('The builder is node, but there is no package.json')
   expect(push.code).not.toBe(0)
   const report = await paas.ssh(['builder:report', 'py', '--json'])
-  expect(JSON.parse(report.stdout)).toEqual({ builder: 'node', setBy: 'builder:set' })
+  expect(JSON.parse(report.stdout)).toEqual({ builder: 'node', setBy: 'builder:set', base: null })
   expect((await paas.ssh(['builder:set', 'py', 'cobol'])).stderr).toContain('is no builder')
   expect((await paas.ssh(['builder:set', 'py'])).stdout).toContain('as paas.toml or the files say')
 }, 120_000)

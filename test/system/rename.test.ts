@@ -39,7 +39,7 @@ describe('apps:rename', () => {
     await paas.ssh(['storage:create', 'files'])
     await paas.ssh(['storage:mount', 'shop', 'files:/app/files'])
     await paas.ssh(['cron:add', 'shop', '0', '0', '1', '1', "'*'", 'node', 'x.js'])
-    await paas.ssh(['logs:drain', 'add', 'shop', 'https://127.0.0.1:9/'])
+    await paas.paas(['logs:drain', 'add', 'shop', 'https://127.0.0.1:9/'])
     await paas.ssh(['checks:set', 'shop', 'drain=2'])
     await paas.ssh(['run:detached', 'shop', 'sh', '-c', "'echo early; sleep 1000'"])
     const follower = paas.ssh(['run', 'shop', 'sleep', '5']) // it ends under the new name

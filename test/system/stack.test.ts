@@ -1,16 +1,22 @@
 import { readdirSync } from 'node:fs'
-import { cp, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { aptIndex } from '../../builder/apt-index.ts'
+import type { ToolRequest } from '../../builder/buildpack-detect/plan.ts'
+import { ensureTool } from '../../builder/docker/tool.ts'
+import { caddyLayer, caddyRuntime } from '../../builder/runtime-caddy.ts'
 import { ensureStack } from '../../builder/stack.ts'
-import { readConfig } from '../../core/config.ts'
+import { ensureRuntime } from '../../builder/tools.ts'
+import { type PaasConfig, readConfig } from '../../core/config.ts'
 import { exec } from '../../core/exec.ts'
 import { paths } from '../../core/names.ts'
 import { nodeApp, type Paas, startPaas } from './instance.ts'
 
 let paas: Paas
 let cache: string
+const { signal } = new AbortController()
 
 /** A cache of its own, so that new stacks go with it; what the host has already is linked in. */
 beforeAll(async () => {
@@ -20,14 +26,19 @@ beforeAll(async () => {
   await mkdir(join(cache, 'layers'))
   const { sharedLayers } = paths(host)
   const runtimes = (await readdir(sharedLayers)).filter((name) => /^node-24.*-1$/.test(name))
-  for (const name of [run.key, build.key, ...runtimes]) {
+  const tool = await ensureTool(host, { say: () => {}, signal })
+  for (const name of [run.key, build.key, ...runtimes, ...tool.slice(1).map(({ key }) => key)]) {
     const from = join(sharedLayers, name)
     await exec('cp', ['--archive', '--link', '--', from, join(cache, 'layers')])
     await exec('touch', ['--', join(cache, 'layers', `${name}.used`)])
   }
-  await cp(join(host.cache, 'apt'), join(cache, 'apt'), { recursive: true }).catch(() => {})
+  await haveOldCaddy(host)
   paas = await startPaas({ PAAS_CACHE: cache })
   await paas.push('shop', await paas.tree('shop', shop))
+  await paas.push('site', await paas.tree('site', { 'index.html': 'site' }))
+  await paas.push('docked', await paas.tree('docked', docked('COPY server.pl /srv/')))
+  const installing = ['COPY server.pl /srv/', 'RUN echo >> /var/lib/dpkg/status'].join('\n')
+  await paas.push('packed', await paas.tree('packed', docked(installing)))
   await paas.push('idle', await paas.tree('idle', nodeApp('idle')))
   await paas.ssh(['ps:stop', 'idle'])
   await paas.push('locked', await paas.tree('locked', nodeApp('locked')))
@@ -46,6 +57,43 @@ const shop = {
   'vendor/node_modules/@shop/thing/package.json': '{"name":"@shop/thing","version":"1.2.3"}',
 }
 
+/** An image of a Dockerfile on the stack, which has perl. */
+const docked = (lines: string) => ({
+  Dockerfile: `FROM paas/stack\n${lines}\nCMD ["perl", "/srv/server.pl"]\n`,
+  'server.pl': `use IO::Socket::INET;
+my $listener = IO::Socket::INET->new(LocalPort => $ENV{PORT}, Listen => 64, ReuseAddr => 1) or die;
+$SIG{TERM} = sub { exit 0 };
+while (my $client = $listener->accept) {
+  while (<$client>) { last if /^\\r\\n/ }
+  print $client "HTTP/1.0 200 OK\\r\\nContent-Length: 6\\r\\n\\r\\ndocked";
+  close $client;
+}
+`,
+})
+
+const oldCaddy = '2.0.0-1'
+
+/** Debian's lists of some day, when it had a Caddy before the one of now. */
+async function haveOldCaddy(host: PaasConfig): Promise<void> {
+  const context = { config: host, say: () => {}, signal }
+  const { version } = await caddyRuntime.choose(asking, context)
+  await ensureRuntime(caddyRuntime, version, context)
+  const from = paths(host).layer(caddyLayer(version))
+  const to = join(cache, 'layers', caddyLayer(oldCaddy).key)
+  await exec('cp', ['--archive', '--link', '--no-target-directory', '--', from, to])
+  await exec('touch', ['--', `${to}.used`])
+  const { lists } = await aptIndex(host, context)
+  const copy = join(dirname(dirname(lists)).replace(host.cache, cache), String(Date.now()))
+  await mkdir(dirname(copy), { recursive: true })
+  await cp(dirname(lists), copy, { recursive: true })
+  const index = await readFile(join(copy, 'index'), 'utf8')
+  await writeFile(join(copy, 'index'), index.replace(/^caddy .*$/m, `caddy ${oldCaddy}`))
+}
+
+const asking: ToolRequest = {
+  ...{ tool: 'caddy', constraint: undefined, pin: undefined, choose: '', inImage: true },
+}
+
 /** Cannot start once its start before has left a file behind: as if the new stack broke it. */
 const frail = `if (process.env.BROKEN) process.exit(1)`
 
@@ -55,25 +103,56 @@ const stacks = async (): Promise<Facts[]> =>
 
 test('Apps are moved one after the other, and those that could not are named', async () => {
   const [before] = await stacks()
-  expect(before).toMatchObject({ newest: true, apps: ['frail', 'idle', 'locked', 'shop'] })
+  expect(before).toMatchObject({
+    newest: true,
+    apps: ['docked', 'frail', 'idle', 'locked', 'packed', 'shop', 'site'],
+  })
   await paas.ssh(['config:set', 'frail', '--no-restart', 'BROKEN=1'])
 
   const update = await paas.ssh(['stack:update', '--force'])
   expect(update.code).toBe(1)
   expect(update.stdout).toContain('=====> Moving shop to Debian trixie (run) of 20')
   expect(update.stdout).not.toMatch(/-----> (Building|Node detected)|mmdebstrap/)
-  expect(update.stdout).toContain('=====> 2 of 4 moved, 2 could not be')
+  expect(update.stdout).toContain('=====> 4 of 7 moved, 3 could not be')
   expect(update.stdout).toMatch(/ idle +moved +v2 .*it is stopped, so that nothing was tried/)
   expect(update.stdout).toMatch(/ locked +not moved +v1 .*locked by tester/)
   expect(update.stdout).toMatch(/ frail +not moved +v1 .*web/)
   expect(update.stdout).toMatch(/ shop +moved +v2 +[\d.]+ s\n/)
-  for (const app of ['shop', 'frail', 'locked']) expect((await paas.get(app)).body).toBe(app)
+  expect(update.stdout).toMatch(/=====> Moving site to Debian trixie \(run\) of 20.* and Caddy \d/)
+  expect(update.stdout).toMatch(/ site +moved +v2 /)
+  expect(update.stdout).toMatch(/ docked +moved +v2 /)
+  expect(update.stdout).toMatch(/ packed +not moved +v1 .*its Dockerfile installs Debian packages/)
+  for (const app of ['shop', 'frail', 'locked', 'site', 'docked']) {
+    expect((await paas.get(app)).body).toBe(app)
+  }
+  expect((await paas.get('packed')).body).toBe('docked')
 
   const [old, fresh] = await stacks()
-  expect(old).toMatchObject({ newest: false, apps: ['frail', 'locked'], releases: 4 })
-  expect(fresh).toMatchObject({ newest: true, apps: ['idle', 'shop'], releases: 2 })
+  expect(old).toMatchObject({ newest: false, apps: ['frail', 'locked', 'packed'], releases: 7 })
+  expect(fresh).toMatchObject({
+    newest: true,
+    apps: ['docked', 'idle', 'shop', 'site'],
+    releases: 4,
+  })
   expect(fresh?.packages).toBe(old?.packages)
 }, 600_000)
+
+test('What a Dockerfile made lies on the new stack; what was exchanged is in nothing else', async () => {
+  const layers = async (app: string, version: string): Promise<{ kind: string; key: string }[]> =>
+    JSON.parse((await paas.ssh(['releases:info', app, version, '--json'])).stdout).layers
+  const [before, after] = [await layers('docked', 'v1'), await layers('docked', 'v2')]
+  expect(before.map(({ kind }) => kind)).toEqual(['stack', 'image'])
+  expect(after[0]?.key).not.toBe(before[0]?.key)
+  expect(after.slice(1)).toEqual(before.slice(1))
+  const [old, fresh] = [await layers('site', 'v1'), await layers('site', 'v2')]
+  expect(old.map(({ key }) => key)).toContain(caddyLayer(oldCaddy).key)
+  expect(fresh.map(({ key }) => key)).not.toContain(caddyLayer(oldCaddy).key)
+  expect(fresh.at(-1)).toEqual(old.at(-1))
+  const again = await paas.ssh(['stack:update', 'packed'])
+  expect([again.code, again.stdout]).toEqual([1, expect.stringContaining('ps:rebuild')])
+  expect((await paas.ssh(['ps:rebuild', 'packed'])).code).toBe(0)
+  expect((await paas.ssh(['stack:update', 'packed'])).stdout).toMatch(/ packed +already there +v2/)
+}, 300_000)
 
 test('What the app has of Debian is on the new stack, what it built is as it was', async () => {
   const [one, two] = await Promise.all(

@@ -42,6 +42,24 @@ describe('storage', () => {
     expect((await sh('shop', 'cat data/file')).out).toBe('one\ntwo\n')
   })
 
+  test('is seen within another, whichever was mounted first, but not in the place of a file', async () => {
+    for (const name of ['outer', 'inner']) await paas.ssh(['storage:create', name])
+    await paas.ssh(['storage:mount', 'shop', 'inner:/app/deep/in'])
+    await paas.ssh(['storage:mount', 'shop', 'outer:/app/deep'])
+    await sh('shop', 'echo in > deep/in/file; echo out > deep/file')
+    await paas.ssh(['storage:unmount', 'shop', 'outer:/app/deep'])
+    expect((await sh('shop', 'cat deep/in/file; cat deep/file')).out).toMatch(/^in\ncat: /)
+    await paas.ssh(['storage:unmount', 'shop', 'inner:/app/deep/in'])
+    for (const path of ['/app/server.js', '/app/server.js/x']) {
+      const refused = await paas.ssh(['storage:mount', 'shop', `outer:${path}`])
+      expect([refused.code, refused.stderr]).toEqual([
+        1,
+        ' !     /app/server.js is a file of shop: nothing can be mounted there\n' +
+          ' !     Choose a path that is a directory, or is not there\n',
+      ])
+    }
+  })
+
   test('is destroyed by name only, when nobody has it, and comes back from the trash', async () => {
     const used = await paas.ssh(['storage:destroy', 'data', '--force'])
     expect(used.stderr).toContain('data is mounted by shop data:/app/data')
