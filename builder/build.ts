@@ -24,7 +24,7 @@ import type { Sandbox } from './sandbox.ts'
 import { factsOf, openSource, type Source } from './source.ts'
 import { ensureStack, stackLayers } from './stack.ts'
 import { decidedBy, runStep } from './step.ts'
-import { hasCache, openCaches } from './step-caches.ts'
+import { dropCache, hasCache, openCaches } from './step-caches.ts'
 import { type ChosenTool, chooseTools, ensureTools } from './tools.ts'
 import { ensureTree, extractTo, treeLayer } from './tree.ts'
 
@@ -42,7 +42,7 @@ export type BuildRequest = Commit & {
   current?: Image | undefined
   /** Addresses of Heroku buildpacks, in the owner's own words. */
   buildpacks?: string[]
-  /** Makes every layer that a command makes anew. */
+  /** Makes every layer that a command makes anew, with nothing that earlier ones have kept. */
   noCache?: boolean
   /**
    * Called with the directory of the extracted source, before anything is read from it. It may
@@ -116,6 +116,7 @@ async function buildDetected(request: BuildRequest, building: Detected): Promise
   const tools = await chooseTools(plan.tools, { ...request, config, say, signal, base })
   for (const { layer } of tools) if (layer) pins.add(layer.key)
   sayPlan(plan, tools, say)
+  if (request.noCache) await dropCache(config, request.app)
   const layerPlan = nameLayers(request, config, { plan, tools, source, tree, base })
   for (const layer of layerPlan.image) {
     pins.add(layer.key)

@@ -8,6 +8,7 @@ import { npmRuntime, pnpmRuntime, yarnRuntime } from './runtime-managers.ts'
 import { dotnetRuntime, dotnetSdk } from './runtime-dotnet.ts'
 import { goRuntime } from './runtime-go.ts'
 import { nodeRuntime } from './runtime-node.ts'
+import { rustRuntime } from './runtime-rust.ts'
 import type { Choice } from './versions.ts'
 
 export type RuntimeContext = {
@@ -42,6 +43,7 @@ export const runtimes: Record<string, Runtime> = {
   deno: denoRuntime,
   caddy: caddyRuntime,
   go: goRuntime,
+  rust: rustRuntime,
   dotnet: dotnetSdk,
   aspnetcore: dotnetRuntime,
 }

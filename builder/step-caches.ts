@@ -67,6 +67,10 @@ export function hasCache(config: PaasConfig, app: string): boolean {
   return existsSync(paths(config).buildCache(app))
 }
 
+export async function dropCache(config: PaasConfig, app: string): Promise<void> {
+  await rm(paths(config).buildCache(app), { recursive: true, force: true })
+}
+
 async function ensureDirectory(dir: string): Promise<string> {
   await mkdir(dir, { recursive: true, mode: 0o755 })
   await chown(dir, appUser, appUser)

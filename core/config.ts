@@ -40,6 +40,8 @@ export type PaasConfig = {
   buildsAtOnce: number
   /** Where the versions of Go come from that the stack's suite has not; undefined for nowhere. */
   goMirror: string | undefined
+  /** The same of Rust. */
+  rustMirror: string | undefined
   /** Where .NET comes from, which the suite has not at all; undefined for nowhere. */
   dotnetMirror: string | undefined
   /** With less free space than this no build is begun. */
@@ -68,6 +70,7 @@ export function readConfig(env: NodeJS.ProcessEnv): PaasConfig {
     buildDiskBytes: positive(env, 'PAAS_BUILD_DISK', 10_240, 'a size in MiB') * mebibyte,
     buildsAtOnce: Math.ceil(positive(env, 'PAAS_BUILDS', buildsByCores(), 'a number of builds')),
     goMirror: mirror(env, 'PAAS_GO_MIRROR', 'https://go.dev/dl/'),
+    rustMirror: mirror(env, 'PAAS_RUST_MIRROR', 'https://static.rust-lang.org/'),
     dotnetMirror: mirror(env, 'PAAS_DOTNET_MIRROR', dotnetHome),
     minFreeBytes: positive(env, 'PAAS_MIN_FREE', 2048, 'a size in MiB') * mebibyte,
   }

@@ -3,7 +3,7 @@ import { type InstallName, installStep, pnpmRunEnv } from './node-install.ts'
 import type { NodeProject } from './node-project.ts'
 import { buildOrder } from './node-workspaces.ts'
 import type { PackageJson } from './package-json.ts'
-import type { Step } from './plan.ts'
+import { cacheTarget, type Step } from './plan.ts'
 import type { Site } from './served-files.ts'
 
 /**
@@ -86,6 +86,22 @@ const publicPrefixes = [
   'VUE_APP_',
 ]
 
+/** What bundlers and Next keep for their next run lies in the app's cache, and not in its image. */
+function keptCaches(places: string[], hasNext: boolean): string {
+  const kept = places.flatMap((at) => [
+    `[ ! -d ${at}node_modules ] || keep ${at}node_modules/.cache`,
+    ...(hasNext ? [`mkdir -p ${at}.next; keep ${at}.next/cache`] : []),
+  ])
+  return [keep, ...kept].join('\n')
+}
+
+const keep = `keep() {
+  [ -e "$1" ] || [ -L "$1" ] || {
+    mkdir -p "${cacheTarget}/built/$1"
+    ln -s "${cacheTarget}/built/$1" "$1"
+  }
+}`
+
 function buildStep(
   { manager, folder, packageJson }: NodeProject,
   scripts: Script[],
@@ -98,7 +114,12 @@ function buildStep(
     .map(({ name, folder: at }) => `${manager.name} run ${name}${inFolders ? ` in ${at}/` : ''}`)
     .join(', ')
   const output = site && { output: inFolders ? `${folder}/${site.root}` : site.root }
-  const script = [inFolders ? runInFolders : runScripts, ...(site ? [checkOutput] : [])].join('\n')
+  const uses = { ...packageJson.dependencies, ...packageJson.devDependencies }
+  const script = [
+    keptCaches(inFolders ? ['', `${folder}/`] : [''], 'next' in uses),
+    inFolders ? runInFolders : runScripts,
+    ...(site ? [checkOutput] : []),
+  ].join('\n')
   const words = scripts.map(({ name, folder: at }) => (inFolders ? `${at}:${name}` : name))
   return {
     name: 'build',
@@ -108,9 +129,7 @@ function buildStep(
     env: {
       NODE_ENV: 'production',
       // With CI it takes a warning of the linter for an error.
-      ...('react-scripts' in { ...packageJson.dependencies, ...packageJson.devDependencies } && {
-        CI: 'false',
-      }),
+      ...('react-scripts' in uses && { CI: 'false' }),
       ...(manager.name === 'pnpm' && pnpmRunEnv),
       ...(manager.berry && { YARN_ENABLE_TELEMETRY: '0' }),
       ...output,

@@ -24,7 +24,9 @@ export function withWishes(plan: LanguagePlan, wishes: Wishes): LanguagePlan {
 /** What is said to paas itself wins over what the language's own files say. */
 function withVersion(request: ToolRequest, versions: Wishes['versions']): ToolRequest {
   const pin = versions[request.tool]
-  return pin === undefined ? request : { ...request, constraint: undefined, pin }
+  if (pin === undefined) return request
+  const choose = `another ${pin.from}, or none for what the language's own files say`
+  return { ...request, constraint: undefined, pin, choose }
 }
 
 function withBuild(steps: Step[], command: string, { appDir, env }: Wishes): Step[] {

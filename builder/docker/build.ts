@@ -181,7 +181,7 @@ async function inSandbox(
 }
 
 async function foreignOf(
-  { port, processes, file }: DockerPlan,
+  { port, processes, shells, file }: DockerPlan,
   { config: said, layers }: Read,
   config: PaasConfig,
 ): Promise<ForeignImage> {
@@ -189,11 +189,22 @@ async function foreignOf(
   const stack = await knownStack(config)
   return {
     name: file,
-    config: { ...said, ports },
+    config: {
+      ...said,
+      ports,
+      entrypoint: byShell(said.entrypoint, shells.entrypoint),
+      cmd: byShell(said.cmd, shells.cmd),
+    },
     layers,
     ...(processes && { processes }),
     ...(stack && { stack }),
   }
+}
+
+/** buildah minds SHELL for RUN alone, and has all else by the usual one. */
+export function byShell(words: string[], shell: string[] | undefined): string[] {
+  const isUsual = words[0] === '/bin/sh' && words[1] === '-c' && words.length === 3
+  return shell && isUsual ? [...shell, ...words.slice(2)] : words
 }
 
 /** What an image begins with whose Dockerfile begins with it; as a blob it has been seen then. */

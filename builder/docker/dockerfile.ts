@@ -20,7 +20,13 @@ type Stage = {
   /** Stages and images that files are taken from. */
   from: string[]
   ports: string[]
+  /** What SHELL says last. */
+  shell: string[] | undefined
+  shells: Shells
 }
+
+/** By which shell the words run; undefined where they are a list, or run by the usual one. */
+export type Shells = { entrypoint?: string[]; cmd?: string[] }
 
 /** Throws a Failure with the line of what no build could read. */
 export function parseDockerfile(name: string, text: string): Dockerfile {
@@ -34,6 +40,11 @@ export function parseDockerfile(name: string, text: string): Dockerfile {
     else if (!stage) throw wrong(name, line, `${word} comes before the first FROM`)
     if (!stage) continue
     if (word === 'EXPOSE') stage.ports.push(...rest.split(/\s+/))
+    if (word === 'SHELL') stage.shell = readWords(rest)
+    if (word === 'CMD' || word === 'ENTRYPOINT') {
+      const shell = readWords(rest) === undefined ? stage.shell : undefined
+      stage.shells = { ...stage.shells, [word.toLowerCase()]: shell }
+    }
     for (const [, from = ''] of rest.matchAll(fromFlag)) {
       if (['COPY', 'ADD', 'RUN'].includes(word)) stage.from.push(from)
     }
@@ -70,6 +81,21 @@ export function firstPort(file: Dockerfile, target: string | undefined): number 
   const first = ports.find((port) => !/\/(udp|sctp)$/i.test(port)) ?? ''
   const [, digits] = /^(\d{1,5})(?:\/tcp)?$/i.exec(first) ?? []
   return digits !== undefined && Number(digits) <= 65_535 ? Number(digits) : undefined
+}
+
+/** Those of the target's own stage. */
+export function shellsOf(file: Dockerfile, target: string | undefined): Shells {
+  return file.stages[targetOf(file, target)]?.shells ?? {}
+}
+
+/** The words of a list in JSON; undefined for what is none. */
+function readWords(rest: string): string[] | undefined {
+  try {
+    const value: unknown = JSON.parse(rest)
+    return Array.isArray(value) && value.every((one) => typeof one === 'string') ? value : undefined
+  } catch {
+    return undefined
+  }
 }
 
 type Options = { target: string | undefined; args: Record<string, string> }
@@ -113,7 +139,8 @@ function readFrom(name: string, line: number, rest: string): Stage {
   if (words.length !== (named ? 3 : 1)) {
     throw wrong(name, line, 'FROM takes the name of an image, and perhaps AS and a name')
   }
-  return { line, name: stage?.toLowerCase(), base, from: [], ports: [] }
+  const nothing = { from: [], ports: [], shell: undefined, shells: {} }
+  return { line, name: stage?.toLowerCase(), base, ...nothing }
 }
 
 function readArgs(rest: string): Record<string, string | undefined> {

@@ -4,7 +4,14 @@ import { detectors, dockerfileBuilder } from '../buildpack-detect/detect.ts'
 import { readWishes, type Wishes } from '../buildpack-detect/paas-toml.ts'
 import { parseProcfile } from '../buildpack-detect/procfile.ts'
 import type { Source } from '../source.ts'
-import { firstPort, imagesOf, type NamedImage, parseDockerfile } from './dockerfile.ts'
+import {
+  firstPort,
+  imagesOf,
+  type NamedImage,
+  parseDockerfile,
+  type Shells,
+  shellsOf,
+} from './dockerfile.ts'
 
 /** How a Dockerfile is built: plain JSON, decided by reading files alone. */
 export type DockerPlan = {
@@ -26,6 +33,8 @@ export type DockerPlan = {
   images: NamedImage[]
   /** The first that it exposes, where it says so itself. */
   port: number | undefined
+  /** By which shells the image starts, where that is another than usual. */
+  shells: Shells
   /** In place of its ENTRYPOINT and CMD. */
   processes: Record<string, string> | undefined
   processesFrom: string
@@ -71,6 +80,7 @@ export function planDockerfile(
     secrets,
     images: imagesOf(parsed, { target, args }),
     port: firstPort(parsed, target),
+    shells: shellsOf(parsed, target),
     processes,
     processesFrom,
     env,

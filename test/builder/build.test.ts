@@ -141,6 +141,27 @@ test('A build script has its tools and public config; the image has neither tool
   expect(fresh.lines).toContain('-----> npm run build')
 }, 120_000)
 
+test('What bundlers keep for their next run is there in the next build, and in no image', async () => {
+  const repo = await makeRepo(config, 'bundled', join(apps, 'node-lockfile'))
+  const count = `const { existsSync, readFileSync, writeFileSync } = require('node:fs')
+const at = 'node_modules/.cache/runs'
+const runs = existsSync(at) ? Number(readFileSync(at)) + 1 : 1
+writeFileSync(at, String(runs))
+writeFileSync('made.txt', 'made')
+console.log('run', runs)`
+  const packageJson = JSON.parse(readFileSync(join(apps, 'node-lockfile/package.json'), 'utf8'))
+  const scripts = { ...packageJson.scripts, build: 'node count.js' }
+  const files = { 'package.json': JSON.stringify({ ...packageJson, scripts }), 'count.js': count }
+  const first = await build(repo, 'bundled', files)
+  const second = await build(repo, 'bundled', { 'other.txt': 'changed' })
+  expect(first.lines).toContain('       run 1')
+  expect(second.lines).toContain('       run 2')
+  const made = join(pathOf(second.image, 'build'), 'app')
+  expect([existsSync(made), existsSync(join(made, 'node_modules/.cache'))]).toEqual([true, false])
+  const anew = { ...(await repo.commit({})), app: 'bundled', config: {}, noCache: true }
+  expect((await tryBuild(config, anew)).lines).toContain('       run 1')
+}, 240_000)
+
 test('A failing build script says which command, its status and what to try', async () => {
   const repo = await makeRepo(config, 'failing', join(apps, 'node-failing-build'))
   const { lines } = await build(repo, 'failing')

@@ -2,7 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { firstPort, imagesOf, parseDockerfile } from '../../builder/docker/dockerfile.ts'
+import { byShell } from '../../builder/docker/build.ts'
+import { firstPort, imagesOf, parseDockerfile, shellsOf } from '../../builder/docker/dockerfile.ts'
 import { planDockerfile } from '../../builder/docker/plan.ts'
 import { openSource } from '../../builder/source.ts'
 import { Failure, failureLines } from '../../core/errors.ts'
@@ -94,6 +95,19 @@ test('The port is the first of the stage, where it is a number', () => {
   expect(port('FROM a\nEXPOSE 9000\nFROM b')).toBeUndefined()
   expect(port('FROM a\nEXPOSE $PORT')).toBeUndefined()
   expect(port('FROM a\nEXPOSE 53/udp 80 81')).toBe(80) // a request is never a datagram
+})
+
+const shells = (text: string) => shellsOf(parseDockerfile('Dockerfile', text), undefined)
+
+test('What starts the image runs by the shell that the file names', () => {
+  const bash = 'FROM a\nSHELL ["/bin/bash", "-o", "pipefail", "-c"]\n'
+  const words = ['/bin/bash', '-o', 'pipefail', '-c']
+  expect(shells(`${bash}CMD exec server`)).toEqual({ cmd: words })
+  expect(shells(`${bash}ENTRYPOINT exec a\nCMD ["b"]`)).toEqual({ entrypoint: words })
+  expect(shells(`${bash}FROM b\nCMD exec server`)).toEqual({})
+  expect(byShell(['/bin/sh', '-c', 'exec server'], words)).toEqual([...words, 'exec server'])
+  expect(byShell(['server', '-c', 'x'], words)).toEqual(['server', '-c', 'x'])
+  expect(byShell(['/bin/sh', '-c', 'exec server'], undefined)).toHaveLength(3)
 })
 
 test('A line that no build could read is named', () => {

@@ -39,7 +39,13 @@ test('Every key of paas.toml has its say in the plan', () => {
     processes: { web: 'node other.js' },
     processesFrom: 'paas.toml',
     env: { MODE: 'fast' },
-    tools: [{ pin: { text: '22', from: 'versions.node in paas.toml' }, constraint: undefined }],
+    tools: [
+      {
+        pin: { text: '22', from: 'versions.node in paas.toml' },
+        constraint: undefined,
+        choose: expect.stringContaining('another versions.node in paas.toml'),
+      },
+    ],
   })
   expect(plan.steps.map(({ title }) => title)).toEqual([
     'npm install --no-package-lock --omit=dev',

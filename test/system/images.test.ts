@@ -40,7 +40,7 @@ describe.skipIf(!hasTools)('an exported image, where skopeo and umoci are,', () 
     await exportTo('one.tar', ...overSsh())
     const cli = join(import.meta.dirname, '../../daemon/cli.ts')
     const env = Object.entries(paas.env).map(([key, value]) => `${key}=${value}`)
-    await exportTo('two.tar', 'env', ...env, process.execPath, cli, 'images:export', 'shop')
+    await exportTo('two.tar', 'env', '-i', ...env, process.execPath, cli, 'images:export', 'shop')
     const sum = (file: string) =>
       createHash('sha256')
         .update(readFileSync(at(file)))

@@ -36,13 +36,13 @@ const pushed: Pushed[] = [
     app: 'node-workspace-npm',
     said: ['package.json in services/web/', '-----> npm run build in packages/greet/'],
     answer: 'hello 1m built by 7\n',
-    layers: 'Node, dependencies, source, build',
+    layers: 'apt, Node, dependencies, source, build',
   },
   {
     app: 'node-workspace-pnpm',
     said: ['pnpm 12.21.0 (packageManager', '-----> pnpm run build in packages/greet/'],
     answer: 'hello 1m built by 7\n',
-    layers: 'Node, pnpm, dependencies, source, build',
+    layers: 'apt, Node, pnpm, dependencies, source, build',
   },
   {
     app: 'node-workspace-yarn',
