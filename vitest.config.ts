@@ -1,4 +1,30 @@
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
+
+/** Files that take half a minute or more, the longest first. */
+const long = [
+  ...['builder/build', 'system/images', 'system/crash', 'system/one-off', 'builder/javascript'],
+  ...['system/health', 'system/stack', 'system/toolchains', 'system/registry', 'system/refusals'],
+  ...['system/go-php-ruby', 'system/rename', 'system/javascript', 'system/dockerfile'],
+  ...['system/recovery', 'system/logs', 'system/why', 'system/turns', 'system/apps'],
+]
+
+/**
+ * Begins what takes long, then the other tests of the whole system: none of them is left alone at
+ * the end, with a processor idle beside it. The many short ones fill the gaps.
+ */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files)
+    return sorted.toSorted((a, b) => rank(a.moduleId) - rank(b.moduleId))
+  }
+}
+
+function rank(file: string): number {
+  const place = long.findIndex((name) => file.endsWith(`/test/${name}.test.ts`))
+  if (place >= 0) return place
+  return file.includes('/test/system/') ? long.length : long.length + 1
+}
 
 export default defineConfig({
   test: {
@@ -7,6 +33,7 @@ export default defineConfig({
     // Whole-system tests mostly wait (for git, ssh, a container's start), each on an instance of
     // its own: a few files at a time keep two cores busy and no more.
     maxWorkers: 4,
+    sequence: { sequencer: LongestFirst },
     reporters: ['./scripts/reporter.ts'],
     testTimeout: 180_000,
     hookTimeout: 300_000,

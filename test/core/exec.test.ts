@@ -64,19 +64,22 @@ test('what cannot start says why', async () => {
   await expect(exec('echo', ['one\0two'])).rejects.toThrow('NUL')
 })
 
-test('a deadline and an abort end all of the group, however deaf', async () => {
-  const deaf = ['-c', 'trap "" TERM; sleep 300 & echo $!; wait; sleep 300']
-  const pids: string[] = []
-  const onLine = (line: string) => void pids.push(line)
-  await expect(exec('sh', deaf, { timeoutMs: 200, onLine })).rejects.toThrow(
-    'sh took longer than 0.2 s',
-  )
-  const signal = AbortSignal.timeout(200)
-  await expect(exec('sh', deaf, { signal, onLine })).rejects.toThrow('Cancelled')
-  expect(pids).toHaveLength(2)
-  for (const pid of pids) {
-    await expect.poll(() => state(pid), { timeout: 30_000 }).toMatch(/^$|Z/)
+test('a deadline is named', async () => {
+  const late = exec('sleep', ['300'], { timeoutMs: 200 })
+  await expect(late).rejects.toThrow('sleep took longer than 0.2 s')
+})
+
+test('an abort ends all of the group, however deaf', async () => {
+  const abort = new AbortController()
+  let pid = ''
+  const onLine = (line: string) => {
+    pid = line
+    abort.abort()
   }
+  const deaf = 'trap "" TERM; sleep 300 & echo $!; wait; sleep 300'
+  const { signal } = abort
+  await expect(exec('sh', ['-c', deaf], { signal, onLine })).rejects.toThrow('Cancelled')
+  await expect.poll(() => state(pid), { timeout: 30_000 }).toMatch(/^$|Z/)
 })
 
 test('a thousand leave no file open and no child unburied', async () => {

@@ -140,6 +140,10 @@ export function gitOverSsh(server: { port: number; key: string }): Record<string
     GIT_COMMITTER_EMAIL: 'tester@example.com',
     GIT_SSH_COMMAND: `ssh ${args.join(' ')}`,
     GIT_TERMINAL_PROMPT: '0',
+    // To pack random megabytes well is not what is tested.
+    GIT_CONFIG_COUNT: '1',
+    GIT_CONFIG_KEY_0: 'core.compression',
+    GIT_CONFIG_VALUE_0: '0',
   }
 }
 

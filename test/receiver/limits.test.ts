@@ -164,14 +164,15 @@ describe('the ssh server', () => {
   })
 
   test('keeps a quiet client that does answer', async () => {
+    const keepAliveMs = patience(100)
     const server = await startServer(
       {
         command: async () => {
-          await new Promise((resolve) => setTimeout(resolve, 1200))
+          await new Promise((resolve) => setTimeout(resolve, 12 * keepAliveMs))
           return 5
         },
       },
-      { keepAliveMs: 100 },
+      { keepAliveMs },
     )
     expect((await ssh(server, ['x'])).code).toBe(5)
   })

@@ -6,7 +6,7 @@ import { type Paas, startPaas } from './instance.ts'
 let paas: Paas
 beforeAll(async () => {
   // Toolchains are made once per host, which may be now.
-  paas = await startPaas({ PAAS_READY_TIMEOUT: '30', PAAS_GO_MIRROR: 'off' })
+  paas = await startPaas({ PAAS_GO_MIRROR: 'off' })
 }, 300_000)
 afterAll(() => paas[Symbol.asyncDispose]())
 

@@ -376,7 +376,7 @@ setInterval(() => {}, 1000)`
       const { stdout } = await paas.ssh(['checks:report', 'modes'])
       expect(stdout).toContain('web: enabled\n         startup: GET /\n         liveness: "true"')
       const data = JSON.parse((await paas.ssh(['checks:report', 'modes', '--json'])).stdout)
-      expect(data).toMatchObject({ seconds: { timeout: 8, drain: 3, grace: 2 } })
+      expect(data).toMatchObject({ seconds: { timeout: 30, drain: 3, grace: 2 } })
       expect(data.types[0]).toMatchObject({ type: 'web', mode: 'enabled', stopsFirst: false })
     })
 

@@ -31,7 +31,7 @@ export async function startPaas(settings: Record<string, string> = {}) {
     PAAS_HTTP_PORT: String(await freePort()),
     PAAS_HTTPS_PORT: String(await freePort()),
     PAAS_SUBNET: freeSubnet(),
-    PAAS_READY_TIMEOUT: '8',
+    PAAS_READY_TIMEOUT: '30',
     PAAS_DRAIN_TIMEOUT: '3',
     PAAS_GRACE_TIMEOUT: '2',
     ...settings,

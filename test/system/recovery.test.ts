@@ -118,9 +118,8 @@ describe('recovery', () => {
     await paas.killDaemon()
     await paas.startDaemon()
     await restart
-    await pause(2500)
+    await until('one is left', async () => (await containers('slow')).length === 1)
     expect((await load.stop()).lost).toEqual([])
-    expect(await containers('slow')).toHaveLength(1)
   })
 
   test('a flushed firewall and a half-written leftover are mended at the next start', async () => {

@@ -70,7 +70,7 @@ const broken: { name: string; files: Record<string, string>; says: RegExp[] }[] 
 describe('a push that cannot work', () => {
   let paas: Paas
   beforeAll(async () => {
-    paas = await startPaas()
+    paas = await startPaas({ PAAS_READY_TIMEOUT: '8' }) // some wait until it is over
     const result = await paas.push('shop', await paas.tree('good', nodeApp('good version')))
     expect(result.out).toContain('Application deployed')
   })

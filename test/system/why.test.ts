@@ -5,7 +5,7 @@ import { nodeApp, type Paas, startPaas, until } from './instance.ts'
 describe('a process that dies', () => {
   let paas: Paas
   beforeAll(async () => {
-    paas = await startPaas()
+    paas = await startPaas({ PAAS_READY_TIMEOUT: '8' })
     await paas.push('shop', await paas.tree('shop', frail()))
   })
   afterAll(() => paas[Symbol.asyncDispose]())
