@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { appUser, limits, type PaasConfig } from '../core/config.ts'
 import { errno } from '../core/errors.ts'
 import { exec } from '../core/exec.ts'
+import { logError } from '../core/log.ts'
 import { newId, paths } from '../core/names.ts'
 import type { PlannedStep } from './layer-plan.ts'
 
@@ -39,7 +40,14 @@ export function openCaches(config: PaasConfig, app: string): StepCaches {
       return ensureDirectory(dir)
     },
     done: (dir) => (dir === own ? bound(own) : Promise.resolve()),
-    [Symbol.asyncDispose]: adopt,
+    async [Symbol.asyncDispose]() {
+      if (clean.size === 0) return
+      // How the build has ended is what counts; what is left lying is swept at the next start.
+      await adopt().then(
+        () => bound(own),
+        (error: unknown) => logError('cache-not-kept', error, { app }),
+      )
+    },
   }
 }
 
