@@ -90,7 +90,7 @@ test('a thousand leave no file open and no child unburied', async () => {
   for (let round = 0; round < 50; round++) {
     await Promise.all(Array.from({ length: 20 }, () => exec('true', [], { input: 'x' })))
   }
-  expect(filesOpen()).toBeLessThanOrEqual(before)
+  await expect.poll(filesOpen, { timeout: 30_000 }).toBeLessThanOrEqual(before)
   const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').split(' ')
   expect(children.filter((pid) => pid !== '' && state(pid) === 'Z')).toEqual([])
 })
