@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import { accessSync, closeSync, constants } from 'node:fs'
+import { accessSync, closeSync, constants, statSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { join } from 'node:path'
 import { getSystemErrorMap } from 'node:util'
@@ -83,8 +83,9 @@ export function startProgram(
     if (text.includes('\0')) throw new Error('a word for a program has a NUL byte in it')
   }
   const path = file.includes('/') ? file : find(file, options.env.PATH)
-  const pipes = options.streams.map(openPipe)
+  const pipes: (Pipe | undefined)[] = []
   try {
+    for (const stream of options.streams) pipes.push(openPipe(stream))
     const pid = spawn(path, [file, ...args], env, {
       cwd: options.cwd,
       theirs: pipes.map((pipe) => pipe?.theirs),
@@ -106,10 +107,10 @@ export function startProgram(
 
 /** As execvp does; what is no program is left to the kernel's own words. */
 function find(file: string, path = '/usr/local/bin:/usr/bin:/bin'): string {
-  for (const dir of path.split(':')) {
+  for (const dir of path.split(':').filter(Boolean)) {
     try {
       accessSync(join(dir, file), constants.X_OK)
-      return join(dir, file)
+      if (statSync(join(dir, file)).isFile()) return join(dir, file)
     } catch {
       // not there
     }
@@ -117,7 +118,9 @@ function find(file: string, path = '/usr/local/bin:/usr/bin:/bin'): string {
   throw systemError(noSuchFile, `spawn ${file}`)
 }
 
-function openPipe(stream: Stream): { ours: Socket; theirs: number } | undefined {
+type Pipe = { ours: Socket; theirs: number }
+
+function openPipe(stream: Stream): Pipe | undefined {
   if (stream === 'nowhere') return undefined
   const ends = Buffer.alloc(8)
   if (cPipe(ends, closeOnExec) !== 0) throw systemError(koffi.errno(), 'pipe2')

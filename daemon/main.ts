@@ -6,7 +6,12 @@ import { logError } from '../core/log.ts'
 import { paths } from '../core/names.ts'
 
 /** None with which Node would have to compile its own modules: that is 60 ms of each start. */
-const flags = ['--max-semi-space-size=1', '--v8-pool-size=1'] as const
+const flags = [
+  '--max-semi-space-size=1',
+  '--v8-pool-size=1',
+  // Else each directory on the way to each module is looked at: 40 ms more.
+  ...['--preserve-symlinks', '--preserve-symlinks-main'],
+] as const
 const cacheFilled = 'compile-cache-filled'
 
 /**

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { logError } from '../../core/log.ts'
 import { paths, printable } from '../../core/names.ts'
@@ -47,7 +47,8 @@ export function openRouterLog(daemon: Daemon, appOf: (host: string) => string | 
     tell(daemon, told)
     const after = reader.position()
     if (after.offset !== before.offset || after.inode !== before.inode) {
-      writeFileSync(memory, JSON.stringify(after), { mode: 0o600 })
+      writeFileSync(`${memory}.new`, JSON.stringify(after), { mode: 0o600 })
+      renameSync(`${memory}.new`, memory) // whoever is killed now has told twice, but lost nothing
     }
 
     function count(entry: AccessEntry): Served | undefined {
@@ -146,7 +147,7 @@ function earlier(
   counted: AccessPosition | undefined,
   told: AccessPosition | undefined,
 ): AccessPosition | undefined {
-  if (!counted || !told) return told
+  if (!counted || !told) return told ?? counted
   if (counted.inode === 0) return { ...told, offset: 0 } // there was no file yet
   return counted.inode === told.inode && counted.offset < told.offset ? counted : told
 }
@@ -158,6 +159,6 @@ function readPosition(file: string): AccessPosition | undefined {
     const { inode, offset } = { inode: 0, offset: 0, ...value }
     return { inode: Number(inode), offset: Number(offset) }
   } catch {
-    return undefined // the first start, or a crash in the middle of a write
+    return undefined // the first start
   }
 }
