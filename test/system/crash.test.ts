@@ -22,7 +22,7 @@ const steps = [
 describe('a daemon killed in the middle of a deploy', () => {
   let paas: Paas
   beforeAll(async () => {
-    paas = await startPaas()
+    paas = await startPaas({ PAAS_DRAIN_TIMEOUT: '1' })
     const result = await paas.push('shop', await paas.tree('shop', nodeApp('first')))
     expect(result.out).toContain('Application deployed')
   })
