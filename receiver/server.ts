@@ -6,6 +6,7 @@ import { log } from '../core/log.ts'
 import { algorithms } from './algorithms.ts'
 import { guardLogin } from './auth.ts'
 import { serveChannel } from './channel.ts'
+import { acknowledgeAtOnce } from './quick-ack.ts'
 import type { Doors } from './session.ts'
 
 export type SshOptions = {
@@ -101,13 +102,18 @@ function admit(socket: Socket, inner: InstanceType<typeof ssh2.Server>, state: S
   const grace = setTimeout(() => socket.destroy(), options.loginGraceMs)
   const gone = new AbortController()
   const key = `${ip} ${socket.remotePort}`
-  peers.set(key, { socket, address, gone, loggedIn: () => clearTimeout(grace) })
+  const loggedIn = () => {
+    clearTimeout(grace)
+    waitAgain()
+  }
+  peers.set(key, { socket, address, gone, loggedIn })
   socket.once('close', () => {
     clearTimeout(grace)
     peers.delete(key)
     gone.abort(new Failure('failed', 'The client disconnected'))
   })
   inner.injectSocket(socket)
+  const waitAgain = acknowledgeAtOnce(socket) // last, when what answers there are have gone out
 }
 
 /** What counts as one address: an IPv6 customer has 2^64 of them. */

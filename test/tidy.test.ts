@@ -68,7 +68,7 @@ describe('imports', () => {
     undici: 'router/caddy-api.ts',
     'node:sqlite': 'daemon/store/',
     croner: 'daemon/runs/schedule.ts',
-    koffi: ['core/spawn.ts', 'runner/'],
+    koffi: ['core/spawn.ts', 'receiver/quick-ack.ts', 'runner/'],
     zx: 'plugins/',
   }
   test.each(Object.entries(owners))('%s is imported by %s alone', (library, owner) => {
