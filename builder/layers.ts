@@ -99,15 +99,18 @@ export async function removeLayers(
   return removed
 }
 
+/** The keys of the layers of this instance. */
+export async function layerKeys(config: PaasConfig): Promise<string[]> {
+  const names = new Set(await readdir(paths(config).layers).catch(ifMissing([])))
+  return [...names].filter((name) => names.has(`${name}${noteEnding}`))
+}
+
 /** The layers of this instance, each with the keys of those that it was made from. */
 export async function listLayers(config: PaasConfig): Promise<Map<string, string[]>> {
   const { layers } = paths(config)
   const found = new Map<string, string[]>()
-  for (const name of await readdir(layers).catch(ifMissing([]))) {
-    if (!name.endsWith(noteEnding)) continue
-    if (existsSync(join(layers, keyOfNote(name)))) {
-      found.set(keyOfNote(name), await originsIn(join(layers, name)))
-    }
+  for (const key of await layerKeys(config)) {
+    found.set(key, await originsIn(join(layers, `${key}${noteEnding}`)))
   }
   return found
 }

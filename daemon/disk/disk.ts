@@ -5,7 +5,7 @@ import { paths } from '../../core/names.ts'
 import type { App } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
 import { type DiskReport, largestUsers, ledger, showBytes } from './disk-report.ts'
-import { measure, measureAll, readFacts, space } from './meter.ts'
+import { forget, measure, measureAll, readFacts, space } from './meter.ts'
 
 /**
  * What takes the disk. A layer is measured once, after the deploy that made it; what grows is
@@ -32,6 +32,9 @@ export function openDisk(books: Pick<Daemon, 'config' | 'store'>) {
   return {
     /** Measures what a change of these apps brought. */
     measure: (apps: string[]) => measure(books, apps),
+
+    /** Forgets the sizes of what is gone: layers by their keys, apps by their names. */
+    forget: (gone: { layers: string[]; apps: string[] }) => forget(books, gone),
 
     /** All that is known. What cannot be measured in time stands as it was measured last. */
     async report(): Promise<DiskReport> {
@@ -63,8 +66,8 @@ async function requireRoom(books: Pick<Daemon, 'config' | 'store'>, app: App): P
 /** What the running image has of its own, apart from what all apps share. */
 function imageBytes({ config, store }: Pick<Daemon, 'config' | 'store'>, app: App): number {
   const { layer, sharedLayers } = paths(config)
-  const sizes = store.sizes()
   const layers = store.currentRelease(app.name)?.image.layers ?? []
   const own = layers.filter((one) => !layer(one).startsWith(`${sharedLayers}/`))
-  return own.reduce((sum, { key }) => sum + (sizes.get(`layer ${key}`)?.bytes ?? 0), 0)
+  const sizes = store.sizes(own.map(({ key }) => `layer ${key}`))
+  return [...sizes.values()].reduce((sum, { bytes }) => sum + bytes, 0)
 }

@@ -32,10 +32,13 @@ export function openGarbage(daemon: Daemon): Garbage {
   }
 
   async function collectChanged(): Promise<void> {
-    const apps = [...changed].filter((name) => daemon.store.findApp(name))
+    const { apps = [], gone = [] } = Object.groupBy(changed, (name) =>
+      daemon.store.findApp(name) ? 'apps' : 'gone',
+    )
     changed.clear()
     await collectAll(daemon, never)
     for (const app of apps) await packObjects(paths(daemon.config).repo(app))
+    daemon.disk.forget({ layers: [], apps: gone })
     await daemon.disk.measure(apps)
   }
 
@@ -67,6 +70,7 @@ async function collectAll(daemon: Daemon, signal: AbortSignal): Promise<string[]
   if (removed.length + shared.length > 0) {
     log('garbage', { layers: removed.length, shared: shared.length })
   }
+  daemon.disk.forget({ layers: [...removed, ...shared], apps: [] })
   return [...removed, ...shared]
 }
 

@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
-import { listLayers } from '../../builder/layers.ts'
+import { layerKeys, listLayers } from '../../builder/layers.ts'
 import { listSharedLayers } from '../../builder/shared-layers.ts'
 import type { PaasConfig } from '../../core/config.ts'
 import { paths } from '../../core/names.ts'
 import type { Daemon } from '../daemon.ts'
+import type { LayerUse } from '../store/disk.ts'
 import type { Facts } from './disk-report.ts'
 import { measureDirectories } from './disk-usage.ts'
 
@@ -18,47 +19,61 @@ type Place = { name: string; dir: string }
 
 const freshMs = 60_000
 
-/** Measures the layers that are new, and what else these apps have. */
-export async function measure(books: Books, apps: string[]): Promise<void> {
-  const { config, store } = books
-  const { layers, uses, sizes } = await readFacts(books)
-  const trees = uses.filter(({ kind }) => kind === 'app')
+/**
+ * Measures the layers that are new, and what else these apps have. Looks at nothing of all the
+ * other apps: it comes after each deploy.
+ */
+export async function measure({ config, store }: Books, apps: string[]): Promise<void> {
+  const trees = store.layerUses(apps).filter(({ kind }) => kind === 'app')
   const treeKeys = new Set(trees.map(({ key }) => key))
-  const isNew = (key: string) => !sizes.has(`layer ${key}`)
+  const here = [...(await layerKeys(config)), ...(await listSharedLayers(config))]
+  const fresh = store.unmeasured(here.map((key) => `layer ${key}`))
+  const once = fresh.map((name) => name.slice('layer '.length)).filter((key) => !treeKeys.has(key))
   const places = (keys: Iterable<string>) => [...keys].map((key) => layerPlace(config, key))
-  const once = [...layers.keys()].filter((key) => isNew(key) && !treeKeys.has(key))
   await measurePlaces(store, places(once))
   // The trees of an app share their unchanged files, so their sizes make sense together only:
   // what several have counts for the oldest.
-  for (const [app, own] of Map.groupBy(trees, (use) => use.app)) {
-    const keys = new Set(own.map(({ key }) => key))
-    const wanted = apps.includes(app) || [...keys].some(isNew)
-    if (wanted) await measurePlaces(store, places(keys))
+  for (const own of Map.groupBy(trees, (use) => use.app).values()) {
+    await measurePlaces(store, places(new Set(own.map(({ key }) => key))))
   }
   await measurePlaces(
     store,
     apps.flatMap((app) => appPlaces(config, app)),
   )
-  const here = new Set([
-    ...[...layers.keys()].map((key) => `layer ${key}`),
-    ...store.apps().flatMap(({ name }) => appPlaces(config, name).map((place) => place.name)),
-    ...store.storages().map((name) => storagePlace(config, name).name),
-  ])
-  store.forgetSizes([...sizes.keys()].filter((name) => !here.has(name)))
 }
 
-/** Measures what grows by itself too, wherever the last measure is old. */
+/** Measures what grows by itself too, wherever the last measure is old; forgets what is gone. */
 export async function measureAll(books: Books): Promise<void> {
   const { config, store } = books
-  await measure(books, [])
-  const sizes = store.sizes()
+  const { uses, layers, sizes } = await readFacts(books)
+  const isNew = ({ kind, key }: LayerUse) => kind === 'app' && !sizes.has(`layer ${key}`)
+  await measure(books, [...new Set(uses.filter(isNew).map(({ app }) => app))])
+  const known = store.sizes()
   const isOld = ({ name }: Place) => {
-    const at = sizes.get(name)?.at
+    const at = known.get(name)?.at
     return at === undefined || Date.now() - Date.parse(at) > freshMs
   }
-  const apps = store.apps().flatMap(({ name }) => appPlaces(config, name))
-  const storages = store.storages().map((name) => storagePlace(config, name))
-  await measurePlaces(store, [...apps, ...storages].filter(isOld))
+  const grows = [
+    ...store.apps().flatMap(({ name }) => appPlaces(config, name)),
+    ...store.storages().map((name) => storagePlace(config, name)),
+  ]
+  await measurePlaces(store, grows.filter(isOld))
+  const here = new Set([
+    ...[...layers.keys()].map((key) => `layer ${key}`),
+    ...grows.map(({ name }) => name),
+  ])
+  store.forgetSizes([...known.keys()].filter((name) => !here.has(name)))
+}
+
+/** Forgets the sizes of layers and apps that are gone. */
+export function forget(
+  { config, store }: Books,
+  { layers, apps }: { layers: string[]; apps: string[] },
+): void {
+  store.forgetSizes([
+    ...layers.map((key) => `layer ${key}`),
+    ...apps.flatMap((app) => appPlaces(config, app).map(({ name }) => name)),
+  ])
 }
 
 /** All that the ledger is made of. */

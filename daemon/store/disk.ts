@@ -9,14 +9,21 @@ export type Size = { bytes: number; at: string }
 
 export function diskStore({ all, run, transaction }: Database) {
   return {
-    /** One entry a layer and release, by app, oldest release first. Failed ones have none. */
-    layerUses: (): LayerUse[] =>
-      all(`select apps.name as app, version, json_extract(layer.value, '$.key') as key,
+    /**
+     * One entry a layer and release, by app, oldest release first; of these apps, or of all. Failed
+     * releases have none.
+     */
+    layerUses: (apps?: string[]): LayerUse[] =>
+      all(
+        `select apps.name as app, version, json_extract(layer.value, '$.key') as key,
           json_extract(layer.value, '$.kind') as kind,
           json_extract(layer.value, '$.label') as label
         from releases join apps on apps.id = app_id,
           json_each(releases.image, '$.layers') as layer
-        where status <> 'failed' order by apps.name, version, layer.key`).map((row) => ({
+        where status <> 'failed' and (?1 is null or apps.name in (select value from json_each(?1)))
+        order by apps.name, version, layer.key`,
+        apps ? JSON.stringify(apps) : null,
+      ).map((row) => ({
         key: text(row.key),
         kind: text(row.kind),
         label: text(row.label),
@@ -24,13 +31,21 @@ export function diskStore({ all, run, transaction }: Database) {
         version: number(row.version),
       })),
 
-    sizes: (): Map<string, Size> =>
+    /** By name; of these alone, or all. */
+    sizes: (names?: string[]): Map<string, Size> =>
       new Map(
-        all('select * from sizes').map((row) => [
-          text(row.name),
-          { bytes: number(row.bytes), at: text(row.at) },
-        ]),
+        all(
+          `select * from sizes where ?1 is null or name in (select value from json_each(?1))`,
+          names ? JSON.stringify(names) : null,
+        ).map((row) => [text(row.name), { bytes: number(row.bytes), at: text(row.at) }]),
       ),
+
+    /** Those of the names that have no size yet. */
+    unmeasured: (names: string[]): string[] =>
+      all(
+        `select value from json_each(?) where value not in (select name from sizes)`,
+        JSON.stringify(names),
+      ).map(({ value }) => text(value)),
 
     setSizes: (sizes: ReadonlyMap<string, number>): void =>
       transaction(() => {
