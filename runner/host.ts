@@ -131,6 +131,8 @@ export async function checkSubnet(config: PaasConfig): Promise<void> {
   }
 }
 
+const askAgainMs = 20
+
 /** The bridge and the firewall, as they should be, whatever was there. */
 export async function openNetwork(config: PaasConfig): Promise<void> {
   const { bridge } = kernelNames(config)
@@ -147,6 +149,9 @@ export async function openNetwork(config: PaasConfig): Promise<void> {
   await exec('ip', ['-batch', '-'], { input: `${lines.join('\n')}\n` })
   await exec('nft', ['-f', '-'], { input: firewall(config) })
   await writeFile('/proc/sys/net/ipv4/ip_forward', '1')
+  // The question for a new container's address may come before its end of the bridge is open, and
+  // is lost. The kernel would ask again after a second, and one start in fifty would take that.
+  await writeFile(`/proc/sys/net/ipv4/neigh/${bridge}/retrans_time_ms`, String(askAgainMs))
 }
 
 async function find(program: string): Promise<string> {
