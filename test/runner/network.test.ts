@@ -3,10 +3,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { exec, killGroup, spawnGroup } from '../../core/exec.ts'
 import { kernelNames, newId, paths } from '../../core/names.ts'
 import { hardwareAddress, parseSubnet } from '../../runner/address.ts'
+import { dial } from '../../runner/dial.ts'
 import { networkMessages, noCableMessages } from '../../runner/links.ts'
 import { decode, encode } from '../../runner/netlink.ts'
 import { joinNetwork, removeLink } from '../../runner/network.ts'
-import { openTestHost, type TestHost, until } from './fixture.ts'
+import { never, openTestHost, type TestHost, until } from './fixture.ts'
 
 describe('a message for rtnetlink', () => {
   test('is what ip(8) sends to remove a link', () => {
@@ -47,6 +48,15 @@ describe('a network', () => {
   let t: TestHost
   beforeAll(async () => void (t = await openTestHost()))
   afterAll(() => t[Symbol.asyncDispose]())
+
+  test('asks for an address again at once: that nobody has it is known within a second', async () => {
+    const { gateway } = parseSubnet(t.config.subnet)
+    const nobody = gateway.replace(/\d+$/, '250')
+    const began = performance.now()
+    const seen = await dial(nobody, 5000, { timeoutMs: 30_000, signal: never })
+    expect(seen).toBe('host unreachable')
+    expect(performance.now() - began).toBeLessThan(1500) // it would be three seconds
+  })
 
   test('gets a link to the bridge alone, an address and a way out, and gives them back', async () => {
     await using other = await otherNetwork()
