@@ -113,7 +113,7 @@ function admit(socket: Socket, inner: InstanceType<typeof ssh2.Server>, state: S
     gone.abort(new Failure('failed', 'The client disconnected'))
   })
   inner.injectSocket(socket)
-  const waitAgain = acknowledgeAtOnce(socket) // last, when what answers there are have gone out
+  const waitAgain = acknowledgeAtOnce(socket) // after ssh2, whose answers carry theirs
 }
 
 /** What counts as one address: an IPv6 customer has 2^64 of them. */
