@@ -35,12 +35,18 @@ export async function renameApp(
     if (!daemon.store.findApp(to)) moveFilesBack(daemon, from, to)
     throw error
   }
-  const old = daemon.fleet.of(to).filter(({ state }) => state === 'retiring')
-  const gone = daemon.fleet.gone(old).then(() => forgetOldNames(daemon))
-  gone.catch((error: unknown) => logError('rename-unfinished', error, { from, to }))
+  oldGone(daemon, to).catch((error: unknown) => logError('rename-unfinished', error, { from, to }))
   const event = { kind: 'renamed', by, release: null, text: `Renamed ${from} to ${to}` }
   for (const whose of [app, null]) daemon.store.addEvent(whose, event)
   return daemon.store.findApp(to) ?? app
+}
+
+/** Forgets the old name as soon as nothing that began under it is left. */
+async function oldGone(daemon: Daemon, to: string): Promise<void> {
+  const old = daemon.fleet.of(to).filter(({ state }) => state === 'retiring')
+  const runs = daemon.runs.of(to).map(({ ended }) => ended)
+  await Promise.all([daemon.fleet.gone(old), ...runs])
+  await forgetOldNames(daemon)
 }
 
 async function switchName(

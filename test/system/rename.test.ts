@@ -82,7 +82,8 @@ describe('apps:rename', () => {
     expect((await follower).code).toBe(0)
     expect((await paas.ssh(['run:stop', 'store', 'run.1'])).code).toBe(0)
     expect(await shown('logs', 'store', '-p', 'run.1')).toMatch(/early/)
-    await until('the old name is forgotten', () => !names().join().includes('shop'), 60_000)
+    // Not only when all is looked at again, every 30 s.
+    await until('the old name is forgotten', () => !names().join().includes('shop'), 10_000)
     expect((await paas.push('store', dir)).code).toBe(0)
     expect(names().filter((name) => name !== 'store')).toEqual([])
   })
