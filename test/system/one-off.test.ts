@@ -49,7 +49,7 @@ describe('a terminal', () => {
     at.resize(132, 43)
     await until('the new size has arrived', async () => {
       at.type(`${size}\r`)
-      await pause(500)
+      await pause(200)
       return at.text().includes('132x43')
     })
     at.type(`sh -c 'echo sleeps-$((1 + 1)); exec sleep 1000'\r`)
@@ -260,9 +260,9 @@ test(`${stressRuns} runs whose clients are killed at any moment leave nothing`, 
   )
 }, 300_000)
 
-const atOnce = 4
+const atOnce = 6
 
-/** One client, killed within two seconds: with a terminal or without, by run or by enter. */
+/** One client, killed while its command starts or soon after: with a terminal or without, by run or by enter. */
 async function killedRun(): Promise<void> {
   const verb = randomInt(3) === 0 ? ['enter', 'shop'] : ['run', 'shop']
   const busy = ['sh', '-c', "'sleep 1000 & setsid sleep 1000 & echo there; cat'"]
@@ -270,7 +270,7 @@ async function killedRun(): Promise<void> {
   const child = spawnGroup('ssh', [...tty, ...sshArgs(...verb, ...busy)], {
     stdio: ['pipe', 'ignore', 'ignore'],
   })
-  await pause(randomInt(2000))
+  await pause(randomInt(1000))
   child.kill('SIGKILL')
   await waitForEnd(child, { timeoutMs: 10_000 }).catch(() => {})
 }
