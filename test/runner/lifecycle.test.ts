@@ -49,14 +49,14 @@ describe('waiting until ready', () => {
 
   test('names the port an app listens on instead', async () => {
     const instance = await t.start(server({ port: 3000 }))
-    const { error, warnings } = await ready(instance, web, 5000)
+    const { error, warnings } = await ready(instance, web, 2500)
     expect(error?.message).toBe('web listens on port 3000, not on $PORT (5000)')
     expect(warnings).toHaveLength(1)
   })
 
   test('names an address that nobody else can reach', async () => {
     const instance = await t.start(server({ host: '127.0.0.1' }))
-    const { error } = await ready(instance, web, 5000)
+    const { error } = await ready(instance, web, 2500)
     expect(error?.message).toBe(
       'web listens on 127.0.0.1:5000, which only the app itself can reach; it must listen on 0.0.0.0',
     )

@@ -1,16 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { kernelNames } from '../../core/names.ts'
 import { nodeApp, type Paas, startPaas, until } from './instance.ts'
-import { cgroupProcesses } from './leaks.ts'
-
-/** An app whose build says so and takes a while. */
-function slowBuild(body: string, seconds: number) {
-  const build = `echo building-${body}; sleep ${seconds}; echo built-${body}`
-  return {
-    ...nodeApp(body),
-    'package.json': JSON.stringify({ scripts: { start: 'node server.js', build } }),
-  }
-}
+import { sleepers, slowBuild, wake } from './slow-build.ts'
 
 type Build = { number: number; status: string; error: string | null; seconds: number | null }
 
@@ -24,9 +14,6 @@ describe('builds', () => {
 
   const builds = async (app: string): Promise<Build[]> =>
     JSON.parse((await paas.paas(['--json', 'builds', app])).stdout)
-  const sleepers = () =>
-    cgroupProcesses(kernelNames(paas.config).cgroupParent).filter(({ name }) => name === 'sleep')
-  const wake = () => sleepers().forEach(({ pid }) => process.kill(pid))
 
   test('keep what they said and how long they took', async () => {
     const [build] = await builds('shop')
@@ -43,10 +30,10 @@ describe('builds', () => {
 
   test('that run are cancelled from another session: pusher told, processes gone', async () => {
     const push = paas.push('shop', await paas.tree('hang', slowBuild('hang', 600)))
-    await until('the build sleeps', () => sleepers().length === 1)
+    await until('the build sleeps', () => sleepers(paas).length === 1)
     const cancel = await paas.ssh(['builds:cancel', 'shop'])
     expect([cancel.code, cancel.stdout]).toEqual([0, '-----> Cancelled build #2\n'])
-    expect(sleepers()).toEqual([])
+    expect(sleepers(paas)).toEqual([])
     const pushed = await push
     expect([pushed.code === 0, pushed.out]).toEqual([
       false,
@@ -62,12 +49,12 @@ describe('builds', () => {
   test('that wait are cancelled without touching the one that runs', async () => {
     const dir = await paas.tree('three', slowBuild('running', 600))
     const running = paas.push('shop', dir)
-    await until('the build sleeps', () => sleepers().length === 1)
+    await until('the build sleeps', () => sleepers(paas).length === 1)
     const waiting = paas.push('shop', await paas.tree('four', nodeApp('waiting')))
     await until('the other waits', async () => (await builds('shop'))[0]?.status === 'waiting')
     expect((await paas.ssh(['builds:cancel', 'shop', '4'])).code).toBe(0)
     expect((await waiting).code).not.toBe(0)
-    wake()
+    wake(paas)
     expect((await running).code).toBe(0)
     expect((await builds('shop')).map(({ status }) => status)).toEqual([
       'cancelled',
@@ -98,15 +85,15 @@ describe('builds', () => {
       ['one', 'two', 'three'].map((name) => paas.tree(`side-${name}`, slowBuild(name, 600))),
     )
     const [one, two] = ['one', 'two'].map((app, index) => paas.push(app, trees[index] ?? ''))
-    await until('two builds sleep', () => sleepers().length === 2)
+    await until('two builds sleep', () => sleepers(paas).length === 2)
     const three = paas.push('three', trees[2] ?? '')
     await until('the third waits', async () => {
       return (await paas.paas(['logs', 'three'])).stdout.includes('Waiting to build')
     })
-    const first = new Set(sleepers().map(({ pid }) => pid))
-    wake()
-    await until('the third sleeps', () => sleepers().some(({ pid }) => !first.has(pid)))
-    wake()
+    const first = new Set(sleepers(paas).map(({ pid }) => pid))
+    wake(paas)
+    await until('the third sleeps', () => sleepers(paas).some(({ pid }) => !first.has(pid)))
+    wake(paas)
     const results = await Promise.all([one, two, three])
     expect(results.map((result) => result?.code)).toEqual([0, 0, 0])
     expect(results[2]?.out).toContain('-----> Waiting to build: number 1 in line, 2 at a time')

@@ -32,7 +32,7 @@ export async function startPaas(settings: Record<string, string> = {}) {
     PAAS_HTTPS_PORT: String(await freePort()),
     PAAS_SUBNET: freeSubnet(),
     PAAS_READY_TIMEOUT: '30',
-    PAAS_DRAIN_TIMEOUT: '3',
+    PAAS_DRAIN_TIMEOUT: '1',
     PAAS_GRACE_TIMEOUT: '2',
     ...settings,
   }

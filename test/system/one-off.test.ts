@@ -201,9 +201,13 @@ describe('run:detached', () => {
 
   test('survives the daemon, ends while there is none, and is told of all the same', async () => {
     const long = await detach('shop', 'sleep', '1000')
-    const short = await detach('shop', 'sh', '-c', "'sleep 2; exit 4'")
+    const short = await detach('shop', 'sh', '-c', "'tail -f /dev/null; exit 4'")
+    const tails = () => contained().filter(({ name }) => name === 'tail')
+    await until('it goes on', () => tails().length === 1)
     await paas.killDaemon()
-    await pause(3000)
+    const before = contained().length
+    for (const { pid } of tails()) process.kill(pid)
+    await until('it has ended', () => contained().length <= before - 2)
     await paas.startDaemon()
     expect((await ofRun(long)).state).toBe('running')
     await until('the other is known to have ended', async () => (await ofRun(short)).code === 4)
@@ -262,7 +266,7 @@ test(`${stressRuns} runs whose clients are killed at any moment leave nothing`, 
 
 const atOnce = 6
 
-/** One client, killed while its command starts or soon after: with a terminal or without, by run or by enter. */
+/** One client, killed as its command starts or soon after: with a terminal or not, run or enter. */
 async function killedRun(): Promise<void> {
   const verb = randomInt(3) === 0 ? ['enter', 'shop'] : ['run', 'shop']
   const busy = ['sh', '-c', "'sleep 1000 & setsid sleep 1000 & echo there; cat'"]

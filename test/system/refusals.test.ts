@@ -20,7 +20,7 @@ const broken: { name: string; files: Record<string, string>; says: RegExp[] }[] 
   {
     name: 'an app that never listens',
     files: nodeApp('no', { listen: 'setInterval(() => {}, 1000); console.log("still thinking")' }),
-    says: [/web did not answer on port 5000 within 8 s/, /still thinking/],
+    says: [/web did not answer on port 5000 within 3 s/, /still thinking/],
   },
   {
     name: 'an app on another port',
@@ -70,9 +70,10 @@ const broken: { name: string; files: Record<string, string>; says: RegExp[] }[] 
 describe('a push that cannot work', () => {
   let paas: Paas
   beforeAll(async () => {
-    paas = await startPaas({ PAAS_READY_TIMEOUT: '8' }) // some wait until it is over
+    paas = await startPaas()
     const result = await paas.push('shop', await paas.tree('good', nodeApp('good version')))
     expect(result.out).toContain('Application deployed')
+    await paas.ssh(['checks:set', 'shop', 'timeout=3']) // some wait until it is over
   })
   afterAll(() => paas[Symbol.asyncDispose]())
 

@@ -1,18 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { killGroup, spawnGroup } from '../../core/exec.ts'
-import { kernelNames } from '../../core/names.ts'
-import { cgroupProcesses } from './leaks.ts'
+import { patience } from '../patience.ts'
 import { nodeApp, type Paas, startPaas, until } from './instance.ts'
-
-/** An app whose build takes a while and says so. */
-function slowBuild(body: string, seconds: number) {
-  return {
-    ...nodeApp(body),
-    'package.json': JSON.stringify({
-      scripts: { start: 'node server.js', build: `echo building-now; sleep ${seconds}` },
-    }),
-  }
-}
+import { sleepers, slowBuild, wake } from './slow-build.ts'
 
 describe('pushes of one app', () => {
   let paas: Paas
@@ -23,26 +13,30 @@ describe('pushes of one app', () => {
   afterAll(() => paas[Symbol.asyncDispose]())
 
   test('wait for their turn, and a newer one replaces the one that waits', async () => {
-    const slow = paas.push('shop', await paas.tree('slow', slowBuild('slow', 3)))
-    await until('the slow build runs', async () => builds(paas, 'running'))
+    const slow = paas.push('shop', await paas.tree('slow', slowBuild('slow', 600)))
+    await until('the slow build sleeps', () => sleepers(paas).length === 1)
     const waiting = paas.push('shop', await paas.tree('waiting', nodeApp('waiting')))
     await until('the second push waits', async () => builds(paas, 'waiting'))
     const newest = paas.push('shop', await paas.tree('newest', nodeApp('newest')))
-    const results = await Promise.all([slow, waiting, newest])
+    const waited = await waiting
+    wake(paas)
+    const results = await Promise.all([slow, newest])
     expect(results[0].code).toBe(0)
-    expect(results[1].out).toContain('-----> Waiting for another change of shop to finish')
-    expect(results[1].out).toContain('A newer push of shop took this one')
-    expect(results[1].code).not.toBe(0)
+    expect(waited.out).toContain('-----> Waiting for another change of shop to finish')
+    expect(waited.out).toContain('A newer push of shop took this one')
+    expect(waited.code).not.toBe(0)
     // The newest was made from the old commit: the slow one moved the branch meanwhile.
-    expect(results[2].out).toContain('was moved by another push meanwhile')
+    expect(results[1].out).toContain('was moved by another push meanwhile')
     expect((await paas.get('shop')).body).toBe('slow')
   })
 
   test('that build upon the one before them need not be made again', async () => {
-    const dir = await paas.tree('upon', slowBuild('earlier', 2))
+    const dir = await paas.tree('upon', slowBuild('earlier', 600))
     const earlier = paas.push('shop', dir)
-    await until('the earlier runs', async () => builds(paas, 'running'))
+    await until('the earlier sleeps', () => sleepers(paas).length === 1)
     const later = paas.push('shop', await paas.tree('upon', nodeApp('later')))
+    await until('the later waits', async () => builds(paas, 'waiting'))
+    wake(paas)
     expect((await earlier).code).toBe(0)
     expect((await later).out).toContain('Application deployed')
     expect((await later).code).toBe(0)
@@ -74,18 +68,11 @@ describe('pushes of one app', () => {
         stdio: 'ignore',
       },
     )
-    const group = kernelNames(paas.config).cgroupParent
     const before = await paas.ssh(['run', 'shop', 'true'])
     expect(before.code).toBe(0)
-    await until('the build sleeps', () =>
-      cgroupProcesses(group).some(({ name }) => name === 'sleep'),
-    )
+    await until('the build sleeps', () => sleepers(paas).length === 1)
     await killGroup(client, 0)
-    await until(
-      'the build is gone',
-      () => !cgroupProcesses(group).some(({ name }) => name === 'sleep'),
-      2000,
-    )
+    await until('the build is gone', () => sleepers(paas).length === 0, patience(2000))
     expect((await paas.get('shop')).body).toBe('later')
     await until('the build is recorded as cancelled', async () => builds(paas, 'cancelled'))
     const next = await paas.push('shop', await paas.tree('next', nodeApp('next')))

@@ -5,7 +5,7 @@ import { nodeApp, type Paas, startPaas, until } from './instance.ts'
 describe('a process that dies', () => {
   let paas: Paas
   beforeAll(async () => {
-    paas = await startPaas({ PAAS_READY_TIMEOUT: '8' })
+    paas = await startPaas()
     await paas.push('shop', await paas.tree('shop', frail()))
   })
   afterAll(() => paas[Symbol.asyncDispose]())
@@ -51,6 +51,7 @@ describe('a process that dies', () => {
   test('a deploy that fails its check is explained, and serves nobody', async () => {
     const deaf = await paas.tree('deaf', nodeApp('deaf'))
     await paas.push('deaf', deaf)
+    await paas.ssh(['checks:set', 'deaf', 'timeout=2'])
     await paas.tree(
       'deaf',
       nodeApp('x', { listen: 'console.log("deaf"); setInterval(() => {}, 9)' }),
@@ -62,7 +63,7 @@ describe('a process that dies', () => {
     expect(failed).toMatchObject({ status: 'failed', by: 'tester', mounts: [] })
     expect(failed.error).toMatch(/^web did not answer on port 5000/)
     expect((await paas.ssh(['events', 'deaf'])).stdout).toMatch(/change-failed +tester +v2 +Deploy/)
-    expect(death.text).toContain('web did not answer on port 5000 within 8 s')
+    expect(death.text).toContain('web did not answer on port 5000 within 2 s')
     expect(death.lines).toContain('deaf')
     expect(death.broughtBy).toMatchObject({ release: 'v2', status: 'failed' })
     expect((await paas.get('deaf')).body).toBe('deaf')
@@ -70,8 +71,10 @@ describe('a process that dies', () => {
 
   test('a crash loop is slowed down and told, and the other instance serves on', async () => {
     const files = nodeApp('loop', {
-      before: `if (process.env.DYNO === 'web.2' && process.env.CRASH) {
-        console.log('web.2 is broken'); setTimeout(() => process.exit(3), 2000) }`,
+      listen: `server.listen(process.env.PORT, () => {
+        if (process.env.DYNO !== 'web.2' || !process.env.CRASH) return
+        console.log('web.2 is broken'); setTimeout(() => process.exit(3), 1000)
+      })`,
     })
     await paas.push('loop', await paas.tree('loop', files))
     await paas.ssh(['config:set', 'loop', 'CRASH=1'])
