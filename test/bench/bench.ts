@@ -32,6 +32,8 @@ if (unknown !== undefined) {
 const figures: Figure[] = []
 for (const name of names) figures.push(...((await groups[name]?.()) ?? []))
 process.stdout.write(`${asTable(figures)}\n`)
+// Times are noisy; what may not be lost, left or made at all is not.
+if (figures.some(({ value, bar }) => bar === 0 && value > 0)) process.exitCode = 1
 if (options.json) {
   const about = { date: new Date().toISOString(), cpu: cpus()[0]?.model, cores: cpus().length }
   await writeFile(options.json, `${JSON.stringify({ ...about, figures }, null, 2)}\n`)

@@ -18,8 +18,10 @@ let t: TestHost
 beforeAll(async () => void (t = await openTestHost()))
 afterAll(() => t[Symbol.asyncDispose]())
 
-test('an rm -r of the run directory takes nothing of the store or of the shared layers', async () => {
-  if (t.host.noUserNamespace !== undefined) return
+test('an rm -r of the run directory takes nothing of the store or of the shared layers', async ({
+  skip,
+}) => {
+  skip(t.host.noUserNamespace !== undefined, 'this machine has no user namespaces')
   const { config } = t
   const storage = paths(config).storage('uploads')
   mkdirSync(storage)

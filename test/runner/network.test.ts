@@ -55,7 +55,7 @@ describe('a network', () => {
     const began = performance.now()
     const seen = await dial(nobody, 5000, { timeoutMs: 30_000, signal: never })
     expect(seen).toBe('host unreachable')
-    expect(performance.now() - began).toBeLessThan(1500) // it would be three seconds
+    expect(performance.now() - began).toBeLessThan(2500) // it would be three seconds
   })
 
   test('gets a link to the bridge alone, an address and a way out, and gives them back', async () => {

@@ -284,6 +284,7 @@ describe('health', () => {
 
     test('a restart runs no script', async () => {
       const result = await paas.ssh(['ps:restart', 'given'])
+      expect(result.code).toBe(0)
       expect(result.out).not.toContain('script')
     })
   })
