@@ -23,26 +23,23 @@ const line = (text: string) => ({
 })
 
 describe('drains of an app', () => {
+  const end = new AsyncDisposableStack()
   let paas: Paas
   let keys: string
-  const open: (Server | HttpServer)[] = []
   beforeAll(async () => {
     keys = await mkdtemp(join(tmpdir(), 'paas-drain-'))
+    end.defer(() => rm(keys, { recursive: true, force: true }))
     await makeCertificate(keys)
-    paas = await startPaas({ NODE_EXTRA_CA_CERTS: join(keys, 'cert.pem') })
+    paas = end.use(await startPaas({ NODE_EXTRA_CA_CERTS: join(keys, 'cert.pem') }))
     const before = `setImmediate(() => server.on('request', (req) => {
       if (req.url.startsWith('/log/')) console.log('said ' + req.url.slice(5))
     }))`
     await paas.push('shop', await paas.tree('shop', nodeApp('shop', { before })))
   })
-  afterAll(async () => {
-    for (const server of open) server.close()
-    await paas[Symbol.asyncDispose]()
-    await rm(keys, { recursive: true, force: true })
-  })
+  afterAll(() => end.disposeAsync())
 
   const listen = async (server: Server | HttpServer) => {
-    open.push(server)
+    end.defer(() => void server.close())
     await new Promise<void>((done) => server.listen({ port: 0, host: '127.0.0.1' }, done))
     return (server.address() as AddressInfo).port
   }
