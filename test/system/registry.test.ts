@@ -13,18 +13,16 @@ type Pushed = {
 }
 
 describe.skipIf(!isInstalled)("a registry, where Debian's is installed,", () => {
+  const end = new AsyncDisposableStack()
   let paas: Paas
   let open: Awaited<ReturnType<typeof startRegistry>>
   beforeAll(async () => {
-    paas = await startPaas()
-    open = await startRegistry(join(paas.base, 'open'))
+    paas = end.use(await startPaas())
+    open = end.use(await startRegistry(join(paas.base, 'open')))
     await paas.push('shop', await paas.tree('shop', { 'index.html': 'one' }))
     await paas.ssh(['apps:create', 'copy'])
   })
-  afterAll(async () => {
-    await open[Symbol.asyncDispose]()
-    await paas[Symbol.asyncDispose]()
-  })
+  afterAll(() => end.disposeAsync())
 
   async function push(image: string, ...release: string[]): Promise<Pushed> {
     const { stdout, stderr } = await paas.ssh(['images:push', 'shop', ...release, image, '--json'])
@@ -93,20 +91,23 @@ describe.skipIf(!isInstalled)("a registry, where Debian's is installed,", () => 
     'that wants a %s gets it',
     async (auth) => {
       await using closed = await startRegistry(join(paas.base, auth), auth)
-      const image = `${closed.host}/team/shop:v1`
+      const image = `${closed.host}/team/tiny:v1`
+      const tiny = { Dockerfile: 'FROM scratch\nCOPY Procfile /\n', Procfile: 'worker: true\n' }
+      expect((await paas.push('tiny', await paas.tree('tiny', tiny))).code).toBe(0)
+      await paas.ssh(['apps:create', auth])
       await paas.paas(['registry:allow', closed.host])
-      const refused = await paas.ssh(['images:push', 'shop', image])
+      const refused = await paas.ssh(['images:push', 'tiny', image])
       expect(refused.stderr).toContain(`registry:login ${closed.host} USER`)
       await paas.ssh(['registry:login', closed.host, login.user], `${login.password}\n`)
-      const { code, stderr } = await paas.ssh(['images:push', 'shop', image])
+      const { code, stderr } = await paas.ssh(['images:push', 'tiny', image])
       expect([code, stderr]).toEqual([0, ''])
-      expect((await paas.ssh(['git:from-image', 'copy', image])).code).toBe(0)
+      expect((await paas.ssh(['git:from-image', auth, image])).code).toBe(0)
       const list = await paas.ssh(['registry:list'])
       expect(list.stdout).toMatch(new RegExp(`${closed.host} +${login.user} +without TLS`))
       const kept = await exec('grep', ['-rc', login.password, paas.config.home], { accept: [0, 1] })
       expect(kept.stdout).not.toMatch(/paas\.db[^:]*:[1-9]/)
       await paas.ssh(['registry:logout', closed.host])
-      expect((await paas.ssh(['git:from-image', 'copy', image])).code).toBe(1)
+      expect((await paas.ssh(['git:from-image', auth, image])).code).toBe(1)
     },
     180_000,
   )
