@@ -25,30 +25,29 @@ const { code } = await exec('curl', ['-fsIL', '--max-time', '30', old], { accept
 const isHere = process.arch === 'x64' && code === 0
 
 describe.skipIf(!isHere)("an app of .NET (on x86_64, while Debian's mirrors have bullseye)", () => {
-  const temporary = temporaryConfig()
+  const end = new AsyncDisposableStack()
   const { signal } = new AbortController()
   let dir: string
   let config: PaasConfig
-  let mirror: Awaited<ReturnType<typeof startMirror>>
   let base: Image
 
   beforeAll(async () => {
+    const temporary = end.use(temporaryConfig())
     dir = await mkdtemp(join(tmpdir(), 'paas-dotnet-'))
+    end.defer(() => rm(dir, { recursive: true, force: true }))
     const host = readConfig(process.env)
     const stacks = await ensureStack(host, () => {})
     await linkStacks(host, stacks, join(dir, 'cache'))
     const archives = await repack(dir)
-    mirror = await startMirror({ '3.1': { sdk: '3.1.102', runtime: '3.1.2', archives } })
+    const mirror = end.use(
+      await startMirror({ '3.1': { sdk: '3.1.102', runtime: '3.1.2', archives } }),
+    )
     config = { ...temporary.config, cache: join(dir, 'cache'), dotnetMirror: `${mirror.url}/` }
     const layers = [stacks.run, await oldOpenssl(config, dir)]
     base = { layers, processes: {}, env: {}, language: 'image' }
   }, 600_000)
 
-  afterAll(async () => {
-    mirror[Symbol.dispose]()
-    await temporary[Symbol.asyncDispose]()
-    await rm(dir, { recursive: true, force: true })
-  })
+  afterAll(() => end.disposeAsync())
 
   test('is published by its SDK and served by the runtime, which alone is in the image', async () => {
     const repo = await makeRepo(config, 'net', join(apps, 'dotnet-core31'))
