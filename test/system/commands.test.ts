@@ -60,16 +60,16 @@ describe('commands', () => {
 
   test('the local socket and ssh give the same answers', async () => {
     for (const call of [['apps:list'], ['releases', 'shop'], ['config:show', 'shop']]) {
-      expect((await paas.paas(call)).stdout).toBe((await paas.ssh(call)).stdout)
+      expect((await paas.cli(call)).stdout).toBe((await paas.ssh(call)).stdout)
     }
   })
 
   test('config values arrive byte for byte, and nothing is expanded', async () => {
     const value = `a  b $(id) \`id\` "q" 'x' \\ ü\n* ~`
-    const set = await paas.paas(['config:set', 'shop', `ODD=${value}`])
+    const set = await paas.cli(['config:set', 'shop', `ODD=${value}`])
     expect(set.code).toBe(0)
     expect(set.out).not.toContain('$(id)')
-    expect((await paas.paas(['config:get', 'shop', 'ODD'])).stdout).toBe(`${value}\n`)
+    expect((await paas.cli(['config:get', 'shop', 'ODD'])).stdout).toBe(`${value}\n`)
     const env: Record<string, string> = JSON.parse((await paas.get('shop', '/env')).body)
     expect(env.ODD).toBe(value)
     const quoted = await paas.ssh(['config:set', 'shop', `'TWO=$HOME;id'`])

@@ -9,6 +9,7 @@ import { exec, spawnGroup } from '../../core/exec.ts'
 import { paths } from '../../core/names.ts'
 import { freePort } from '../ports.ts'
 import { freeSubnet } from '../subnet.ts'
+import { askLocally } from './local-client.ts'
 
 /** A whole paas of its own for a test: real daemon, ssh, git, runc and Caddy, on free ports. */
 
@@ -78,8 +79,16 @@ export async function startPaas(settings: Record<string, string> = {}) {
   const run = (file: string, args: string[], options: { cwd?: string; input?: string } = {}) =>
     timed(file, args, { ...options, env })
 
-  const paas = (args: string[], input?: string) =>
+  /** `paas` on the host, as a program. */
+  const cli = (args: string[], input?: string) =>
     run(process.execPath, [join(root, 'daemon/cli.ts'), ...args], input ? { input } : {})
+
+  /** What `cli` does, sooner. */
+  async function paas(args: string[], input?: string): Promise<Result> {
+    const began = performance.now()
+    const { code, stdout, stderr } = await askLocally(paths(config).socket, args, input)
+    return { code, stdout, stderr, out: stdout + stderr, ms: performance.now() - began }
+  }
 
   const ssh = (args: string[], input?: string) =>
     run('ssh', [...sshCommand.slice(1), 'paas@127.0.0.1', ...args], input ? { input } : {})
@@ -112,6 +121,7 @@ export async function startPaas(settings: Record<string, string> = {}) {
     killDaemon,
     daemonPid,
     daemonLog,
+    cli,
     paas,
     ssh,
     push,
