@@ -16,7 +16,7 @@ const openMost = 8
 let open = 0
 
 /** Throws a usage Failure for what is no regular expression. Dispose of it to end its thread. */
-export function openGrep(pattern: string, signal: AbortSignal) {
+export function openGrep(pattern: string, signal: AbortSignal, timeoutMs = batchTimeoutMs) {
   check(pattern)
   if (open >= openMost) {
     throw new Failure('temporary', `${openMost} searches run already`, { hint: 'Try again soon' })
@@ -32,9 +32,10 @@ export function openGrep(pattern: string, signal: AbortSignal) {
 
   async function ask(texts: Texts): Promise<Matches> {
     const { promise, resolve, reject } = Promise.withResolvers<Matches>()
-    const late = AbortSignal.timeout(batchTimeoutMs)
+    const late = AbortSignal.timeout(timeoutMs)
     const stop = AbortSignal.any([late, signal, broken.signal])
-    const give = () => reject(late.aborted ? tooSlow(pattern) : new Failure('failed', 'Cancelled'))
+    const give = () =>
+      reject(late.aborted ? tooSlow(pattern, timeoutMs) : new Failure('failed', 'Cancelled'))
     stop.addEventListener('abort', give, { once: true })
     if (stop.aborted) give()
     worker.once('message', resolve)
@@ -73,8 +74,8 @@ function check(pattern: string): void {
   }
 }
 
-function tooSlow(pattern: string): Failure {
-  const seconds = batchTimeoutMs / 1000
+function tooSlow(pattern: string, timeoutMs: number): Failure {
+  const seconds = timeoutMs / 1000
   return new Failure('failed', `--grep "${printable(pattern)}" took longer than ${seconds} s`, {
     hint: 'Use a simpler expression, without repetitions inside of repetitions',
   })

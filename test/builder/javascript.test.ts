@@ -1,12 +1,8 @@
-import { createHash } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { unpack } from '../../builder/npm-package.ts'
-import { filesBelow, openSource } from '../../builder/source.ts'
 import { ensureStack } from '../../builder/stack.ts'
-import { paths } from '../../core/names.ts'
-import type { Image } from '../../core/types.ts'
 import { apps, makeRepo, temporaryConfig, tryBuild } from './support.ts'
 
 const temporary = temporaryConfig()
@@ -84,26 +80,6 @@ test('A version that was never published is refused, with those that can be had'
   ])
 }, 60_000)
 
-test.each(['node-pnpm', 'node-yarn-1', 'node-yarn-pnp', 'bun-serve'])(
-  'Installing %s twice makes the same files',
-  async (app) => {
-    const repo = await makeRepo(config, app, join(apps, app))
-    const commit = await repo.commit()
-    const once = async (name: string) => {
-      const { image, lines } = await tryBuild(config, {
-        ...commit,
-        app: name,
-        config: {},
-        noCache: true,
-      })
-      expect(image, lines.join('\n')).toBeDefined()
-      return filesOf(image)
-    }
-    expect(await once(`${app}-again`)).toEqual(await once(app))
-  },
-  300_000,
-)
-
 test('A yarn.lock that does not fit package.json is refused, though focus would not look', async () => {
   const repo = await makeRepo(config, 'stale', join(apps, 'node-yarn-pnp'))
   const packageJson = readFileSync(join(repo.dir, 'package.json'), 'utf8')
@@ -123,17 +99,3 @@ test('A build that makes no files to serve is a failure', async () => {
   expect(lines).toContain('       The build made no site/')
   expect(lines.at(-2)).toContain('"npm run build" exited with 1')
 }, 120_000)
-
-/** Every file of the layers that steps made, by its hash. */
-function filesOf(image: Image | undefined): Record<string, string> {
-  const found: Record<string, string> = {}
-  for (const layer of image?.layers ?? []) {
-    if (layer.kind !== 'dependencies' && layer.kind !== 'build') continue
-    const source = openSource(paths(config).layer(layer))
-    for (const path of filesBelow(source, '')) {
-      const bytes = source.read(path)?.bytes ?? ''
-      found[path] = createHash('sha256').update(bytes).digest('hex')
-    }
-  }
-  return found
-}

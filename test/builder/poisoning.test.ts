@@ -89,7 +89,8 @@ test('What a build does to its cache reaches no layer that another app has', asy
 }, 300_000)
 
 test('Nor does what it writes anywhere else: the next build finds all as it was', async () => {
-  const look = `grep -rlx POISON /usr/local /usr/bin /etc /var/lib /var/cache /app/node_modules > found; true`
+  const look = `find /usr/local /usr/bin /etc /var/lib /var/cache -name poisoned > found
+grep -rlx POISON /app/node_modules >> found; true`
   const { image } = await build('other', app(['ms'], look))
   expect(readFileSync(join(filesOf(image, 'build'), 'found'), 'utf8')).toBe('')
 }, 300_000)
@@ -114,9 +115,7 @@ test('A layer that scripts may have touched on its way is the app’s alone', as
   })
   expect(found.stdout).toBe('')
 
-  for (const files of [['ms'], ['ms', 'escape-html']] as const) {
-    const late = await make(`late-${files.length}`, [...files], 'true')
-    expect(late.lines).toContain('       dependencies: re-used (package-lock.json unchanged)')
-    expect(keyOf(late)).toBe(keyOf(files.length === 1 ? first : victim))
-  }
+  const late = await make('late', ['ms', 'escape-html'], 'true')
+  expect(late.lines).toContain('       dependencies: re-used (package-lock.json unchanged)')
+  expect(keyOf(late)).toBe(keyOf(victim))
 }, 300_000)

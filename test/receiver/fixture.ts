@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createConnection } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import ssh2 from 'ssh2'
 import { onTestFinished } from 'vitest'
 import { exec, killGroup, spawnGroup, waitForEnd } from '../../core/exec.ts'
 import { hostKeys } from '../../receiver/host-keys.ts'
@@ -76,6 +77,29 @@ export async function ssh(
   return exec('ssh', [...args, `${options.user ?? 'paas'}@127.0.0.1`, ...command], {
     accept: Array.from({ length: 256 }, (_, code) => code),
     ...(options.input === undefined ? {} : { input: options.input }),
+  })
+}
+
+/** A client of this process, logged in: it opens many channels on one connection. */
+export async function connectClient(server: { port: number; key: string }): Promise<ssh2.Client> {
+  const client = new ssh2.Client()
+  onTestFinished(() => void client.destroy())
+  const privateKey = await readFile(server.key)
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  client.on('ready', resolve)
+  client.on('error', reject)
+  client.connect({ host: '127.0.0.1', port: server.port, username: 'paas', privateKey })
+  await promise
+  return client
+}
+
+export function openChannel(client: ssh2.Client): Promise<ssh2.ClientChannel> {
+  return new Promise((resolve, reject) => {
+    client.exec('x', (error, channel) => {
+      if (error) return reject(error)
+      channel.resume()
+      resolve(channel)
+    })
   })
 }
 

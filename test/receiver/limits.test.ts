@@ -1,14 +1,22 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
-import ssh2 from 'ssh2'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { exec } from '../../core/exec.ts'
 import { Failure } from '../../core/errors.ts'
 import { listenSsh } from '../../receiver/server.ts'
 import type { Doors } from '../../receiver/session.ts'
 import { patience } from '../patience.ts'
-import { rawConnection, ssh, sshArgs, startClient, startServer, until } from './fixture.ts'
+import {
+  connectClient,
+  openChannel,
+  rawConnection,
+  ssh,
+  sshArgs,
+  startClient,
+  startServer,
+  until,
+} from './fixture.ts'
 
 const hello: Doors['command'] = async ({ stdout }) => {
   stdout.write('hello\n')
@@ -109,13 +117,13 @@ describe('the ssh server', () => {
       },
       { channelsPerConnection: 4 },
     )
-    const client = await connect(server)
-    const channels = await Promise.all([1, 2, 3, 4].map(() => open(client)))
-    await expect(open(client)).rejects.toThrow('Channel open failure')
+    const client = await connectClient(server)
+    const channels = await Promise.all([1, 2, 3, 4].map(() => openChannel(client)))
+    await expect(openChannel(client)).rejects.toThrow('Channel open failure')
     const closed = channels.map((channel) => once(channel, 'close'))
     go.resolve()
     await Promise.all(closed)
-    await expect(open(client)).resolves.toBeDefined()
+    await expect(openChannel(client)).resolves.toBeDefined()
   })
 
   test('cuts off a client that sends more than its window', async () => {
@@ -128,8 +136,8 @@ describe('the ssh server', () => {
         return 0
       },
     })
-    const client = await connect(server)
-    const channel = await open(client)
+    const client = await connectClient(server)
+    const channel = await openChannel(client)
     const outgoing: unknown = Reflect.get(channel, 'outgoing')
     if (typeof outgoing !== 'object' || outgoing === null) throw new Error('No window to ignore')
     Reflect.set(outgoing, 'window', 2 ** 31)
@@ -235,26 +243,4 @@ function packet(payload: Buffer): Buffer {
   head[4] = padding
   const ident = Buffer.from('SSH-2.0-OpenSSH_9.2\r\n')
   return Buffer.concat([ident, head, payload, Buffer.alloc(padding)])
-}
-
-async function connect(server: { port: number; key: string }): Promise<ssh2.Client> {
-  const client = new ssh2.Client()
-  onTestFinished(() => void client.destroy())
-  const privateKey = await readFile(server.key)
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  client.on('ready', resolve)
-  client.on('error', reject)
-  client.connect({ host: '127.0.0.1', port: server.port, username: 'paas', privateKey })
-  await promise
-  return client
-}
-
-function open(client: ssh2.Client): Promise<ssh2.ClientChannel> {
-  return new Promise((resolve, reject) => {
-    client.exec('x', (error, channel) => {
-      if (error) return reject(error)
-      channel.resume()
-      resolve(channel)
-    })
-  })
 }

@@ -1,9 +1,10 @@
 import { createHash, generateKeyPairSync, sign } from 'node:crypto'
-import { readFile, stat } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import ssh2 from 'ssh2'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { exec } from '../../core/exec.ts'
 import { algorithms } from '../../receiver/algorithms.ts'
 import { hostKeys } from '../../receiver/host-keys.ts'
@@ -18,12 +19,19 @@ const hello: Doors['command'] = async ({ identity, stdout }) => {
 }
 
 describe('login', () => {
+  let rsa: Awaited<ReturnType<typeof makeKey>> // takes a second to make
+  let dir: string
+  beforeAll(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'paas-login-'))
+    rsa = await makeKey(dir, 'rsa', '-b', '2048')
+  })
+  afterAll(() => rm(dir, { recursive: true, force: true }))
+
   test.each([
     ['ed25519', []],
     ['ecdsa', ['-b', '256']],
     ['ecdsa', ['-b', '384']],
     ['ecdsa', ['-b', '521']],
-    ['rsa', ['-b', '2048']],
     ['rsa', ['-b', '4096']],
   ])('works with %s %j', async (type, more) => {
     const key = await makeKey(await tempDir(), type, ...more)
@@ -34,18 +42,16 @@ describe('login', () => {
   })
 
   test.each(['rsa-sha2-256', 'rsa-sha2-512'])('works with RSA signing by %s', async (algorithm) => {
-    const key = await makeKey(await tempDir(), 'rsa', '-b', '2048')
     const server = await startServer({ command: hello, authorize: () => ({ name: 'ann' }) })
     const sshOptions = [`PubkeyAcceptedAlgorithms=${algorithm}`]
-    const { code } = await ssh({ ...server, key: key.path }, ['x'], { sshOptions })
+    const { code } = await ssh({ ...server, key: rsa.path }, ['x'], { sshOptions })
     expect(code).toBe(0)
   })
 
   test('refuses RSA signing by SHA-1', async () => {
-    const key = await makeKey(await tempDir(), 'rsa', '-b', '2048')
     const server = await startServer({ command: hello, authorize: () => ({ name: 'ann' }) })
     const sshOptions = ['PubkeyAcceptedAlgorithms=ssh-rsa']
-    const { code, stdout } = await ssh({ ...server, key: key.path }, ['x'], { sshOptions })
+    const { code, stdout } = await ssh({ ...server, key: rsa.path }, ['x'], { sshOptions })
     expect([code, stdout]).toEqual([255, ''])
   })
 
@@ -189,7 +195,7 @@ describe('the transport', () => {
   test('agrees on keys by mlkem768x25519-sha256, rekeys included', async () => {
     const [hostKey = ''] = await hostKeys(await tempDir())
     const port = await rekeyingServer(hostKey)
-    for (let round = 0; round < 40; round += 1) {
+    for (let round = 0; round < 8; round += 1) {
       const kex = await mlkemSession(port)
       expect(kex).toEqual(['mlkem768x25519-sha256', 'mlkem768x25519-sha256'])
     }
@@ -200,7 +206,7 @@ describe('the transport', () => {
     skip(!known.includes('mlkem768x25519-sha256'), 'the ssh on this machine is older than 9.9')
     const server = await startServer({ command: hello })
     const sshOptions = ['KexAlgorithms=mlkem768x25519-sha256', 'RekeyLimit=16K']
-    for (let round = 0; round < 40; round += 1) {
+    for (let round = 0; round < 8; round += 1) {
       expect((await ssh(server, ['x'], { sshOptions })).stdout).toBe('hello tester\n')
     }
   })

@@ -79,6 +79,19 @@ test.each(pushed)(
   600_000,
 )
 
+test.each(['node-pnpm', 'node-yarn-1', 'node-yarn-pnp', 'bun-serve'])(
+  '%s installed once more makes the same files',
+  async (app) => {
+    const again = await paas.ssh(['ps:rebuild', app, '--no-cache'])
+    expect([again.code, again.out]).toEqual([0, expect.stringContaining('dependencies new')])
+    const { stdout } = await paas.ssh(['releases:diff', app, 'v1', 'v2', '--json'])
+    const layers: { kind: string; files: unknown[] }[] = JSON.parse(stdout).layers
+    expect(layers.find(({ kind }) => kind === 'dependencies')?.files).toEqual([])
+    expect(layers.flatMap(({ files }) => files)).toEqual([])
+  },
+  300_000,
+)
+
 test('A single-page app is built by Vite and served as files, config and all', async () => {
   await paas.ssh(['apps:create', 'node-vite'])
   await paas.ssh(['config:set', 'node-vite', 'VITE_WHERE=configured'])

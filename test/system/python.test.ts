@@ -15,11 +15,14 @@ test('A pushed Python app answers; each push builds only what changed', async ()
   await paas.tree('py', { 'notes.txt': 'one' })
   const first = await paas.push('py', dir)
   expect([first.code, first.out]).toEqual([0, expect.stringContaining('-----> Python detected')])
+  expect(first.out).toMatch(/Python 3\.13\.\d+ \(\.python-version "3\.13"\)/)
   expect((await paas.get('py')).body).toBe('hello from Python 3\n')
 
   const second = await paas.push('py', await paas.tree('py', { 'notes.txt': 'two' }))
   expect(second.out).toContain('dependencies: re-used (requirements.txt unchanged)')
-  expect(second.out).toMatch(/Layers: Debian [^\n]*apt [^\n]*re-used, dependencies re-used, source/)
+  expect(second.out).toMatch(
+    /Layers: Debian [^\n,]* re-used, apt [^\n,]* re-used, dependencies re-used, source \w+ new/,
+  )
 
   const requirements = await readFile(join(dir, 'requirements.txt'), 'utf8')
   await writeFile(join(dir, 'requirements.txt'), `${requirements}# again\n`)
