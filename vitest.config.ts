@@ -35,6 +35,7 @@ export default defineConfig({
     maxWorkers: 4,
     sequence: { sequencer: LongestFirst },
     reporters: ['./scripts/reporter.ts'],
+    env: { PAAS_TEST_RUN: String(process.pid) },
     update: 'none', // what is expected is never written by the run that should find it
     testTimeout: 180_000,
     hookTimeout: 300_000,

@@ -7,6 +7,11 @@ import { cancelled, Failure } from '../core/errors.ts'
 import { killGroup, spawnGroup } from '../core/exec.ts'
 import { paths } from '../core/names.ts'
 
+/** Held by one instance alone, so that it goes with it. */
+export function ownLock(config: PaasConfig): string {
+  return `stack-${config.tag}`
+}
+
 /**
  * Runs `work` while this host's lock `name` is held, so that instances sharing a cache make a layer
  * once. The lock is the kernel's, on a file that `flock` keeps open for as long as our end of its

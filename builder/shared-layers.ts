@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { limits, type PaasConfig } from '../core/config.ts'
 import { errno } from '../core/errors.ts'
 import { newId, paths } from '../core/names.ts'
-import { withHostLock } from './host-lock.ts'
+import { ownLock, withHostLock } from './host-lock.ts'
 
 /**
  * Layers that all instances on the host share go when none of them needs them. Each instance keeps
@@ -40,6 +40,7 @@ export async function noteUses(config: PaasConfig, keys: Iterable<string>): Prom
 /** For an instance that is removed with all its state. */
 export async function forgetUses(config: PaasConfig): Promise<void> {
   await rm(userFile(config), { force: true })
+  await rm(join(paths(config).locks, ownLock(config)), { force: true })
 }
 
 /** Keys of the shared layers that paas has made. */

@@ -7,7 +7,7 @@ import { installOptions } from './apt.ts'
 import { aptIndex } from './apt-index.ts'
 import { runInChroot } from './chroot.ts'
 import { installedPackages, type Outdated, outdatedBy } from './debian.ts'
-import { withHostLock } from './host-lock.ts'
+import { ownLock, withHostLock } from './host-lock.ts'
 import { caddyVersion } from './runtime-caddy.ts'
 import { ensureLayer, hasLayer } from './layers.ts'
 import { ensureStack, newGeneration, type Stacks, stacksOf } from './stack.ts'
@@ -37,7 +37,7 @@ export async function renewStacks(
   { say, signal }: { say: Say; signal: AbortSignal },
 ): Promise<Renewal> {
   const limits = { signal, timeoutMs: lockTimeoutMs }
-  return await withHostLock(config, `stack-${config.tag}`, limits, async () => {
+  return await withHostLock(config, ownLock(config), limits, async () => {
     const now = await ensureStack(config, say, signal)
     const index = await aptIndex(config, { say, signal, fresh: true })
     const caddy = caddyVersion(index)

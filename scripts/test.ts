@@ -1,16 +1,20 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { spawnGroup, waitForEnd } from '../core/exec.ts'
+import { exec, spawnGroup, waitForEnd } from '../core/exec.ts'
 import { runChecks } from './check.ts'
 import { repository, say, script } from './script.ts'
 
-/** Checks, then vitest, then one line of counts; a check counts as a test. */
+/**
+ * Checks, then vitest, then one line of counts; a check counts as a test. What the tests of this
+ * run, or of one that was killed, have left running is taken down.
+ */
 
 type Counts = { passed: number; failed: number; skipped: number }
 
 const reporters = ['--reporter=./scripts/reporter.ts', '--reporter=json']
 const testsTimeoutMs = 60 * 60_000
+const sweepTimeoutMs = 5 * 60_000
 
 await script(async () => {
   const checks = await runChecks()
@@ -28,6 +32,7 @@ async function runTests(args: string[]): Promise<Counts> {
   const results = join(dir, 'results.json')
   const interrupted = new AbortController()
   process.once('SIGINT', () => interrupted.abort()).once('SIGTERM', () => interrupted.abort())
+  await sweep()
   try {
     const vitest = spawnGroup(
       join(repository, 'node_modules/.bin/vitest'),
@@ -38,8 +43,15 @@ async function runTests(args: string[]): Promise<Counts> {
     const code = await waitForEnd(vitest, limits)
     return countsOf(await readFile(results, 'utf8').catch(() => '{}'), code)
   } finally {
+    await sweep()
     await rm(dir, { recursive: true, force: true })
   }
+}
+
+/** Instances lead sessions of their own: those of a run that was killed are still there. */
+async function sweep(): Promise<void> {
+  const timeoutMs = sweepTimeoutMs
+  await exec(process.execPath, [join(repository, 'test/sweep.ts')], { timeoutMs })
 }
 
 /** A run that failed outside any test (a file that does not load, a leak) is one failure more. */

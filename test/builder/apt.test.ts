@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type AptLayer, aptLayer, ensureApt } from '../../builder/apt.ts'
@@ -93,6 +93,7 @@ test('A cancelled install leaves no process, no mount and no layer', async () =>
   const left = readdirSync(paths(config).sharedMaking)
   expect(left.filter((name) => name.startsWith(apt.layer.key))).toEqual([])
   expect(mounts()).not.toContain(apt.layer.key)
+  rmSync(join(paths(config).locks, apt.layer.key)) // nobody else will ask for it
 }, 300_000)
 
 function keyOf(...args: Parameters<typeof aptLayer>): string | undefined {

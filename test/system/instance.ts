@@ -1,13 +1,13 @@
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
-import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { readConfig } from '../../core/config.ts'
 import { exec, spawnGroup } from '../../core/exec.ts'
 import { paths } from '../../core/names.ts'
 import { freePort } from '../ports.ts'
+import { instancePrefix, noteInstance } from '../run-of-tests.ts'
 import { freeSubnet } from '../subnet.ts'
 import { askLocally } from './local-client.ts'
 
@@ -23,7 +23,7 @@ export type Paas = Awaited<ReturnType<typeof startPaas>>
 const readyTimeoutMs = 60_000
 
 export async function startPaas(settings: Record<string, string> = {}) {
-  const base = await mkdtemp(join(tmpdir(), 'paas-test-'))
+  const base = await mkdtemp(instancePrefix())
   await chmod(base, 0o711) // the router is not root and has its certificates below
   const env: Record<string, string> = {
     ...definedEnv(),
@@ -38,6 +38,7 @@ export async function startPaas(settings: Record<string, string> = {}) {
     ...settings,
   }
   const config = readConfig(env)
+  await noteInstance(base, env)
   const key = join(base, 'key')
   const sshCommand = sshWith(key, config.sshPort)
 

@@ -1,6 +1,9 @@
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { ownLock, withHostLock } from '../../builder/host-lock.ts'
+import { paths } from '../../core/names.ts'
+import { isOver, sweepRuns } from '../run-of-tests.ts'
 import { nodeApp, type Paas, startPaas, until } from './instance.ts'
 import { holdings } from './leaks.ts'
 
@@ -9,10 +12,31 @@ test('an instance that came and went leaves nothing behind', async () => {
   await paas.push('shop', await paas.tree('shop', nodeApp('one')))
   await paas.ssh(['run', 'shop', 'true'])
   expect(await holdings(paas.config)).toMatchObject({ bridges: 1, tables: 1, ports: 1, conmon: 1 })
+  await withHostLock(paas.config, ownLock(paas.config), lockLimits, async () => {})
   await paas[Symbol.asyncDispose]()
-  const after = Object.entries(await holdings(paas.config)).filter(([, count]) => count > 0)
-  expect(after).toEqual([])
+  expect(await left(paas)).toEqual([])
 })
+
+test('one whose run of tests was killed is taken down by the next', async () => {
+  const run = 2 ** 22 + 1 // more than any process id
+  using env = new DisposableStack()
+  const { PAAS_TEST_RUN } = process.env
+  env.defer(() => void (process.env.PAAS_TEST_RUN = PAAS_TEST_RUN))
+  process.env.PAAS_TEST_RUN = String(run)
+  const paas = await startPaas()
+  await paas.push('shop', await paas.tree('shop', nodeApp('one')))
+  expect([isOver(run), isOver(process.pid)]).toEqual([true, false])
+  expect(await sweepRuns((one) => one === run)).toEqual([paas.base])
+  expect([await left(paas), existsSync(paas.base)]).toEqual([[], false])
+})
+
+/** What the kernel holds of an instance, and locks of its own. */
+async function left({ config }: Paas): Promise<unknown[]> {
+  const held = Object.entries(await holdings(config)).filter(([, count]) => count > 0)
+  return [...held, ...readdirSync(paths(config).locks).filter((name) => name.includes(config.tag))]
+}
+
+const lockLimits = { signal: new AbortController().signal, timeoutMs: 5000 }
 
 test('a dozen changes, failures among them, leave what one deploy leaves', async () => {
   await using paas = await startPaas({ PAAS_DRAIN_TIMEOUT: '1' })

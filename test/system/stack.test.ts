@@ -1,6 +1,5 @@
 import { readdirSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { aptIndex } from '../../builder/apt-index.ts'
@@ -12,6 +11,7 @@ import { ensureRuntime } from '../../builder/tools.ts'
 import { type PaasConfig, readConfig } from '../../core/config.ts'
 import { exec } from '../../core/exec.ts'
 import { paths } from '../../core/names.ts'
+import { instancePrefix } from '../run-of-tests.ts'
 import { nodeApp, type Paas, startPaas } from './instance.ts'
 
 const end = new AsyncDisposableStack()
@@ -23,7 +23,7 @@ const { signal } = new AbortController()
 beforeAll(async () => {
   const host = readConfig(process.env)
   const { run, build } = await ensureStack(host, () => {})
-  cache = await mkdtemp(join(tmpdir(), 'paas-test-cache-'))
+  cache = await mkdtemp(`${instancePrefix()}cache-`)
   end.defer(() => rm(cache, { recursive: true, force: true }))
   await mkdir(join(cache, 'layers'))
   const { sharedLayers } = paths(host)
