@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { killGroup, spawnGroup } from '../../core/exec.ts'
+import { exec, killGroup, spawnGroup } from '../../core/exec.ts'
 import { patience } from '../patience.ts'
 import { nodeApp, type Paas, startPaas, until } from './instance.ts'
 import { sleepers, slowBuild, wake } from './slow-build.ts'
@@ -83,7 +83,11 @@ describe('pushes of one app', () => {
     const dir = await paas.tree('restart', slowBuild('restart', 30))
     const push = paas.push('shop', dir)
     await until('the build runs', async () => builds(paas, 'running'))
-    const waiting = paas.ssh(['config:set', 'shop', 'K0=set'])
+    let isWaiting = false
+    const args = [...paas.sshCommand.slice(1), 'paas@127.0.0.1', 'config:set', 'shop', 'K0=set']
+    const onLine = (line: string) => void (isWaiting ||= line.includes('Waiting for'))
+    const waiting = exec('ssh', args, { onLine, accept: [75] })
+    await until('the other call waits', () => isWaiting)
     const running = paas.ssh(['run', 'shop', 'sh', '-c', "'echo on; sleep 60'"])
     await until('the run runs', async () => {
       return (await paas.ssh(['run:list', 'shop'])).stdout.includes('attached')
