@@ -12,6 +12,7 @@ import {
 } from '../router/switch.ts'
 import type { Fleet } from './fleet/fleet.ts'
 import { appHosts } from './apps/hosts.ts'
+import { differences } from './fleet/differences.ts'
 import { processType } from './fleet/processes.ts'
 import type { Store } from './store/store.ts'
 
@@ -52,9 +53,11 @@ export function openRoutes(config: PaasConfig, store: Store, fleet: Fleet, route
     async pointAtCurrent(app: App): Promise<void> {
       const members = fleet.of(app.name)
       const release = members.length > 0 ? store.currentRelease(app.name) : undefined
+      const { surplus } = differences(members, release)
       const serving = members
         .filter(({ release: version }) => version === release?.version)
         .filter(({ state }) => state === 'live' || state === 'unwatched')
+        .filter((member) => !surplus.includes(member))
       // Most of the time most apps are as they should be: a look at a thousand must cost little.
       if (!isPointed(app, serving)) await point(app, serving)
     },

@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { exec, killGroup, spawnGroup } from '../../core/exec.ts'
 import { paths } from '../../core/names.ts'
 import { triggers } from '../../plugins/names.ts'
 import { freePort } from '../ports.ts'
@@ -112,6 +113,26 @@ describe('plugins', () => {
     expect((await paas.get('shop')).body).toBe('one')
   })
 
+  test('that hear of a deploy when its client has gone do not undo it', async () => {
+    await writePlugin('ear', { 'post-deploy': `echo on >> ${heardFile()}; sleep 2` })
+    const dir = await paas.tree('shop', nodeApp('gone'))
+    const ref = ['HEAD:refs/heads/main']
+    rmSync(heardFile(), { force: true })
+    const client = spawnGroup('git', ['push', '--force', 'paas@127.0.0.1:shop', ...ref], {
+      cwd: dir,
+      env: { ...paas.env, GIT_SSH_COMMAND: paas.sshCommand.join(' ') },
+      stdio: 'ignore',
+    })
+    await until('the script runs', () => heard().includes('on'))
+    await killGroup(client, 0)
+    const pushed = await commitAt(dir, 'HEAD')
+    const repo = paths(paas.config).repo('shop')
+    await until('the branch has moved', async () => (await commitAt(repo, 'main')) === pushed, 8000)
+    expect((await paas.get('shop')).body).toBe('gone')
+    const { stdout } = await paas.ssh(['events', 'shop', '--json'])
+    expect(JSON.parse(stdout).at(-1)).toMatchObject({ kind: 'changed' })
+  })
+
   test('may call paas back without waiting for themselves', async () => {
     await writePlugin('ear', {
       'pre-release': `paas config:get shop A; paas config:set shop A=9 2>&1; echo "exit $?"`,
@@ -201,12 +222,16 @@ describe('plugins', () => {
       await paas.ssh(['config:set', 'shop', `DEPLOY_WEBHOOK_URL=http://127.0.0.1:${port}/`])
       const result = await paas.push('shop', await paas.tree('shop', nodeApp('five')))
       expect(result.code).toBe(0)
-      expect(posts.at(-1)).toMatchObject({ event: 'deployed', app: 'shop', release: 'v8' })
+      expect(posts.at(-1)).toMatchObject({ event: 'deployed', app: 'shop', release: 'v9' })
     } finally {
       server.close()
     }
   })
 })
+
+async function commitAt(repo: string, name: string): Promise<string> {
+  return (await exec('git', ['rev-parse', name], { cwd: repo })).stdout.trim()
+}
 
 function linesOf(text: string): string[] {
   return text
