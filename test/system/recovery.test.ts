@@ -141,8 +141,9 @@ describe('recovery', () => {
   const states = async () =>
     (await containers('pair')).map(({ process, state }) => `${process} ${state}`)
 
-  const running = async (name: string) =>
-    (await containers('pair')).find((one) => one.process === name && one.state === 'running')
+  /** The address of a process in that state. */
+  const find = async (name: string, state: string) =>
+    (await containers('pair')).find((one) => one.process === name && one.state === state)?.address
 
   describe('while one process of an app is slow to be ready', () => {
     const worker = { type: 'startup', command: 'test ! -e /flags/hang' }
@@ -178,15 +179,14 @@ describe('recovery', () => {
 
     test('another that dies is started again, and what is scaled meanwhile stays', async () => {
       await loseWorker()
-      const before = await running('web.1')
+      const [before, slow] = [await find('web.1', 'running'), await find('worker.1', 'starting')]
       kill('pair', 'web.1')
-      const other = async () => {
-        const now = await running('web.1')
-        return now !== undefined && now.address !== before?.address
-      }
-      await until('web.1 runs again', other, patience(5000))
+      await until('web.1 runs again', async () => {
+        const now = await find('web.1', 'running')
+        return now !== undefined && now !== before
+      })
       expect((await paas.get('pair')).body).toBe('pair')
-      expect(await states()).toContain('worker.1 starting')
+      expect(await find('worker.1', 'starting')).toBe(slow)
       const scaling = paas.ssh(['ps:scale', 'pair', 'web=2'])
       await until('web.2 starts', async () => (await states()).includes('web.2 starting'))
       letGo()
@@ -196,6 +196,9 @@ describe('recovery', () => {
     })
 
     test('it is stopped, and does not come back when it would be ready', async () => {
+      const ups = () => paas.daemonLog().match(/ app=pair text="\S+ is up/g)?.length ?? 0
+      const before = ups()
+      expect(before).toBeGreaterThan(0)
       await loseWorker()
       expect((await paas.ssh(['ps:stop', 'pair', 'worker'])).code).toBe(0)
       letGo()
@@ -203,23 +206,24 @@ describe('recovery', () => {
       expect((await states()).filter((one) => one.startsWith('worker'))).toEqual([
         'worker.1 stopped',
       ])
+      expect(ups()).toBe(before)
     })
 
     test('a change of it keeps what took the place of another that died meanwhile', async () => {
       hang()
       const scaling = paas.ssh(['ps:scale', 'pair', 'web=1', 'worker=1'])
       await until('the worker starts', async () => (await states()).includes('worker.1 starting'))
-      const before = await running('web.1')
+      const before = await find('web.1', 'running')
       kill('pair', 'web.1')
-      let after: string | null | undefined
+      let after: string | undefined
       await until('web.1 runs again', async () => {
-        after = (await running('web.1'))?.address
-        return after !== undefined && after !== before?.address
+        after = await find('web.1', 'running')
+        return after !== undefined && after !== before
       })
       letGo()
       expect((await scaling).code).toBe(0)
       expect((await paas.get('pair')).body).toBe('pair')
-      expect((await running('web.1'))?.address).toBe(after)
+      expect(await find('web.1', 'running')).toBe(after)
     })
   })
 
