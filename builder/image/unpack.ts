@@ -17,10 +17,14 @@ const chunkBytes = 256 * 1024
  * a part of it, which is for the caller to remove. Writes synchronously: for a thread of its own.
  */
 export async function unpackLayer(job: UnpackJob, inodes: Inodes): Promise<Unpacked> {
-  const sink = openLayerSink(job, inodes)
+  let bytes = 0
+  const count = (more: number) => {
+    bytes += more
+    if (bytes > job.bytesMost) throw tooLarge(job.bytesMost)
+  }
+  const sink = openLayerSink(job, inodes, count)
   const reader = openTarReader(sink)
   const [blob, tar] = [createHash('sha256'), createHash('sha256')]
-  let bytes = 0
   try {
     await pipeline(
       createReadStream(job.file, { highWaterMark: chunkBytes }),
@@ -33,8 +37,7 @@ export async function unpackLayer(job: UnpackJob, inodes: Inodes): Promise<Unpac
       decompressor(job.file),
       async (pieces: AsyncIterable<Buffer>) => {
         for await (const piece of pieces) {
-          bytes += piece.length
-          if (bytes > job.bytesMost) throw tooLarge(job.bytesMost)
+          count(piece.length)
           tar.update(piece)
           reader.write(piece)
         }
