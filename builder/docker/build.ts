@@ -16,7 +16,7 @@ import { boundStep, type Command, filledDisk, isFull, stepFailure } from '../ste
 import { stackLayers } from '../stack.ts'
 import { basesTarget, fetchBases, isRenamed, storageNames } from './bases.ts'
 import { boundCache, type Cache, dropCache, openCache } from './cache.ts'
-import { hollowOut, isWhole, layoutImage, type Read } from './layout.ts'
+import { hollowOut, isWhole, layoutImage, type Read, requireLayout } from './layout.ts'
 import type { DockerPlan } from './plan.ts'
 import { buildJob, ensureTool, pullJob, storageTarget } from './tool.ts'
 import { openWords } from './words.ts'
@@ -151,7 +151,7 @@ async function runBuild(plan: DockerPlan, context: Making): Promise<void> {
   })
   try {
     stopIfCancelled(signal)
-    if (result.code === 0) return
+    if (result.code === 0) return await requireLayout(cache.out)
     if (await isFull(config)) throw filledDisk(words.command)
     const known = result.oom ? undefined : words.failure(file)
     throw known ?? stepFailure(words.command, result, config)
