@@ -1,5 +1,5 @@
 import type { AppJson, EnvEntry, HealthCheck, Probe, Scripts, TypeWish } from '../core/app-json.ts'
-import { appPort, limits } from '../core/config.ts'
+import { limits } from '../core/config.ts'
 import { Failure } from '../core/errors.ts'
 import { isProcessType, parseConfigKey } from '../core/names.ts'
 import {
@@ -181,21 +181,22 @@ function checkType(json: Json | undefined): HealthCheck['type'] {
 }
 
 function checkProbe(json: Json): Probe {
-  const port = optional(json, 'port', (one) => within(one, 1, 65535, true)) ?? appPort
+  const number = optional(json, 'port', (one) => within(one, 1, 65535, true))
+  const port = number === undefined ? {} : { port: number }
   const path = optional(json, 'path', httpPath)
   const argv = optional(json, 'command', command)
   const uptime = optional(json, 'uptime', seconds)
   const listening = optional(json, 'listening', flag) ? true : undefined
   const given: (Probe | undefined)[] = [
-    path === undefined ? undefined : { kind: 'path', path, port },
+    path === undefined ? undefined : { kind: 'path', path, ...port },
     argv && { kind: 'command', argv },
     uptime === undefined ? undefined : { kind: 'uptime', uptimeMs: uptime },
-    listening && { kind: 'listening', port },
+    listening && { kind: 'listening', ...port },
   ]
   const [probe, other] = given.filter((one) => one !== undefined)
   if (probe && !other) return probe
-  const number = probe ? 'more than one' : 'none'
-  throw new Failure('failed', `${json.path} in app.json has ${number} of path, command, …`, {
+  const count = probe ? 'more than one' : 'none'
+  throw new Failure('failed', `${json.path} in app.json has ${count} of path, command, …`, {
     hint: 'Give each check exactly one of: path, command, uptime, listening',
   })
 }

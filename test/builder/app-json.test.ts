@@ -78,10 +78,10 @@ describe('app.json', () => {
     const rest = { attempts: 3, timeoutMs: 5000, initialDelayMs: 0 }
     expect(healthchecks).toEqual({
       web: [
-        { ...rest, type: 'readiness', probe: { kind: 'path', path: '/health?x=1', port: 5000 } },
+        { ...rest, type: 'readiness', probe: { kind: 'path', path: '/health?x=1' } },
         {
           type: 'liveness',
-          probe: { kind: 'path', path: '/live', port: 5000 },
+          probe: { kind: 'path', path: '/live' },
           attempts: 2,
           timeoutMs: 500,
           waitMs: 1000,

@@ -147,7 +147,8 @@ test('an image is the same after a way through the database, with app.json and w
     formation: { web: { quantity: 1, memory: '1g', cpu: 1 }, worker: { exclusive: true } },
     healthchecks: {
       web: [
-        { path: '/', wait: 2 },
+        { path: '/', wait: 2, port: 8080 },
+        { path: '/' },
         { command: ['a', 'b'] },
         { uptime: 1 },
         { type: 'liveness', listening: true },

@@ -67,6 +67,7 @@ GREETING = "bonjour"
   '.dockerignore': 'ignored.txt\n',
   'ignored.txt': 'x',
   'package.json': '{"private": true}',
+  'app.json': '{ "healthchecks": { "web": [{ "type": "readiness", "path": "/up" }] } }',
   'server.pl': server.replace('VERSION', 'v1'),
 }
 
