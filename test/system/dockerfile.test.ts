@@ -220,14 +220,21 @@ test.skipIf(!hasTools)(
     const inspect = ['inspect', '--tls-verify=false', '--format', '{{.Digest}}']
     const { stdout } = await exec('skopeo', [...inspect, `docker://${host}/team/data:v1`])
 
-    const Dockerfile = dockerfile(
+    const Dockerfile = [
+      `ARG DIGEST=${stdout.trim()}`,
+      `ARG DATA=${host}/team/data@\${DIGEST}`,
+      'FROM ${DATA} AS data',
+      'FROM paas/stack',
+      'COPY --from=data /hello /named',
       `COPY --from=${host}/team/data:v1 /hello /tagged`,
       `COPY --from=${host}/team/data@${stdout.trim()} /hello /greeting`,
       'COPY server.pl /',
       'EXPOSE 7003',
       'CMD ["perl", "/server.pl"]',
-    )
-    const changes = { Dockerfile, Procfile: 'web: cmp /tagged /greeting && exec perl /server.pl\n' }
+      '',
+    ].join('\n')
+    const procfile = 'web: cmp /tagged /greeting && cmp /named /greeting && exec perl /server.pl\n'
+    const changes = { Dockerfile, Procfile: procfile }
     const refused = await pushShop(changes)
     expect(refused.out).toContain(`${host} is this server itself`)
     expect(refused.code).toBe(1)
