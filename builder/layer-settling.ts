@@ -24,12 +24,15 @@ export async function markUnsettled(config: PaasConfig, key: string): Promise<vo
   await writeFile(markOf(config, key), await bootId())
 }
 
-export function settleSoon(config: PaasConfig, key: string): void {
+/** For a marked layer that has its name now. */
+export function enterUnsettled(config: PaasConfig, key: string): void {
   unsettledOf(config).keys.add(key)
-  flush(config).catch(() => {}) // whoever needs the layer tries again, and is told
 }
 
-/** Resolves when these layers are on the disk. */
+/**
+ * Brings these layers to the disk. Not earlier: a flush that has begun holds up whoever commits a
+ * row meanwhile.
+ */
 export async function settled(config: PaasConfig, keys: readonly string[]): Promise<void> {
   const unsettled = unsettledOf(config)
   while (keys.some((key) => unsettled.keys.has(key))) await flush(config)

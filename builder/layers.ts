@@ -9,7 +9,7 @@ import { paths } from '../core/names.ts'
 import type { Layer } from '../core/types.ts'
 import { withHostLock } from './host-lock.ts'
 import { enterLayer, noteLayer, openLedger } from './layer-ledger.ts'
-import { markUnsettled, settleSoon, sweepUnsettled } from './layer-settling.ts'
+import { enterUnsettled, markUnsettled, sweepUnsettled } from './layer-settling.ts'
 import { markUsed } from './shared-layers.ts'
 
 export type LayerRequest = {
@@ -77,7 +77,7 @@ function isShared(config: PaasConfig, layer: Layer): boolean {
   return dirname(paths(config).layer(layer)) === paths(config).sharedLayers
 }
 
-/** Its files get on the disk while it is in use already: `settled` waits for that. */
+/** Its files get on the disk when it is in use already: `settled` sees to that. */
 async function makeOwn(config: PaasConfig, request: LayerRequest, target: string): Promise<'made'> {
   const { key } = request.layer
   const dir = join(paths(config).making, `${key}-${randomBytes(4).toString('hex')}`)
@@ -86,7 +86,7 @@ async function makeOwn(config: PaasConfig, request: LayerRequest, target: string
     await markUnsettled(config, key)
     await rename(dir, target)
     enterLayer(config, key, request.madeFrom ?? [])
-    settleSoon(config, key)
+    enterUnsettled(config, key)
   })
   return 'made'
 }
