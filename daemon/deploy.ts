@@ -87,6 +87,7 @@ export type Rooms = {
   bringBack: (app: App) => Promise<void>
   start: (change: Change, release: Release, signal: AbortSignal) => Promise<ProcessSet>
   stop: (set: ProcessSet) => Promise<void>
+  /** Until every new process can serve, and all that the release stands on is safe on the disk. */
   waitUntilReady: (set: ProcessSet, say: Say, signal: AbortSignal) => Promise<void>
   /** Throws a Failure for one that was ready and has ended while others were not ready yet. */
   refuseEnded: (set: ProcessSet) => Promise<void>

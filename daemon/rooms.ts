@@ -1,3 +1,4 @@
+import { settled } from '../builder/layer-settling.ts'
 import { Failure, failureLines } from '../core/errors.ts'
 import { logError } from '../core/log.ts'
 import type { App, Instance, Release, Say } from '../core/types.ts'
@@ -43,11 +44,7 @@ export function wireRooms(daemon: Daemon, say: Say, signal: AbortSignal): Rooms 
       // The client may go: what it asked for is done, and this is part of it.
       await triggers.fire('post-deploy', { app: app.name, release }, say)
     },
-    warnOf(error, { app, version }) {
-      logError('post-deploy-failed', error, { app })
-      for (const line of failureLines(error)) say(line)
-      say(` !     ${app} v${version} serves all the same`)
-    },
+    warnOf: (error, release) => warnOf(error, release, say),
 
     headline: (change, release) => headline(daemon, change, release),
     stopFirst: (change, release) => first.stopOld(change, release, spared(fleet, change, release)),
@@ -64,7 +61,10 @@ export function wireRooms(daemon: Daemon, say: Say, signal: AbortSignal): Rooms 
 
     stop: (set) => fleet.stop(set.fresh),
 
-    waitUntilReady: (set) => masked(set, (one) => fleet.ready(set.release, one, say, signal)),
+    waitUntilReady: async (set) => {
+      const ready = masked(set, (one) => fleet.ready(set.release, one, say, signal))
+      await Promise.all([ready, onDisk(daemon, set)])
+    },
     refuseEnded: (set) => masked(set, (one) => fleet.refuseEnded(one)),
 
     async publish(set) {
@@ -91,11 +91,25 @@ async function masked(
   })
 }
 
+/** Waits until the layers of the release would be there after a power cut. */
+function onDisk({ config }: Daemon, { release }: ProcessSet): Promise<void> {
+  return settled(
+    config,
+    release.image.layers.map(({ key }) => key),
+  )
+}
+
 /** What serves beside the new: asked late, for some may have died meanwhile, and come back. */
 function goingOn(fleet: Fleet, { app, release, fresh }: ProcessSet): Member[] {
   const replaced = new Set(fresh.map(({ process }) => process))
   const { kept } = differences(fleet.of(app.name), release)
   return kept.filter(({ process }) => !replaced.has(process))
+}
+
+function warnOf(error: unknown, { app, version }: Release, say: Say): void {
+  logError('post-deploy-failed', error, { app })
+  for (const line of failureLines(error)) say(line)
+  say(` !     ${app} v${version} serves all the same`)
 }
 
 /** Says that nothing runs afterwards where that may not be what was meant: a push, for one. */
