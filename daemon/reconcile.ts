@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Failure } from '../core/errors.ts'
 import { log, logError } from '../core/log.ts'
 import { forEachAtOnce } from '../core/parallel.ts'
-import type { App, Exit, Release } from '../core/types.ts'
+import type { Exit, Release } from '../core/types.ts'
 import { BackOff } from './fleet/back-off.ts'
 import type { Daemon } from './daemon.ts'
 import { recordDeath } from './fleet/deaths.ts'
@@ -22,8 +22,8 @@ type Start = { release: Release; process: string; giveUp: AbortController; done:
 
 /**
  * Compares what each app should run with what the fleet shows, and converges: at boot, after every
- * change, every death and every end of a container, and on a slow tick. Nobody waits in a round: it
- * decides by what is so at that moment, and whatever it begins asks for the next when it is done.
+ * change, every death and every end of a container, and on a slow tick. Nothing that it begins is
+ * waited for: it decides by what is so at that moment, and what it began asks for the next look.
  */
 export class Reconcile {
   readonly #daemon: Daemon
@@ -64,7 +64,13 @@ export class Reconcile {
 
   /** Converges one app: what is missing is being started, what is too much has begun to leave. */
   app(name: string): Promise<void> {
-    return this.#inRounds(name, () => this.#converge(name))
+    if (this.#closing.signal.aborted) return Promise.resolve()
+    try {
+      this.#startMissing(name) // at once: a round may wait for a router that does not answer
+    } catch (error) {
+      logError('reconcile-failed', error, { app: name })
+    }
+    return this.#inRounds(name, () => this.#retireSurplus(name))
   }
 
   /** Converges one app, and resolves when what was started for it is up, or has failed to be. */
@@ -146,14 +152,19 @@ export class Reconcile {
     return running
   }
 
-  async #converge(name: string): Promise<void> {
-    const { store, fleet, routes } = this.#daemon
+  #startMissing(name: string): void {
+    const { store, fleet } = this.#daemon
     for (const start of this.#startsOf(name)) if (!this.#isMissing(start)) start.giveUp.abort()
+    const release = store.currentRelease(name)
+    if (!release) return
+    for (const process of differences(fleet.of(name), release).missing)
+      this.#start(release, process)
+  }
+
+  async #retireSurplus(name: string): Promise<void> {
+    const { store, fleet, routes } = this.#daemon
     const app = store.findApp(name)
     if (!app) return this.#retireAll(name)
-    const release = store.currentRelease(name)
-    const { missing } = differences(fleet.of(name), release)
-    if (release) for (const process of missing) this.#start(app, release, process)
     await routes.pointAtCurrent(app).catch((error) => {
       this.#later(name, retryMs) // the router may be away, and will be back
       throw error
@@ -180,11 +191,12 @@ export class Reconcile {
   }
 
   /** Starts one process that should run and does not, unless it died too often just now. */
-  #start(app: App, release: Release, process: string): void {
-    const key = `${app.name}/${process}`
-    if (this.#starts.has(key) || this.#isHeld(app.name, process)) return
-    const waitMs = this.#backOff.remaining(app.name, process)
-    if (waitMs > 0) return this.#later(app.name, waitMs)
+  #start(release: Release, process: string): void {
+    const { app } = release
+    const key = `${app}/${process}`
+    if (this.#starts.has(key) || this.#isHeld(app, process)) return
+    const waitMs = this.#backOff.remaining(app, process)
+    if (waitMs > 0) return this.#later(app, waitMs)
     const old = mustGoFirst(this.#daemon, release, process)
     if (old.length > 0) {
       // The end of the last of them asks for the next round.
@@ -194,7 +206,7 @@ export class Reconcile {
     const giveUp = new AbortController()
     const done = this.#bringUp(release, process, giveUp.signal).finally(async () => {
       this.#starts.delete(key)
-      await this.app(app.name)
+      await this.app(app)
     })
     this.#starts.set(key, { release, process, giveUp, done })
   }

@@ -254,7 +254,7 @@ describe('recovery', () => {
           const [now] = await containers('blog')
           return now?.state === 'running' && now.address !== before?.address
         },
-        patience(4000),
+        patience(3000),
       )
     } finally {
       process.kill(caddyPid(paas), 'SIGCONT')
