@@ -1,6 +1,5 @@
 import type { ChildProcess } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { chown, mkdir, writeFile } from 'node:fs/promises'
+import { chown, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { appUser, limits } from '../core/config.ts'
 import { Failure, stopIfCancelled } from '../core/errors.ts'
@@ -8,6 +7,7 @@ import { exec, spawnGroup, waitForEnd } from '../core/exec.ts'
 import { log } from '../core/log.ts'
 import { printable } from '../core/names.ts'
 import type { Layer } from '../core/types.ts'
+import { replaceFile } from '../core/whole-file.ts'
 import { readHead } from './source.ts'
 import {
   canLink,
@@ -140,9 +140,9 @@ function gitEnvironment(commit: Commit): Record<string, string> {
 /** `git archive` leaves out and rewrites what attributes say; an app is what was committed. */
 async function archiveAsCommitted(repo: string): Promise<void> {
   const file = join(repo, 'info', 'attributes')
-  if (existsSync(file)) return
-  await mkdir(join(repo, 'info'), { recursive: true })
-  await writeFile(file, '* -export-ignore -export-subst\n')
+  const wanted = '* -export-ignore -export-subst\n'
+  const there = await readFile(file, 'utf8').catch(() => undefined)
+  if (there !== wanted) await replaceFile(file, wanted)
 }
 
 /**

@@ -1,11 +1,11 @@
-import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { readFile, stat } from 'node:fs/promises'
 import semver from 'semver'
 import type { PaasConfig } from '../core/config.ts'
 import { errno, Failure } from '../core/errors.ts'
 import { exec } from '../core/exec.ts'
-import { newId, paths } from '../core/names.ts'
+import { paths } from '../core/names.ts'
 import type { Say } from '../core/types.ts'
+import { replaceFile } from '../core/whole-file.ts'
 import type { ToolRequest } from './buildpack-detect/plan.ts'
 
 /** A version that was chosen, why (the words a person reads), and what to warn of. */
@@ -125,11 +125,4 @@ function parseVersions(text: string): string[] {
   throw new Failure('temporary', 'The npm registry did not list versions', {
     hint: 'Check that "npm view npm version" works on the server, then push again',
   })
-}
-
-async function replaceFile(file: string, text: string): Promise<void> {
-  await mkdir(dirname(file), { recursive: true })
-  const beside = `${file}.${newId()}`
-  await writeFile(beside, text, { flush: true })
-  await rename(beside, file)
 }

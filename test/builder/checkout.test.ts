@@ -62,6 +62,17 @@ test('Executable files stay so, and names keep every byte', async () => {
   expect(stdout).toBe('755 32767\n644 32767\n')
 })
 
+test('What attributes leave out of an archive is there, though a full disk cut ours short', async () => {
+  const repo = await makeRepo(config, 'attributes')
+  const files = { '.gitattributes': 'kept.txt export-ignore\n', 'kept.txt': 'kept' }
+  const commit = await repo.commit(files)
+  writeFileSync(join(commit.repo, 'info/attributes'), '')
+  const into = join(home, 'into')
+  mkdirSync(into)
+  await extractCommit(commit, into, signal)
+  expect(readdirSync(into).sort()).toEqual(['.gitattributes', 'kept.txt'])
+})
+
 test('Nothing is removed through a link that a broken earlier tree holds', async () => {
   const outside = join(home, 'outside')
   mkdirSync(outside)
