@@ -24,6 +24,7 @@ import type { Sandbox } from './sandbox.ts'
 import { factsOf, openSource, type Source } from './source.ts'
 import { ensureStack, stackLayers } from './stack.ts'
 import { decidedBy, runStep } from './step.ts'
+import { type Bounds, boundBuild } from './step-bounds.ts'
 import { dropCache, hasCache, openCaches } from './step-caches.ts'
 import { type ChosenTool, chooseTools, ensureTools } from './tools.ts'
 import { ensureTree, extractTo, treeLayer } from './tree.ts'
@@ -56,17 +57,18 @@ export type BuildTools = { config: PaasConfig; sandbox: Sandbox; images: ImageTo
 
 /**
  * Turns a commit into an image: read the tree, detect, plan, make or re-use layers. Progress goes
- * to `say`. Throws a Failure in the user's words; aborting `signal` ends whatever runs.
+ * to `say`. Throws a Failure in the user's words; aborting `wanted` ends whatever runs.
  */
 export async function build(
   request: BuildRequest,
   tools: BuildTools,
   say: Say,
-  signal: AbortSignal,
+  wanted: AbortSignal,
 ): Promise<Image> {
   using pins = pinLayers()
   const { config } = tools
-  const deadline = Date.now() + config.buildTimeoutMs
+  using bounds = boundBuild(config, wanted)
+  const { signal } = bounds
   const tree = await treeLayer(request, signal)
   pins.add(tree.key)
   const dir = join(paths(config).layer(tree), 'app')
@@ -75,7 +77,7 @@ export async function build(
   const source = openSource(dir)
   const cron = readCron(source)
   const appJson = readAppJson(source)
-  const shared = { ...tools, appConfig: request.config, tree, say, signal, deadline }
+  const shared = { ...tools, appConfig: request.config, tree, say, signal, bounds }
   const docker = dockerFor(request, source)
   const { app, base = stackName, noCache = false } = request
   if (docker && base !== stackName) {
@@ -100,7 +102,7 @@ type Detected = BuildTools & {
   pins: ReturnType<typeof pinLayers>
   say: Say
   signal: AbortSignal
-  deadline: number
+  bounds: Bounds
 }
 
 /** Builds what a language or buildpacks say. */
@@ -226,8 +228,10 @@ export async function planOnly(
   request: BuildRequest,
   { config, images }: Pick<BuildTools, 'config' | 'images'>,
   say: Say,
-  signal: AbortSignal,
+  wanted: AbortSignal,
 ): Promise<PrintedPlan | (DockerPlan & Asked)> {
+  using bounds = boundBuild(config, wanted)
+  const { signal } = bounds
   const tree = await treeLayer(request, signal)
   const dir = join(paths(config).making, `plan-${newId()}`)
   try {

@@ -10,7 +10,7 @@ import { type Manifest, type PlannedStep, visibleConfig } from './layer-plan.ts'
 import { ensureLayer, hasLayer } from './layers.ts'
 import { withoutNpmUsage } from './npm-words.ts'
 import type { Sandbox, SandboxResult } from './sandbox.ts'
-import { boundStep, filledDisk, isFull, saysHeapIsFull, stepFailure } from './step-bounds.ts'
+import { type Bounds, filledDisk, isFull, saysHeapIsFull, stepFailure } from './step-bounds.ts'
 import type { StepCaches } from './step-caches.ts'
 import type { Source } from './source.ts'
 
@@ -27,7 +27,7 @@ export type StepContext = {
   caches: StepCaches
   say: Say
   signal: AbortSignal
-  deadline: number
+  bounds: Bounds
 }
 
 /**
@@ -93,6 +93,8 @@ async function makeInSandbox(
   dir: string,
 ): Promise<void> {
   const { step } = planned
+  using here = context.bounds.during(step)
+  void here
   const cache = await context.caches.open(planned)
   try {
     const result = await runInSandbox(planned, context, cache)
@@ -114,15 +116,12 @@ async function makeInSandbox(
   }
 }
 
-/** Runs the command to its end, which comes early at the deadline and when the disk runs out. */
 async function runInSandbox(
   { step, lowers }: PlannedStep,
   context: StepContext,
   cache: string,
 ): Promise<SandboxResult> {
-  const { app, config, say } = context
-  using bounds = boundStep(step, config, context.deadline)
-  const signal = AbortSignal.any([context.signal, bounds.signal])
+  const { app, config, say, signal } = context
   const visible = visibleConfig(step, context.appConfig)
   const files = step.configFiles ? await writeConfig(config, visible) : undefined
   let heapWasFull = false
