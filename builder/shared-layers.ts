@@ -55,7 +55,7 @@ export async function listSharedLayers(config: PaasConfig): Promise<string[]> {
 export async function removeSharedLayers(
   config: PaasConfig,
   signal: AbortSignal,
-  unusedSince = Date.now() - limits.sharedUnusedMs,
+  unusedSince: number,
 ): Promise<string[]> {
   const { sharedLayers } = paths(config)
   const needed = await neededByAnybody(config)

@@ -135,6 +135,8 @@ export const limits = {
   dockerCacheBytes: 4096 * mebibyte,
   /** A shared layer that no instance on the host needs goes after so long. */
   sharedUnusedMs: 7 * 24 * 60 * 60 * 1000,
+  /** The same when somebody asks for room: longer than a build may still stand on it unlisted. */
+  sharedUnusedAskedMs: 24 * 60 * 60 * 1000,
   /** An instance whose state has gone is believed to be gone after so long. */
   instanceGoneMs: 30 * 24 * 60 * 60 * 1000,
   sshConnections: 256,

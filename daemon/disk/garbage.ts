@@ -1,6 +1,7 @@
 import { adoptLayers, removeLayers } from '../../builder/layers.ts'
 import { noteUses, removeSharedLayers } from '../../builder/shared-layers.ts'
 import { stackLayers } from '../../builder/stack.ts'
+import { limits } from '../../core/config.ts'
 import { log, logError } from '../../core/log.ts'
 import { paths } from '../../core/names.ts'
 import type { App } from '../../core/types.ts'
@@ -10,7 +11,10 @@ import { packObjects } from '../code/refs.ts'
 export type Garbage = {
   /** Collects in a moment, outside the time of whoever asks. */
   collectSoon: (app: App) => void
-  /** Collects now and returns the keys of the layers that went, shared ones included. */
+  /**
+   * Collects now, for somebody who wants room, and returns the keys of the layers that went, shared
+   * ones included.
+   */
   collect: (signal: AbortSignal) => Promise<string[]>
 }
 
@@ -36,7 +40,7 @@ export function openGarbage(daemon: Daemon): Garbage {
       daemon.store.findApp(name) ? 'apps' : 'gone',
     )
     changed.clear()
-    await collectAll(daemon, never)
+    await collectAll(daemon, never, limits.sharedUnusedMs)
     for (const app of apps) await packObjects(paths(daemon.config).repo(app))
     daemon.disk.forget({ layers: [], apps: gone })
     await daemon.disk.measure(apps)
@@ -53,11 +57,15 @@ export function openGarbage(daemon: Daemon): Garbage {
         inTurn(collectChanged).catch((error) => logError('garbage-failed', error))
       }, 1000).unref()
     },
-    collect: (signal) => inTurn(() => collectAll(daemon, signal)),
+    collect: (signal) => inTurn(() => collectAll(daemon, signal, limits.sharedUnusedAskedMs)),
   }
 }
 
-async function collectAll(daemon: Daemon, signal: AbortSignal): Promise<string[]> {
+async function collectAll(
+  daemon: Daemon,
+  signal: AbortSignal,
+  sharedUnusedMs: number,
+): Promise<string[]> {
   const { config, queue, store } = daemon
   // With no change in flight, every build that has ended is in the database or was in vain.
   const settledAt = queue.busy() ? undefined : performance.now()
@@ -66,7 +74,7 @@ async function collectAll(daemon: Daemon, signal: AbortSignal): Promise<string[]
   await adoptLayers(config, keep)
   const removed = await removeLayers(config, keep, settledAt)
   await noteUses(config, [...keep, ...Object.values(stackLayers(config)).map(({ key }) => key)])
-  const shared = await removeSharedLayers(config, signal)
+  const shared = await removeSharedLayers(config, signal, Date.now() - sharedUnusedMs)
   if (removed.length + shared.length > 0) {
     log('garbage', { layers: removed.length, shared: shared.length })
   }
