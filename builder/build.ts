@@ -21,7 +21,7 @@ import { environment } from './environment.ts'
 import { copiedBySteps, type LayerPlan, planLayers } from './layer-plan.ts'
 import { hasLayer, pinLayers } from './layers.ts'
 import type { Sandbox } from './sandbox.ts'
-import { factsOf, openSource, type Source } from './source.ts'
+import { factsOf, openSource, type Source, type Tree } from './source.ts'
 import { ensureStack, stackLayers } from './stack.ts'
 import { decidedBy, runStep } from './step.ts'
 import { type Bounds, boundBuild } from './step-bounds.ts'
@@ -97,7 +97,7 @@ type Detected = BuildTools & {
   tree: Layer
   /** Whether the tree's layer was there before. */
   isKept: boolean
-  source: Source
+  source: Tree
   appJson: AppJson | undefined
   pins: ReturnType<typeof pinLayers>
   say: Say
@@ -119,7 +119,8 @@ async function buildDetected(request: BuildRequest, building: Detected): Promise
   for (const { layer } of tools) if (layer) pins.add(layer.key)
   sayPlan(plan, tools, say)
   if (request.noCache) await dropCache(config, request.app)
-  const layerPlan = nameLayers(request, config, { plan, tools, source, tree, base })
+  const found = { plan, tools, source, tree, base }
+  const layerPlan = await nameLayers(request, config, found, signal)
   for (const layer of layerPlan.image) {
     pins.add(layer.key)
     if (layer.key !== tree.key && hasLayer(config, layer)) present.add(layer.key)
@@ -243,7 +244,8 @@ export async function planOnly(
     const plan = detectFor(request, source)
     const base = await baseOf(request, plan, { config, images, say, signal })
     const tools = await chooseTools(plan.tools, { ...request, config, say, signal, base })
-    const layers = nameLayers(request, config, { plan, tools, source, tree, base })
+    const found = { plan, tools, source, tree, base }
+    const layers = await nameLayers(request, config, found, signal)
     return { ...printed(config, { plan, tools, layers, base }), ...asked }
   } finally {
     await rm(dir, { recursive: true, force: true })
@@ -266,11 +268,12 @@ function warningsOf(plan: Plan, tools: ChosenTool[]): string[] {
   return [...tools.flatMap(({ choice }) => choice.warnings), ...plan.warnings]
 }
 
-function nameLayers(
+async function nameLayers(
   request: BuildRequest,
   config: PaasConfig,
-  found: { plan: Plan; tools: ChosenTool[]; source: Source; tree: Layer; base: Base | undefined },
-): LayerPlan {
+  found: { plan: Plan; tools: ChosenTool[]; source: Tree; tree: Layer; base: Base | undefined },
+  signal: AbortSignal,
+): Promise<LayerPlan> {
   const { plan, tools, source, tree, base } = found
   if (base) refuseUnfit(base, plan, tools)
   return planLayers({
@@ -281,7 +284,7 @@ function nameLayers(
     base,
     tools,
     tree,
-    files: factsOf(source, copiedBySteps(plan)),
+    files: await factsOf(source, copiedBySteps(plan), signal),
     canShare: (layer) => hasLayer(config, layer) || !hasCache(config, request.app),
     salt: request.noCache ? newId() : undefined,
   })

@@ -1,4 +1,4 @@
-import { chmod, chown, mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { chmod, chown, copyFile, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { appUser, type PaasConfig } from '../core/config.ts'
 import { errno, stopIfCancelled } from '../core/errors.ts'
@@ -12,14 +12,14 @@ import { withoutNpmUsage } from './npm-words.ts'
 import type { Sandbox, SandboxResult } from './sandbox.ts'
 import { type Bounds, filledDisk, isFull, saysHeapIsFull, stepFailure } from './step-bounds.ts'
 import type { StepCaches } from './step-caches.ts'
-import type { Source } from './source.ts'
+import type { Tree } from './source.ts'
 
 export type StepContext = {
   app: string
   config: PaasConfig
   sandbox: Sandbox
   /** The tree, for the files that a step is given without it. */
-  source: Source
+  source: Tree
   /** The app's own config, of which a step sees the keys that it names. */
   appConfig: Record<string, string>
   /** Environment of every step; asked for only when one will run. */
@@ -71,17 +71,21 @@ async function ensureManifest(
 ): Promise<void> {
   const make = async (dir: string) => {
     const owned = new Set<string>()
-    const copied = copy.map((path) => ({ path, file: source.read(path) }))
-    const written = Object.entries(write).map(([path, text]) => {
-      return { path, file: { bytes: Buffer.from(text), executable: false } }
-    })
-    for (const { path, file: content } of [...copied, ...written]) {
-      if (!content) continue
+    const placeOf = async (path: string) => {
       const file = join(dir, 'app', path)
       await mkdir(dirname(file), { recursive: true })
-      await writeFile(file, content.bytes, { mode: content.executable ? 0o755 : 0o644 })
       for (let made = file; made !== dir; made = dirname(made)) owned.add(made)
+      return file
     }
+    for (const path of copy) {
+      const from = source.file(path)
+      if (!from) continue
+      const file = await placeOf(path)
+      await copyFile(from.at, file)
+      await chmod(file, from.executable ? 0o755 : 0o644)
+      stopIfCancelled(signal)
+    }
+    for (const [path, text] of Object.entries(write)) await writeFile(await placeOf(path), text)
     for (const made of owned) await chown(made, appUser, appUser)
   }
   await ensureLayer(config, { layer, signal, make })
