@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
 import { mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -9,11 +8,12 @@ import { goRuntime } from '../../builder/runtime-go.ts'
 import { type PaasConfig, readConfig } from '../../core/config.ts'
 import { failureLines } from '../../core/errors.ts'
 import { exec } from '../../core/exec.ts'
+import { type Mirror, serveFiles } from './mirror.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'paas-go-mirror-'))
-let server: Server
+let mirror: Mirror
 let config: PaasConfig
-let asked: string[] = []
+const listAt = '/dl/?mode=json&include=all'
 
 beforeAll(async () => {
   mkdirSync(join(dir, 'go/bin'), { recursive: true })
@@ -26,22 +26,21 @@ beforeAll(async () => {
     release('go1.98.2', 'bad', sha256.replaceAll(/[0-9]/g, '0')),
     { ...release('go2.0rc1', 'soon', sha256), stable: false },
   ])
-  server = createServer((request, response) => {
-    asked.push(request.url ?? '')
-    response.end(request.url?.includes('mode=json') ? list : archive)
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  const port = typeof address === 'object' ? address?.port : undefined
+  const files = {
+    [listAt]: Buffer.from(list),
+    '/dl/good.tar.gz': archive,
+    '/dl/bad.tar.gz': archive,
+  }
+  mirror = await serveFiles(new Map(Object.entries(files)))
   config = readConfig({
     PAAS_HOME: join(dir, 'home'),
     PAAS_CACHE: join(dir, 'cache'),
-    PAAS_GO_MIRROR: `http://127.0.0.1:${port}/dl`,
+    PAAS_GO_MIRROR: `${mirror.url}/dl`,
   })
 })
 
 afterAll(() => {
-  server.close()
+  mirror[Symbol.dispose]()
   rmSync(dir, { recursive: true })
 })
 
@@ -53,7 +52,7 @@ test('A Go that Debian has not comes from its makers, by its checksum', async ()
   await goRuntime.make('1.99.0', layer, context())
   expect(readlinkSync(join(layer, 'usr/local/bin/go'))).toBe('../go/bin/go')
   expect(readFileSync(join(layer, 'usr/local/bin/go'), 'utf8')).toBe('go\n')
-  expect(asked).toEqual(['/dl/?mode=json&include=all', '/dl/good.tar.gz'])
+  expect(mirror.asked).toEqual([listAt, '/dl/good.tar.gz'])
 })
 
 test('An archive with another checksum is not used', async () => {

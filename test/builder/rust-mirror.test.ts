@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -9,10 +8,11 @@ import { rustRuntime } from '../../builder/runtime-rust.ts'
 import { type PaasConfig, readConfig } from '../../core/config.ts'
 import { failureLines } from '../../core/errors.ts'
 import { exec } from '../../core/exec.ts'
+import { type Mirror, serveFiles } from './mirror.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'paas-rust-mirror-'))
 const target = `${process.arch === 'x64' ? 'x86_64' : 'aarch64'}-unknown-linux-gnu`
-let server: Server
+let mirror: Mirror
 let config: PaasConfig
 
 /** As static.rust-lang.org has them: a folder of the archive's name, in it one of the part's. */
@@ -43,22 +43,16 @@ beforeAll(async () => {
     return `static.rust-lang.org/dist/2026-01-01/channel-rust-${version}.toml\n`
   })
   published.set('/manifests.txt', Buffer.from(lines.join('')))
-  server = createServer((request, response) => {
-    const body = published.get(request.url ?? '')
-    response.writeHead(body ? 200 : 404).end(body)
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  const port = typeof address === 'object' ? address?.port : undefined
+  mirror = await serveFiles(published)
   config = readConfig({
     PAAS_HOME: join(dir, 'home'),
     PAAS_CACHE: join(dir, 'cache'),
-    PAAS_RUST_MIRROR: `http://127.0.0.1:${port}`,
+    PAAS_RUST_MIRROR: mirror.url,
   })
 })
 
 afterAll(() => {
-  server.close()
+  mirror[Symbol.dispose]()
   rmSync(dir, { recursive: true })
 })
 
