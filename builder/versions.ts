@@ -68,8 +68,8 @@ export async function publishedVersions(
   options: { say: Say; signal: AbortSignal; fresh?: boolean },
 ): Promise<string[]> {
   const file = paths(config).versions(name)
-  const known = await readKnown(file)
-  if (known && known.ageMs < ageMaxMs && !options.fresh) return known.versions
+  const known = await readKnown(file, parseVersions)
+  if (known && known.ageMs < ageMaxMs && !options.fresh) return known.value
   try {
     const versions = await askRegistry(name, options.signal)
     await replaceFile(file, JSON.stringify(versions))
@@ -77,7 +77,7 @@ export async function publishedVersions(
   } catch (cause) {
     if (options.signal.aborted || !known) throw cause
     options.say(`       The npm registry did not answer: choosing among the versions known before`)
-    return known.versions
+    return known.value
   }
 }
 
@@ -102,10 +102,14 @@ async function askRegistry(name: string, signal: AbortSignal): Promise<string[]>
   return parseVersions(stdout)
 }
 
-async function readKnown(file: string): Promise<{ versions: string[]; ageMs: number } | undefined> {
+/** What a host keeps of a list. Undefined when there is none, or what is there is none. */
+export async function readKnown<T>(
+  file: string,
+  parse: (text: string) => T,
+): Promise<{ value: T; ageMs: number } | undefined> {
   try {
     const [text, { mtimeMs }] = await Promise.all([readFile(file, 'utf8'), stat(file)])
-    return { versions: parseVersions(text), ageMs: Date.now() - mtimeMs }
+    return { value: parse(text), ageMs: Date.now() - mtimeMs }
   } catch (error) {
     if (errno(error) === 'ENOENT' || error instanceof Failure) return undefined
     throw error

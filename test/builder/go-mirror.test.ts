@@ -1,5 +1,13 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -8,6 +16,7 @@ import { goRuntime } from '../../builder/runtime-go.ts'
 import { type PaasConfig, readConfig } from '../../core/config.ts'
 import { failureLines } from '../../core/errors.ts'
 import { exec } from '../../core/exec.ts'
+import { paths } from '../../core/names.ts'
 import { type Mirror, serveFiles } from './mirror.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'paas-go-mirror-'))
@@ -70,6 +79,31 @@ test('A version that nobody has is refused with those that are published', async
     ' !     Available: 1.99.0, 1.98.2',
     ' !     To choose: go.mod',
   ])
+})
+
+test('A list that cannot be had anew is used as it was, and asked for again an hour later', async () => {
+  const file = paths(config).versions(`go-${process.arch}`)
+  const old = () => utimesSync(file, new Date(0), new Date(0))
+  const listed = mirror.files.get(listAt) ?? Buffer.from('')
+  const said: string[] = []
+  const choose = async () => {
+    said.length = 0
+    const away = { ...context(), say: (line: string) => said.push(line) }
+    return (await goRuntime.choose(asking('>=1.99.0'), away)).version
+  }
+  for (const answer of [undefined, Buffer.from('<html>')]) {
+    if (answer) mirror.files.set(listAt, answer)
+    else mirror.files.delete(listAt)
+    old()
+    expect(await choose()).toBe('1.99.0')
+    expect(said.at(-1)).toMatch(/^ !     Go: .*: choosing among the releases known before$/)
+    expect(await choose()).toBe('1.99.0')
+    expect(said).toEqual([])
+  }
+  mirror.files.set(listAt, listed)
+  writeFileSync(file, '') // as a power cut may leave it
+  expect(await choose()).toBe('1.99.0')
+  expect(readFileSync(file)).toEqual(listed)
 })
 
 test('A mirror that is no address is refused, and off is none', () => {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -8,6 +9,7 @@ import { rustRuntime } from '../../builder/runtime-rust.ts'
 import { type PaasConfig, readConfig } from '../../core/config.ts'
 import { failureLines } from '../../core/errors.ts'
 import { exec } from '../../core/exec.ts'
+import { paths } from '../../core/names.ts'
 import { type Mirror, serveFiles } from './mirror.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'paas-rust-mirror-'))
@@ -66,6 +68,14 @@ test('A Rust that Debian has not comes from its makers: compiler, cargo and libr
   expect(parts.map(([, , file]) => read(file))).toEqual(parts.map(([part]) => `${part} 1.99.0\n`))
   expect(existsSync(join(layer, 'usr/local/manifest.in'))).toBe(false)
   expect((await exec('ls', [layer])).stdout).toBe('usr\n')
+
+  const sum = `rustc-1.99.0-${target}`
+  utimesSync(paths(config).versions(sum), new Date(0), new Date(0))
+  const again = join(dir, 'again')
+  mkdirSync(again)
+  await rustRuntime.make('1.99.0', again, context())
+  const checksums = mirror.asked.filter((path) => path === `/dist/${sum}.tar.gz.sha256`)
+  expect(checksums).toHaveLength(1) // it never changes
 })
 
 test('An archive with another checksum is not used', async () => {
