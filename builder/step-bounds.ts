@@ -23,18 +23,25 @@ export type Bounds = {
   during: (command: Command) => Disposable
 }
 
+/** How one that asks for too much asks for less. */
+const less = { build: 'Let the build do less', image: 'Make the image smaller' }
+
 /**
  * Aborts with `wanted`, when a build has lasted as long as it may, and when the disk is about to be
- * full, whatever of the build goes on then.
+ * full, whatever of the build goes on then. To take or send an image is bound as a build is.
  */
-export function boundBuild(config: PaasConfig, wanted: AbortSignal): Bounds & Disposable {
+export function boundBuild(
+  config: PaasConfig,
+  wanted: AbortSignal,
+  what: keyof typeof less = 'build',
+): Bounds & Disposable {
   const end = new AbortController()
   const over = new AbortController()
   let now: Command | undefined
-  const timer = setTimeout(() => end.abort(tooLate(config, now)), config.buildTimeoutMs)
+  const timer = setTimeout(() => end.abort(tooLate(config, what, now)), config.buildTimeoutMs)
   const reserve = config.minFreeBytes / reservedPart
   watchDisk(config, reserve, over.signal).then(
-    (isShort) => isShort && end.abort(filledDisk(now)),
+    (isShort) => isShort && end.abort(filledDisk(now, what)),
     () => {}, // no longer wanted
   )
   return {
@@ -55,8 +62,8 @@ export async function isFull(config: PaasConfig): Promise<boolean> {
   return (await freeBytes(config)) < fullBytes
 }
 
-export function filledDisk(step?: Command): Failure {
-  const who = step ? `"${step.title}"` : 'The build'
+export function filledDisk(step?: Command, what = 'build'): Failure {
+  const who = step ? `"${step.title}"` : `The ${what}`
   return new Failure('failed', `${who} filled the disk of the server and was stopped`, {
     hint: 'Who takes the space: disk. To free what nobody needs: images:gc. Then push again',
   })
@@ -116,11 +123,11 @@ async function freeBytes({ home }: PaasConfig): Promise<number> {
   return bavail * bsize
 }
 
-function tooLate({ buildTimeoutMs }: PaasConfig, step?: Command): Failure {
+function tooLate({ buildTimeoutMs }: PaasConfig, what: keyof typeof less, step?: Command): Failure {
   const minutes = buildTimeoutMs / 60_000
   const limit = minutes < 1 ? `${buildTimeoutMs / 1000} s` : `${Math.round(minutes * 10) / 10} min`
-  const seen = `The build took longer than ${limit} and was stopped`
+  const seen = `The ${what} took longer than ${limit} and was stopped`
   return new Failure('failed', step ? `${seen} in "${step.title}"` : seen, {
-    hint: 'Let the build do less, or raise PAAS_BUILD_TIMEOUT (seconds) on the server',
+    hint: `${less[what]}, or raise PAAS_BUILD_TIMEOUT (seconds) on the server`,
   })
 }
