@@ -90,13 +90,13 @@ function joinTerminal(
     child.kill('SIGWINCH') // does nothing once it has ended
   })
   // Input that ends says nothing to a terminal: whoever wants to end it types ^D.
-  const stopInput = feed(io.stdin, pty.stream, { end: false })
+  const stopInput = feed(io.stdin, pty.typed, { end: false })
   return {
     child,
-    outputs: [drain(pty.stream, io.stdout, signal)],
+    outputs: [drain(pty.output, io.stdout, signal)],
     [Symbol.dispose]: () => {
       stopInput()
-      pty.stream.destroy()
+      pty.output.destroy()
     },
   }
 }
