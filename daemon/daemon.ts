@@ -176,7 +176,10 @@ async function takeOver(daemon: Daemon): Promise<void> {
   const known = await listInstances(host)
   const alive = fleet.readmit(known)
   runs.readmit(known)
-  await sweepOrphans(host, new Set([...alive, ...runs.all()].map(({ id }) => id)))
+  const keep = new Set([...alive, ...runs.all()].map(({ id }) => id))
+  const removed = new Set(await sweepOrphans(host, keep))
+  const stuck = known.filter(({ id }) => !keep.has(id) && !removed.has(id))
+  for (const { address } of stuck) fleet.reserve(address) // it may still answer there
   await sweepEntered(
     host,
     alive.map(({ id }) => id),

@@ -1,6 +1,7 @@
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Failure, stopIfCancelled } from '../core/errors.ts'
+import { logError } from '../core/log.ts'
 import { kernelNames, newId, paths } from '../core/names.ts'
 import type { Instance, WindowSize } from '../core/types.ts'
 import { attach, type AttachedIo } from './attach.ts'
@@ -61,7 +62,9 @@ export async function sweepEntered(host: Host, ids: string[]): Promise<void> {
   const { cgroup } = kernelNames(host.config)
   for (const id of ids) {
     const left = childGroups(cgroup(id)).filter((name) => name.startsWith(prefix))
-    for (const name of left) await leave(`${cgroup(id)}/${name}`)
+    for (const name of left) {
+      await leave(`${cgroup(id)}/${name}`).catch((error) => logError('entered-left', error, { id }))
+    }
   }
 }
 

@@ -76,7 +76,8 @@ export function watchExits(host: Host, onExit: (exit: Exit) => void): Disposable
 /**
  * Removes every container, or part of one, whose id is not in `keepIds`: what a killed daemon has
  * left in bundles, the runtime's state, control groups, network or writable directories.
- * Returns the ids it removed.
+ * Returns the ids it removed: the kernel may keep a process that was killed, and no daemon's start
+ * may hang on that.
  */
 export async function sweepOrphans(host: Host, keepIds: ReadonlySet<string>): Promise<string[]> {
   const p = paths(host.config)
@@ -89,10 +90,18 @@ export async function sweepOrphans(host: Host, keepIds: ReadonlySet<string>): Pr
     ...(await vethIds(host)),
   ]
   const orphans = [...new Set(found)].filter((id) => isId(id) && !keepIds.has(id))
-  const removed = await Promise.allSettled(orphans.map((id) => removeInstance(host, id)))
-  const failed = removed.find((result) => result.status === 'rejected')
-  if (failed) throw failed.reason
-  return orphans
+  const removed = await Promise.all(
+    orphans.map((id) =>
+      removeInstance(host, id).then(
+        () => [id],
+        (error: unknown) => {
+          logError('orphan-left', error, { id })
+          return []
+        },
+      ),
+    ),
+  )
+  return removed.flat()
 }
 
 /** Ids of the pairs on this instance's bridge. */

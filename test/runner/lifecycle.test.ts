@@ -1,9 +1,10 @@
-import { readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { connect } from 'node:net'
+import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { defaultLimits } from '../../core/config.ts'
 import { Failure } from '../../core/errors.ts'
-import { killGroup, spawnGroup } from '../../core/exec.ts'
+import { exec, killGroup, spawnGroup } from '../../core/exec.ts'
 import { paths } from '../../core/names.ts'
 import type { Exit, Instance, InstanceSpec } from '../../core/types.ts'
 import { type Check, drained, waitUntilReady } from '../../runner/health.ts'
@@ -231,6 +232,20 @@ test('what a reboot left on disk is removed at once', async () => {
   const began = performance.now()
   expect(await sweepOrphans(t.host, new Set())).toHaveLength(2)
   expect(performance.now() - began).toBeLessThan(patience(5000))
+})
+
+test('a leftover that cannot be removed does not keep the others, nor a daemon that starts', async () => {
+  const started = await Promise.all([t.start(server()), t.start(server())])
+  const [stuck, other] = started.map(({ id }) => id)
+  const busy = join(paths(t.config).bundle(stuck ?? ''), 'busy')
+  mkdirSync(busy)
+  await exec('mount', ['-t', 'tmpfs', 'none', busy])
+  try {
+    expect(await sweepOrphans(t.host, new Set())).toEqual([other])
+  } finally {
+    await exec('umount', [busy])
+  }
+  expect(await sweepOrphans(t.host, new Set())).toEqual([stuck])
 })
 
 test('a monitor that is killed does not hide the end of its container', async () => {
