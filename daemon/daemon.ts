@@ -176,6 +176,7 @@ async function takeOver(daemon: Daemon): Promise<void> {
   const known = await listInstances(host)
   const alive = fleet.readmit(known)
   runs.readmit(known)
+  routes.sweep()
   const keep = new Set([...alive, ...runs.all()].map(({ id }) => id))
   const removed = new Set(await sweepOrphans(host, keep))
   const stuck = known.filter(({ id }) => !keep.has(id) && !removed.has(id))
@@ -195,7 +196,6 @@ async function takeOver(daemon: Daemon): Promise<void> {
   })
   for (const app of store.apps()) await daemon.drains.sync(app)
   void limitStorages(daemon, store.storageSizes()) // to count many files may take a while
-  routes.sweep()
   await forgetOldNames(daemon)
   await emptyTrash(config)
   log('took-over', { apps: store.apps().length, containers: alive.length })

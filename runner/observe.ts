@@ -1,6 +1,5 @@
-import { existsSync } from 'node:fs'
-import { readdir, writeFile } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { readdir } from 'node:fs/promises'
+import { basename, dirname } from 'node:path'
 import { logError } from '../core/log.ts'
 import { kernelNames, paths } from '../core/names.ts'
 import type { Exit, Instance } from '../core/types.ts'
@@ -8,32 +7,26 @@ import { readRecord } from './bundle.ts'
 import { childGroups } from './cgroup.ts'
 import { isMonitored, readExit, watchDirectory } from './exits.ts'
 import type { Host } from './host.ts'
+import { isMarked, type Mark } from './marks.ts'
 import { isAlive } from './processes.ts'
 import { removeInstance } from './stop.ts'
 
-/** What a look at a container finds: `ready` once it has been, whatever it is doing now. */
-export type Seen = Instance & { alive: boolean; ready: boolean }
+/** What a look at a container finds: whether it lives, and its marks. */
+export type Seen = Instance & { alive: boolean } & Record<Mark, boolean>
 
-/** Every container that was started and not yet removed, read from the bundles alone. */
+/** Every container that was started and not yet removed, the newest first, from bundles alone. */
 export async function listInstances(host: Host): Promise<Seen[]> {
   const ids = await names(paths(host.config).bundles)
   const records = await Promise.all(ids.map((id) => readRecord(host, id)))
   return records
     .filter((record) => record !== undefined)
-    .map(({ startTime, limits: _limits, ...instance }) => {
-      const ready = existsSync(join(paths(host.config).bundle(instance.id), readyFile))
-      return { ...instance, ready, alive: isAlive(instance.pid, startTime) }
-    })
-}
-
-const readyFile = 'ready'
-
-/**
- * Notes that a container has been ready. A daemon that comes after a killed one lets requests reach
- * those alone: another may have been starting beside one that serves.
- */
-export async function markReady(host: Host, id: string): Promise<void> {
-  await writeFile(join(paths(host.config).bundle(id), readyFile), '')
+    .map(({ startTime, limits: _limits, ...instance }) => ({
+      ...instance,
+      alive: isAlive(instance.pid, startTime),
+      ready: isMarked(host, instance.id, 'ready'),
+      leaving: isMarked(host, instance.id, 'leaving'),
+    }))
+    .sort((a, b) => b.startedAt - a.startedAt)
 }
 
 /** Whether a container lives, lives with nobody left to report its end, or is gone. */

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { errno } from '../core/errors.ts'
+import { logError } from '../core/log.ts'
 import { kernelNames, paths } from '../core/names.ts'
 import type { Exit } from '../core/types.ts'
 import { readRecord } from './bundle.ts'
@@ -9,6 +10,7 @@ import { killCgroup, removeCgroup, thaw } from './cgroup.ts'
 import { forgetExit, isMonitored, waitForExit } from './exits.ts'
 import type { Host } from './host.ts'
 import { unmount } from './kernel.ts'
+import { mark } from './marks.ts'
 import { removeMonitor } from './monitor-group.ts'
 import { removeLink } from './network.ts'
 import { isAlive, leadsProgram, processesWith } from './processes.ts'
@@ -36,6 +38,7 @@ export async function endInstance(
   const record = await readRecord(host, id)
   let exit: Exit | undefined
   if (record && isAlive(record.pid, record.startTime)) {
+    await mark(host, id, 'leaving').catch((error) => logError('mark-failed', error, { id }))
     await thaw(kernelNames(host.config).cgroup(id))
     await terminate(record.pid)
     exit = await waitForExit(host, id, { timeoutMs: options.graceMs })

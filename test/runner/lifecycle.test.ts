@@ -180,7 +180,7 @@ describe('a daemon that is killed', () => {
     await killedDaemon(specs, [])
     const found = await listInstances(t.host)
     expect(found.map(({ id, alive }) => ({ id, alive }))).toEqual(
-      specs.map(({ id }) => ({ id, alive: true })).sort((a, b) => (a.id < b.id ? -1 : 1)),
+      specs.map(({ id }) => ({ id, alive: true })).toReversed(), // the newest first
     )
     const [first, second] = found
     if (!first || !second) throw new Error('Two were started')
