@@ -212,8 +212,12 @@ function upstreamsOfHost(root: string): Json {
 const requestHeaders = {
   handler: 'headers',
   request: {
-    // Caddy itself then sets X-Forwarded-For, -Proto and -Host. Many runtimes read `_` as `-`.
-    delete: ['X-Forwarded-*', 'X_Forwarded*', 'X-Real-Ip', 'Forwarded', 'Proxy'],
+    // Caddy itself then sets X-Forwarded-For, -Proto and -Host. Many runtimes read `_` as `-`. What
+    // is set below must match none of these: it is set first.
+    delete: [
+      ...['X-Forwarded*', 'X_Forwarded*', 'X-Real-*', 'X-Real_*', 'X_Real*'],
+      ...['X-Request_*', 'X_Request*', 'Forwarded', 'Proxy'],
+    ],
     set: {
       'X-Request-Id': ['{http.request.uuid}'],
       'X-Request-Start': ['{time.now.unix_ms}'],

@@ -117,8 +117,18 @@ test('apps get headers they can trust, whatever the client sends', async () => {
     'x-request-start': '6',
     proxy: 'http://6.6.6.6',
   }
+  // A runtime that passes headers on as variables cannot tell these from the real ones.
+  const alike = ['x-forwarded-for', 'x-real-ip', 'x-request-id', 'x-request-start'].flatMap(
+    (name) => {
+      const [x, which, what] = name.split('-')
+      return [`${x}_${which}_${what}`, `${x}_${which}-${what}`, `${x}-${which}_${what}`]
+    },
+  )
   const before = Date.now()
-  const answer = await ask(config, 'echo.apps.test', { path: '/a%2Fb?c=1', headers: forged })
+  const answer = await ask(config, 'echo.apps.test', {
+    path: '/a%2Fb?c=1',
+    headers: { ...forged, ...Object.fromEntries(alike.map((name) => [name, '6.6.6.6'])) },
+  })
   const { url, headers } = JSON.parse(answer.body)
   expect(url).toBe('/a%2Fb?c=1')
   expect(headers).toMatchObject({
@@ -130,7 +140,7 @@ test('apps get headers they can trust, whatever the client sends', async () => {
   })
   expect(Math.abs(Number(headers['x-request-start']) - before)).toBeLessThan(5000)
   expect(JSON.stringify(headers)).not.toContain('6.6.6.6')
-  for (const name of ['x-real-ip', 'forwarded', 'proxy', 'x_forwarded_for', 'x-forwarded-port']) {
+  for (const name of [...alike, 'x-real-ip', 'forwarded', 'proxy', 'x-forwarded-port']) {
     expect(headers).not.toHaveProperty(name)
   }
 })
