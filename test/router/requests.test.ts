@@ -2,6 +2,7 @@ import { connect } from 'node:net'
 import type { ServerResponse } from 'node:http'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { openRouter, type Router } from '../../router/caddy.ts'
+import { hasPage, hidePage, showPage } from '../../router/maintenance.ts'
 import { publish, removeApp, setHosts } from '../../router/switch.ts'
 import { patience } from '../patience.ts'
 import { freePort } from '../ports.ts'
@@ -77,6 +78,21 @@ describe('pages of ours', () => {
     const headers = { accept: 'application/json' }
     const answer = await ask(config, 'nobody.apps.test', { headers })
     expect(JSON.parse(answer.body)).toEqual({ error: 'No app answers at this address' })
+  })
+
+  test('an app in maintenance answers with its page, however long its name', async () => {
+    const longest = `${`${'x'.repeat(61)}.`.repeat(4)}test`.padStart(253, 'x')
+    setHosts(router, 'closed', ['closed.apps.test', longest])
+    showPage(router, ['closed.apps.test', longest], '<p>closed</p>')
+    for (const host of ['closed.apps.test', longest]) {
+      const answer = await ask(config, host, { method: 'POST', path: '/x.css' })
+      expect(answer).toMatchObject({ status: 503, body: '<p>closed</p>' })
+      expect(answer.headers['content-type']).toBe('text/html; charset=utf-8')
+    }
+    expect(hasPage(router, [longest])).toBe(true)
+    hidePage(router, [longest])
+    expect((await ask(config, longest)).body).toContain('The app is not running')
+    removeApp(router, 'closed')
   })
 
   test("an app's own 404 and 502 answers pass through as they are", async () => {
