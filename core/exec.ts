@@ -1,8 +1,8 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
 import type { Socket } from 'node:net'
-import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
 import { cancelled, errno, Failure } from './errors.ts'
+import { lineSplitter } from './lines.ts'
 import type { Program } from './spawn.ts'
 
 /** The only door to child processes: always a file and an argument list, never a shell string. */
@@ -17,7 +17,7 @@ export type ExecOptions = {
   signal?: AbortSignal
   /** Deadline in milliseconds, 60 s unless given. */
   timeoutMs?: number
-  /** Called with each line of stdout and stderr as it comes. */
+  /** Called with each line of stdout and stderr as it comes, a very long one in pieces. */
   onLine?: (line: string) => void
   /** Exit codes that are answers rather than failures; 0 alone by default. */
   accept?: number[]
@@ -161,7 +161,10 @@ function keep(stream: Socket | undefined, onLine?: (line: string) => void) {
     if (bytes < outputBytesKept) chunks.push(chunk)
     bytes += chunk.length
   })
-  if (onLine) createInterface({ input: stream, crlfDelay: Infinity }).on('line', onLine)
+  if (onLine) {
+    const splitter = lineSplitter(onLine)
+    stream.on('data', splitter.write).once('close', splitter.end)
+  }
   const { promise, resolve } = Promise.withResolvers<void>()
   stream.once('close', resolve)
   return { text: () => Buffer.concat(chunks).toString('utf8'), done: promise }

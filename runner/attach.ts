@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
 import { cancelled, Failure } from '../core/errors.ts'
 import { spawnGroup, waitForEnd } from '../core/exec.ts'
-import { lineSplitter } from './lines.ts'
+import { lineSplitter } from '../core/lines.ts'
 import { openPty, type Terminal } from './pty.ts'
 
 /** Where output goes: a stream, which may push back, or a function called with each line. */
