@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { cancelled, errno, Failure } from './errors.ts'
 import { lineSplitter } from './lines.ts'
+import { sendSignal } from './processes.ts'
 import type { Program } from './spawn.ts'
 
 /** The only door to child processes: always a file and an argument list, never a shell string. */
@@ -128,29 +129,21 @@ export async function waitForEnd(
 export async function killGroup(child: Ending, graceMs: number): Promise<void> {
   const pid = child.pid
   if (pid === undefined || child.exitCode !== null || child.signalCode !== null) return
-  signalGroup(pid, 'SIGTERM')
+  sendSignal(-pid, 'SIGTERM')
   const { promise, resolve } = Promise.withResolvers<void>()
-  const timer = setTimeout(() => signalGroup(pid, 'SIGKILL'), graceMs)
+  const timer = setTimeout(() => sendSignal(-pid, 'SIGKILL'), graceMs)
   child.once('exit', () => {
     clearTimeout(timer)
-    signalGroup(pid, 'SIGKILL') // whoever of the group outlived its leader
+    sendSignal(-pid, 'SIGKILL') // whoever of the group outlived its leader
     resolve()
   })
   await promise
 }
 
 async function readRest({ pid, streams }: Program, read: Promise<unknown>): Promise<void> {
-  signalGroup(pid, 'SIGKILL')
+  sendSignal(-pid, 'SIGKILL')
   await Promise.race([read, pause(restTimeoutMs, undefined, { ref: false })])
   for (const stream of streams) stream?.destroy() // who left the group may hold it for ever
-}
-
-function signalGroup(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(-pid, signal)
-  } catch (error) {
-    if (errno(error) !== 'ESRCH') throw error
-  }
 }
 
 function keep(stream: Socket | undefined, onLine?: (line: string) => void) {

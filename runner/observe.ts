@@ -2,13 +2,13 @@ import { readdir } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
 import { logError } from '../core/log.ts'
 import { kernelNames, paths } from '../core/names.ts'
+import { isAlive } from '../core/processes.ts'
 import type { Exit, Instance } from '../core/types.ts'
 import { readRecord } from './bundle.ts'
 import { childGroups } from './cgroup.ts'
 import { isMonitored, readExit, watchDirectory } from './exits.ts'
 import type { Host } from './host.ts'
 import { isMarked, type Mark } from './marks.ts'
-import { isAlive } from './processes.ts'
 import { removeInstance } from './stop.ts'
 
 /** What a look at a container finds: whether it lives, and its marks. */
@@ -22,7 +22,7 @@ export async function listInstances(host: Host): Promise<Seen[]> {
     .filter((record) => record !== undefined)
     .map(({ startTime, limits: _limits, ...instance }) => ({
       ...instance,
-      alive: isAlive(instance.pid, startTime),
+      alive: isAlive({ pid: instance.pid, startTime }),
       ready: isMarked(host, instance.id, 'ready'),
       leaving: isMarked(host, instance.id, 'leaving'),
     }))
@@ -32,7 +32,7 @@ export async function listInstances(host: Host): Promise<Seen[]> {
 /** Whether a container lives, lives with nobody left to report its end, or is gone. */
 export async function vitalSigns(host: Host, id: string): Promise<'alive' | 'unwatched' | 'gone'> {
   const record = await readRecord(host, id)
-  if (!record || !isAlive(record.pid, record.startTime)) return 'gone'
+  if (!record || !isAlive(record)) return 'gone'
   return isMonitored(host, id) ? 'alive' : 'unwatched'
 }
 

@@ -7,11 +7,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { limits } from '../core/config.ts'
 import { errno, Failure, stopIfCancelled } from '../core/errors.ts'
 import { paths } from '../core/names.ts'
+import { isAlive, startTime } from '../core/processes.ts'
 import type { InstanceSpec } from '../core/types.ts'
 import type { Host } from './host.ts'
 import { unmount } from './kernel.ts'
 import { logFile, logPiecesPerApp } from './log-files.ts'
-import { isAlive, startTime } from './processes.ts'
 import { spawnReporting } from './spawn.ts'
 
 /** runc and conmon: the only place that knows their arguments and their files. */
@@ -63,7 +63,7 @@ export async function startContainer(host: Host, id: string, pid: number): Promi
   const handle = await open(fifo, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
     while (!(await readByte(handle))) {
-      const alive = started !== undefined && isAlive(pid, started)
+      const alive = started !== undefined && isAlive({ pid, startTime: started })
       if (!alive || performance.now() > deadline) {
         throw new Failure('failed', 'The container ended before its program could start')
       }
