@@ -2,7 +2,7 @@ import { watch } from 'node:fs'
 import { readFile, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { errno } from '../core/errors.ts'
+import { ignoreMissing } from '../core/errors.ts'
 import { kernelNames, paths } from '../core/names.ts'
 import { isAlive } from '../core/processes.ts'
 import type { Exit } from '../core/types.ts'
@@ -119,8 +119,4 @@ async function keepExit(host: Host, exit: Exit): Promise<Exit> {
 
 function isExit(value: unknown): value is Exit {
   return typeof value === 'object' && value !== null && 'code' in value && 'oom' in value
-}
-
-function ignoreMissing(error: unknown): undefined {
-  if (errno(error) !== 'ENOENT') throw error
 }

@@ -37,18 +37,15 @@ export async function vitalSigns(host: Host, id: string): Promise<'alive' | 'unw
 }
 
 /**
- * Calls back once with the exit of each container that still has a bundle, those included that
- * ended while nobody watched. A container that stopInstance removed meanwhile is not reported.
+ * Calls back with the exit of each container that still has a bundle, those included that ended
+ * while nobody watched; maybe more than once. A container that stopInstance removed meanwhile is
+ * not reported.
  */
 export function watchExits(host: Host, onExit: (exit: Exit) => void): Disposable {
-  const seen = new Set<string>()
   let open = true
   const look = async (id: string) => {
-    if (!isId(id) || seen.has(id)) return
-    const exit = await readExit(host, id)
-    if (!exit || seen.has(id) || !open) return
-    seen.add(id)
-    onExit(exit)
+    const exit = isId(id) ? await readExit(host, id) : undefined
+    if (exit && open) onExit(exit)
   }
   const report = (id: string) => {
     look(id).catch((error: unknown) => logError('exit-unread', error, { id }))
@@ -67,22 +64,16 @@ export function watchExits(host: Host, onExit: (exit: Exit) => void): Disposable
 }
 
 /**
- * Removes every container, or part of one, whose id is not in `keepIds`: what a killed daemon has
- * left in bundles, the runtime's state, control groups, network or writable directories.
- * Returns the ids it removed: the kernel may keep a process that was killed, and no daemon's start
- * may hang on that.
+ * Removes every container, or part of one, whose id is not in `keepIds`, of those that listRemains
+ * has found. Returns the ids it removed: the kernel may keep a process that was killed, and no
+ * daemon's start may hang on that.
  */
-export async function sweepOrphans(host: Host, keepIds: ReadonlySet<string>): Promise<string[]> {
-  const p = paths(host.config)
-  const places = [p.bundles, p.runcRoot, p.exits, dirname(p.scratch('x'))]
-  const found = [
-    ...(await Promise.all(places.map(names))).flat(),
-    ...childGroups(kernelNames(host.config).cgroupParent),
-    ...childGroups(kernelNames(host.config).builds),
-    ...childGroups(kernelNames(host.config).monitors),
-    ...(await vethIds(host)),
-  ]
-  const orphans = [...new Set(found)].filter((id) => isId(id) && !keepIds.has(id))
+export async function sweepOrphans(
+  host: Host,
+  keepIds: ReadonlySet<string>,
+  remains?: string[],
+): Promise<string[]> {
+  const orphans = (remains ?? (await listRemains(host))).filter((id) => !keepIds.has(id))
   const removed = await Promise.all(
     orphans.map((id) =>
       removeInstance(host, id).then(
@@ -95,6 +86,23 @@ export async function sweepOrphans(host: Host, keepIds: ReadonlySet<string>): Pr
     ),
   )
   return removed.flat()
+}
+
+/**
+ * Every container, or part of one, that there is: in bundles, the runtime's state, control groups,
+ * network or writable directories.
+ */
+export async function listRemains(host: Host): Promise<string[]> {
+  const p = paths(host.config)
+  const places = [p.bundles, p.runcRoot, p.exits, dirname(p.scratch('x'))]
+  const found = [
+    ...(await Promise.all(places.map(names))).flat(),
+    ...childGroups(kernelNames(host.config).cgroupParent),
+    ...childGroups(kernelNames(host.config).builds),
+    ...childGroups(kernelNames(host.config).monitors),
+    ...(await vethIds(host)),
+  ]
+  return [...new Set(found)].filter(isId)
 }
 
 /** Ids of the pairs on this instance's bridge. */

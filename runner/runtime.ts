@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { type FileHandle, open, readdir, rm, unlink } from 'node:fs/promises'
+import { type FileHandle, open, readdir, readFile, rm, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
@@ -92,6 +92,13 @@ export async function deleteContainer(host: Host, id: string): Promise<void> {
 /** What comes before every verb of runc. */
 export function rootArguments(host: Host): string[] {
   return ['--root', paths(host.config).runcRoot]
+}
+
+/** The last message of a log that the runtime wrote as JSON. */
+export async function lastWords(log: string): Promise<string> {
+  const text = await readFile(log, 'utf8').catch(() => '')
+  const said = /"msg":"((?:[^"\\]|\\.)*)"/.exec(text.trim().split('\n').at(-1) ?? '')?.[1]
+  return said || 'the runtime said nothing'
 }
 
 function monitorArguments(host: Host, spec: InstanceSpec): string[] {
