@@ -148,6 +148,7 @@ export const limits = {
 
 const defaultHome = '/var/lib/paas'
 
+/** A wait of more than a week is a mistake, and one of 25 days is more than a timer can count. */
 const secondsMost = 7 * 24 * 60 * 60
 
 /** Of the 107 that a socket's path may have, with room for the names below. */
@@ -192,7 +193,6 @@ function positive(env: NodeJS.ProcessEnv, name: string, fallback: number, want: 
   return value
 }
 
-/** A wait of more than a week is a mistake, and one of 25 days is more than a timer can count. */
 function mirror(env: NodeJS.ProcessEnv, name: string, fallback: string): string | undefined {
   const text = env[name] || fallback
   if (text === 'off') return undefined
