@@ -81,8 +81,10 @@ export async function followLogs(
   }
 }
 
+export type Line = { at: Date; text: string }
+
 /** What is said, now or, a line at a time and in the order of time, earlier. */
-export type Said = string | { at: Date; text: string }[]
+export type Said = string | Line[]
 
 /**
  * Adds what paas itself says to an app log; `source.process` is `paas`, `build.1` or the like;
@@ -102,7 +104,8 @@ export async function appendLog(
   await appendFile(join(directory, file), entries.join(''), { mode: 0o600 })
 }
 
-function linesNow(text: string): Exclude<Said, string> {
+/** The lines of a text that is said now. */
+export function linesNow(text: string): Line[] {
   const at = new Date()
   const lines = text.replace(/\n$/, '').split('\n')
   return lines.map((line) => ({ at, text: line }))

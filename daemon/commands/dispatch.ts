@@ -1,6 +1,7 @@
 import { Failure, failureLines, statusOf } from '../../core/errors.ts'
 import { logError } from '../../core/log.ts'
 import type { Say } from '../../core/types.ts'
+import { sayTo } from '../../receiver/output.ts'
 import type { Daemon } from '../daemon.ts'
 import type { Call, Changed, Command, Session } from './command.ts'
 import { findApp } from './find-app.ts'
@@ -71,7 +72,7 @@ export async function authorize(
 function openCall(parsed: Parsed, session: Session, daemon: Daemon, commands: Command[]): Call {
   const ofApp = parsed.command.app && parsed.options.global !== true
   const app = ofApp ? findApp(requireApp(parsed), daemon) : undefined
-  const say = sayTo(session, parsed)
+  const say = sayOf(session, parsed)
   return {
     session,
     command: parsed.command,
@@ -96,9 +97,10 @@ function requireApp(parsed: Parsed): string {
 }
 
 /** Warnings always reach stderr; steps go to stdout, or nowhere where only data is wanted. */
-function sayTo(session: Session, { quiet, json }: Parsed): Say {
+function sayOf({ stdout, stderr }: Session, { quiet, json }: Parsed): Say {
+  const [warn, tell] = [sayTo(stderr), sayTo(stdout)]
   return (line) => {
-    if (line.startsWith(' !     ')) session.stderr.write(`${line}\n`)
-    else if (!quiet && !json) session.stdout.write(`${line}\n`)
+    if (line.startsWith(' !     ')) warn(line)
+    else if (!quiet && !json) tell(line)
   }
 }
