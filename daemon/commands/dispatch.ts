@@ -48,11 +48,10 @@ function recordChange(daemon: Daemon, call: Call, { kind, text, app }: Changed):
   }
 }
 
-/** Plugins may refuse what a key holder asks; root on the host is above that. */
+/** Plugins may refuse what a key holder asks, and say why; root on the host is above that. */
 export async function authorize(
-  { argv, identity, signal }: Pick<Session, 'argv' | 'identity' | 'signal'>,
+  { argv, identity, signal, stderr }: Pick<Session, 'argv' | 'identity' | 'signal' | 'stderr'>,
   daemon: Daemon,
-  say: Say = () => {},
 ): Promise<void> {
   if (identity.local) return
   const user = identity.name
@@ -60,7 +59,7 @@ export async function authorize(
     await daemon.triggers.fire(
       'user-auth',
       { user, args: [user, ...withoutSecrets(argv)] },
-      say,
+      sayTo(stderr),
       signal,
     )
   } catch (error) {
