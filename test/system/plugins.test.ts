@@ -44,7 +44,6 @@ describe('plugins', () => {
     for (const [trigger, body] of Object.entries(scripts)) {
       await writeFile(join(dir, trigger), `#!/bin/sh\n${body}\n`, { mode: 0o755 })
     }
-    await paas.paas(['plugin:list'])
   }
 
   test('hear every trigger of a push, in order', async () => {
@@ -131,7 +130,6 @@ describe('plugins', () => {
     await writePlugin('ear', { commands: script })
     const file = join(paths(paas.config).plugins, 'ear', 'plugin.toml')
     await writeFile(file, `${readFileSync(file, 'utf8')}${toml}`)
-    await paas.paas(['plugin:list'])
     const greeted = await paas.ssh(['ear:greet', 'shop', 'good', '--morning'])
     expect([greeted.code, greeted.stdout]).toEqual([
       0,
