@@ -57,7 +57,7 @@ export const keyCommands: Command[] = [
   {
     name: 'keys:remove',
     usage: 'NAME',
-    summary: 'Take an SSH key out',
+    summary: 'Take an SSH key out; what has come in by it is ended within 15 seconds',
     app: false,
     run: async (call, daemon) => {
       const [name] = call.args
