@@ -3,6 +3,13 @@ import { Writable } from 'node:stream'
 import { expect, test } from 'vitest'
 import { sayTo } from '../../receiver/output.ts'
 
+test('short lines that nobody reads are counted by what they take of memory', () => {
+  const client = new Writable({ write: () => {} })
+  const say = sayTo(client)
+  for (let count = 0; count < 1_000_000; count += 1) say('y')
+  expect(client.writableLength / 'y\n'.length).toBeLessThan(40_000)
+})
+
 test('a client that does not read leaves lines out and is told how many', async () => {
   let text = ''
   let read: (() => void) | undefined
