@@ -1,6 +1,7 @@
 import { Failure, failureLines, statusOf } from '../../core/errors.ts'
 import { logError } from '../../core/log.ts'
 import type { Say } from '../../core/types.ts'
+import { sayTo } from '../../receiver/output.ts'
 import type { Daemon } from '../daemon.ts'
 import type { Call, Changed, Command, Session } from './command.ts'
 import { findApp } from './find-app.ts'
@@ -47,11 +48,10 @@ function recordChange(daemon: Daemon, call: Call, { kind, text, app }: Changed):
   }
 }
 
-/** Plugins may refuse what a key holder asks; root on the host is above that. */
+/** Plugins may refuse what a key holder asks, and say why; root on the host is above that. */
 export async function authorize(
-  { argv, identity, signal }: Pick<Session, 'argv' | 'identity' | 'signal'>,
+  { argv, identity, signal, stderr }: Pick<Session, 'argv' | 'identity' | 'signal' | 'stderr'>,
   daemon: Daemon,
-  say: Say = () => {},
 ): Promise<void> {
   if (identity.local) return
   const user = identity.name
@@ -59,7 +59,7 @@ export async function authorize(
     await daemon.triggers.fire(
       'user-auth',
       { user, args: [user, ...withoutSecrets(argv)] },
-      say,
+      sayTo(stderr),
       signal,
     )
   } catch (error) {
@@ -71,7 +71,7 @@ export async function authorize(
 function openCall(parsed: Parsed, session: Session, daemon: Daemon, commands: Command[]): Call {
   const ofApp = parsed.command.app && parsed.options.global !== true
   const app = ofApp ? findApp(requireApp(parsed), daemon) : undefined
-  const say = sayTo(session, parsed)
+  const say = sayOf(session, parsed)
   return {
     session,
     command: parsed.command,
@@ -96,9 +96,10 @@ function requireApp(parsed: Parsed): string {
 }
 
 /** Warnings always reach stderr; steps go to stdout, or nowhere where only data is wanted. */
-function sayTo(session: Session, { quiet, json }: Parsed): Say {
+function sayOf({ stdout, stderr }: Session, { quiet, json }: Parsed): Say {
+  const [warn, tell] = [sayTo(stderr), sayTo(stdout)]
   return (line) => {
-    if (line.startsWith(' !     ')) session.stderr.write(`${line}\n`)
-    else if (!quiet && !json) session.stdout.write(`${line}\n`)
+    if (line.startsWith(' !     ')) warn(line)
+    else if (!quiet && !json) tell(line)
   }
 }
