@@ -106,6 +106,15 @@ function joinTerminal(
   }
 }
 
+/** Of the one thread that all of the daemon has, lines take a quarter at most. */
+const restFactor = 3
+
+/** Meanwhile the program waits for somebody who reads, as it would at a slow terminal. */
+function restFrom(source: Readable, ms: number): void {
+  source.pause()
+  setTimeout(() => source.resume(), ms)
+}
+
 function feed(
   source: AttachedIo['stdin'],
   target: Writable | undefined,
@@ -130,7 +139,12 @@ function drain(source: Readable | undefined, sink: Sink, signal: AbortSignal): P
   })
   if (typeof sink === 'function') {
     const splitter = lineSplitter(sink)
-    source.on('data', splitter.write)
+    source.on('data', (chunk: Buffer) => {
+      const began = performance.now()
+      splitter.write(chunk)
+      const tookMs = performance.now() - began
+      if (tookMs >= 1) restFrom(source, tookMs * restFactor)
+    })
     source.once('end', splitter.end)
   } else {
     source.pipe(sink, { end: false })
