@@ -22,7 +22,6 @@ export async function withHostLock<T>(
   const { locks } = paths(config)
   await mkdir(locks, { recursive: true })
   const holder = startProgram('flock', ['--', join(locks, name), 'cat'], {
-    env: process.env,
     streams: ['to it', 'from it', 'nowhere'],
   })
   try {

@@ -60,7 +60,6 @@ function joinPipes(
 ): Joined {
   const input = io.stdin instanceof Object ? 'to it' : 'nowhere'
   const child = startProgram(file, args, {
-    env: process.env,
     streams: [input, 'from it', 'from it'],
   })
   const [stdin, stdout, stderr] = child.streams
@@ -88,7 +87,7 @@ function joinTerminal(
 ): Joined {
   const pty = openPty(io.terminal)
   const streams = [pty.program, pty.program, pty.program]
-  const child = startProgram(file, args, { env: process.env, streams })
+  const child = startProgram(file, args, { streams })
   pty.closeProgram()
   io.terminal.onResize((columns, rows) => {
     pty.resize(columns, rows)

@@ -167,7 +167,6 @@ async function freeBase(config: PaasConfig, app: string): Promise<number> {
 /** A file descriptor of a user namespace; a process of ours holds it until we have opened it. */
 async function openUserNamespace(base: number): Promise<number> {
   const holder = startProgram('unshare', ['--user', '--', 'cat'], {
-    env: process.env,
     streams: ['to it', 'from it', 'nowhere'],
   })
   const ended = waitForEnd(holder, { timeoutMs: 10_000 })
