@@ -7,7 +7,7 @@ import type { Daemon } from '../daemon.ts'
 import { appUrls } from '../apps/hosts.ts'
 import type { Answer, Call, Command } from './command.ts'
 import { usageFailure } from './parse.ts'
-import { findRelease } from './releases.ts'
+import { findWithFiles } from './releases.ts'
 
 /** Most days nobody asks for these: the daemon is smaller without them. */
 const exporting = () => import('../code/image-export.ts')
@@ -31,7 +31,7 @@ export const imageCommands: Command[] = [
           },
         )
       }
-      const release = findRelease(daemon, call.app(), call.args[0])
+      const release = findWithFiles(daemon, call.app(), call.args[0])
       const { exportRelease } = await exporting()
       await exportRelease(daemon, release, (piece) => writeAll(stdout, piece, signal), signal)
       return 0
@@ -79,7 +79,7 @@ export const imageCommands: Command[] = [
         needed(call, args.length > 1 ? 1 : 0, 'the name of an image'),
       )
       if (reference.digest) throw usageFailure(call.command, 'A digest is what comes out of a push')
-      const release = findRelease(daemon, call.app(), wanted)
+      const release = findWithFiles(daemon, call.app(), wanted)
       const name = referenceText(reference)
       say(`-----> Pushing ${release.app} v${release.version} to ${name}`)
       const { pushRelease } = await importing()

@@ -1,9 +1,10 @@
+import { existsSync } from 'node:fs'
 import { adoptLayers, removeLayers } from '../../builder/layers.ts'
 import { noteUses, removeSharedLayers } from '../../builder/shared-layers.ts'
 import { stackLayers } from '../../builder/stack.ts'
 import { log, logError } from '../../core/log.ts'
 import { paths } from '../../core/names.ts'
-import type { App } from '../../core/types.ts'
+import type { App, Layer } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
 import { packObjects } from '../code/refs.ts'
 
@@ -55,6 +56,11 @@ export function openGarbage(daemon: Daemon): Garbage {
     },
     collect: (signal) => inTurn(() => collectAll(daemon, signal)),
   }
+}
+
+/** Whether a layer is there: those of a release that never served are not kept for long. */
+export function hasFiles({ config }: Pick<Daemon, 'config'>, layer: Layer): boolean {
+  return existsSync(paths(config).layer(layer))
 }
 
 async function collectAll(daemon: Daemon, signal: AbortSignal): Promise<string[]> {

@@ -151,6 +151,25 @@ describe('a push that cannot work', () => {
     expect(logs.stdout).toContain('famous last words')
   })
 
+  test('has files that are not kept, and settings that are', async () => {
+    const { stdout } = await paas.ssh(['releases', 'shop', '--json'])
+    const failed: string = JSON.parse(stdout)[0].release
+    await paas.ssh(['images:gc'])
+    const image = 'registry.invalid/shop:1'
+    for (const call of [
+      ['releases:sbom', 'shop', failed],
+      ['images:export', 'shop', failed],
+      ['images:push', 'shop', failed, image],
+    ]) {
+      const { code, stderr } = await paas.ssh(call)
+      expect([call, code]).toEqual([call, 1])
+      expect(stderr).toContain(`The files of ${failed}, which never served, are not kept`)
+    }
+    const diff = await paas.ssh(['releases:diff', 'shop', 'v1', failed])
+    expect([diff.code, diff.stderr]).toEqual([0, ''])
+    expect(diff.stdout).toMatch(/app: source .*\n +the files of one are not kept/)
+  })
+
   test('does not stop the next good one', async () => {
     const result = await paas.push('shop', await paas.tree('good', nodeApp('better version')))
     expect(result.code).toBe(0)
