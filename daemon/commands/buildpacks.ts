@@ -1,9 +1,6 @@
-import {
-  buildpacksMost,
-  parseBuildpack,
-  shownAddress,
-} from '../../builder/buildpack-detect/buildpack-address.ts'
+import { buildpacksMost, parseBuildpack } from '../../builder/buildpack-detect/buildpack-address.ts'
 import { Failure } from '../../core/errors.ts'
+import { maskAddresses } from '../../core/mask.ts'
 import type { App } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
 import { refuseLocked } from '../apps/locks.ts'
@@ -86,7 +83,7 @@ function change(call: Call, daemon: Daemon, edit: (list: string[]) => string[]):
     throw new Failure('usage', `${list.length} buildpacks: at most ${buildpacksMost} are run`)
   }
   daemon.store.setBuildpacks(app, list)
-  const shown = list.map(shownAddress).join(', ') || 'none'
+  const shown = list.map(maskAddresses).join(', ') || 'none'
   return { ...report(app, list), event: { kind: 'builder', text: `Buildpacks: ${shown}` } }
 }
 
@@ -105,7 +102,7 @@ function position({ options, command }: Call): number | undefined {
 }
 
 function report(app: App, list: string[]): Answer {
-  const shown = list.map(shownAddress)
+  const shown = list.map(maskAddresses)
   const ignored = app.builder !== null && app.builder !== 'buildpacks' && list.length > 0
   const lines = shown.map((address, at) => `${at + 1}. ${address}`)
   return {

@@ -1,5 +1,6 @@
 import { Failure } from '../../core/errors.ts'
 import { limits } from '../../core/config.ts'
+import { maskValue } from '../../core/mask.ts'
 import { parseConfigKey, printable } from '../../core/names.ts'
 import type { Config } from '../../core/types.ts'
 import {
@@ -59,7 +60,7 @@ export const configCommands: Command[] = [
       const config = configOf(call, daemon)
       const value = Object.hasOwn(config, key) ? config[key] : undefined
       if (value === undefined) {
-        throw new Failure('failed', `${ownerOf(call)} has no ${printable(key)}`)
+        throw new Failure('failed', `${ownerOf(call)} has no ${printable(maskValue(key))}`)
       }
       const shown = call.options.encoded ? encoded(value) : value
       return { lines: [shown], json: shown }
