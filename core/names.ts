@@ -73,8 +73,8 @@ function inAscii(text: string): string {
 
 /** A branch name that git itself would take (the part after refs/heads/). */
 export function parseBranch(text: string): string {
-  const bad = /^-|^[./]|[./]$|\.\.|\/\/|@\{|[\x00-\x20\x7f~^:?*[\\]|\.lock$/
-  if (text.length > 0 && text.length <= 200 && !bad.test(text)) return text
+  const bad = /^-|^[./]|[./]$|\.\.|\/[./]|@\{|[\x00-\x20\x7f~^:?*[\\]|\.lock(\/|$)/
+  if (text.length > 0 && Buffer.byteLength(text) <= 200 && !bad.test(text)) return text
   throw new Failure('usage', `"${printable(text)}" is not a branch name`)
 }
 

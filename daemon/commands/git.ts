@@ -52,11 +52,12 @@ export const gitCommands: Command[] = [
 type Setting = (call: Call, daemon: Daemon, values: string[]) => Promise<Answer>
 
 const settings: Record<string, Setting> = {
-  'deploy-branch': async (call, daemon, [branch]) => {
-    if (branch === undefined)
-      throw usageFailure(call.command, 'git:set deploy-branch needs a branch')
-    daemon.store.setDeployBranch(call.app(), parseBranch(branch))
+  'deploy-branch': async (call, daemon, [name, ...more]) => {
+    if (name === undefined || more.length > 0)
+      throw usageFailure(call.command, 'git:set deploy-branch wants one branch')
+    const branch = parseBranch(name)
     await setHead(paths(daemon.config).repo(call.app().name), branch)
+    daemon.store.setDeployBranch(call.app(), branch)
     return {
       lines: [`       Pushes of "${branch}" to ${call.app().name} are deployed`],
       json: { app: call.app().name, deployBranch: branch },
@@ -64,7 +65,8 @@ const settings: Record<string, Setting> = {
     }
   },
 
-  'app-dir': async (call, daemon, [dir]) => {
+  'app-dir': async (call, daemon, [dir, ...more]) => {
+    if (more.length > 0) throw usageFailure(call.command, 'git:set app-dir wants one folder')
     const folder = dir === undefined ? null : parseFolder(dir)
     if (folder === undefined) {
       throw new Failure('usage', `"${printable(dir ?? '')}" is no folder of a repository`)
