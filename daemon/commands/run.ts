@@ -5,6 +5,7 @@ import type { Release } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
 import type { Member } from '../fleet/fleet.ts'
 import { mebibytes } from '../fleet/deaths.ts'
+import { processType } from '../fleet/processes.ts'
 import { enterProcess, runOneOff } from '../runs/one-off.ts'
 import { describeEnd, durationMs } from '../runs/run-words.ts'
 import type { Active, Wish } from '../runs/run-facts.ts'
@@ -104,9 +105,10 @@ export const runCommands: Command[] = [
   {
     name: 'enter',
     usage: 'APP [PROCESS] [COMMAND [ARGUMENT ...]]',
-    summary: 'Run a shell, or a command, inside a process that runs; web.1 unless named',
+    summary: 'Run a shell, or a command, inside a process or type that runs; web.1 unless named',
     app: true,
     verbatim: true,
+    options: {},
     run: async (call, daemon) => {
       const { member, argv } = pickProcess(call, daemon)
       if (daemon.fleet.isPaused(member)) throw pausedFailure(call, member)
@@ -155,20 +157,27 @@ function parseTtl(call: Call, text: string): number {
   throw usageFailure(call.command, '--ttl wants a time such as 90s, 30m or 24h, at most 7d')
 }
 
-/** The first word after the app is a process when one of that name or type runs. */
+/** The first word after the app is a process when it is the name of one, or a type. */
 function pickProcess(call: Call, daemon: Daemon): { member: Member; argv: string[] } {
   const { name } = call.app()
   const live = daemon.fleet.of(name).filter(({ state }) => state === 'live')
   const [wish = '', ...rest] = call.args
-  const named = /^[a-z][a-z0-9-]*\.\d+$/.test(wish)
-  const member = live.find(({ process }) => process === (named ? wish : 'web.1'))
-  if (member) return { member, argv: named ? rest : call.args }
+  const types = daemon.store.currentRelease(name)?.image.processes ?? {}
+  const named = Object.hasOwn(types, wish) || /^[a-z][a-z0-9-]*\.\d+$/.test(wish)
+  const argv = !named ? call.args : rest[0] === '--' ? rest.slice(1) : rest
+  const wanted = named ? wish : 'web'
+  const called = live.filter(({ process }) => [process, processType(process)].includes(wanted))
+  const [first] = called.sort((a, b) => indexOf(a) - indexOf(b))
+  const member = first ?? (!named && live.length === 1 ? live[0] : undefined)
+  if (member) return { member, argv }
   const there = live.map(({ process }) => process).sort()
-  const [only] = live
-  if (!named && only && live.length === 1) return { member: only, argv: call.args }
   throw new Failure('failed', `${name} has no running process ${named ? `"${wish}"` : 'web.1'}`, {
     hint: there.length > 0 ? `There is: ${there.join(', ')}` : `Start one: ps:scale ${name} web=1`,
   })
+}
+
+function indexOf({ process }: Member): number {
+  return Number(process.slice(processType(process).length + 1))
 }
 
 function pausedFailure(call: Call, { process }: Member): Failure {
