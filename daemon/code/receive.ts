@@ -35,6 +35,7 @@ export async function acceptPush(
   accepting: Accepting,
 ): Promise<void> {
   const { by, say } = accepting
+  refuseLocked(daemon.store, name)
   const known = daemon.store.findApp(name)
   const decision = decidePush(push.updates, known ?? { name, deployBranch: null })
   for (const warning of decision.warnings) say(warning)
@@ -44,7 +45,6 @@ export async function acceptPush(
       hint: 'The first push of a branch creates it: git push paas main',
     })
   }
-  refuseLocked(daemon.store, name)
   const app = known ?? (await createFor(daemon, name, accepting))
   const target = decision.deploy
   const { branch, commit } = target

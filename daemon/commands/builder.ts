@@ -4,7 +4,6 @@ import { Failure } from '../../core/errors.ts'
 import type { App } from '../../core/types.ts'
 import { printable } from '../../core/names.ts'
 import type { Daemon } from '../daemon.ts'
-import { refuseLocked } from '../apps/locks.ts'
 import { must } from '../store/rows.ts'
 import type { Answer, Call, Command } from './command.ts'
 import { usageFailure } from './parse.ts'
@@ -16,10 +15,10 @@ export const builderCommands: Command[] = [
     summary:
       'Choose how an app is built from the next push on, and on which image in place of the stack; without NAME or IMAGE, let the code say',
     app: true,
+    changes: true,
     run: async (call, daemon) => {
       const [name, value] = call.args
       const change = name === 'base' ? toBase(value) : toBuilder(call, name, value)
-      refuseLocked(daemon.store, call.app().name)
       const text = change(daemon, call.app())
       return { ...report(daemon, call.app().name), event: { kind: 'builder', text } }
     },

@@ -3,7 +3,6 @@ import { Failure } from '../../core/errors.ts'
 import { maskAddresses } from '../../core/mask.ts'
 import type { App } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
-import { refuseLocked } from '../apps/locks.ts'
 import type { Answer, Call, Command, CommandOption } from './command.ts'
 import { usageFailure } from './parse.ts'
 
@@ -17,6 +16,7 @@ export const buildpackCommands: Command[] = [
     usage: 'APP ADDRESS [ADDRESS ...]',
     summary: 'Build an app with Heroku buildpacks, in this order, from the next push on',
     app: true,
+    changes: true,
     options: index,
     run: async (call, daemon) => {
       const at = position(call)
@@ -31,6 +31,7 @@ export const buildpackCommands: Command[] = [
     usage: 'APP ADDRESS [ADDRESS ...]',
     summary: 'Run further buildpacks, after the others or at a place among them',
     app: true,
+    changes: true,
     options: index,
     run: async (call, daemon) => {
       const at = position(call)
@@ -43,6 +44,7 @@ export const buildpackCommands: Command[] = [
     usage: 'APP [ADDRESS]',
     summary: 'Run a buildpack no longer, named by its address or by --index',
     app: true,
+    changes: true,
     options: index,
     run: async (call, daemon) => {
       const [address] = call.args
@@ -64,6 +66,7 @@ export const buildpackCommands: Command[] = [
     usage: 'APP',
     summary: 'Let the code say how an app is built',
     app: true,
+    changes: true,
     run: async (call, daemon) => change(call, daemon, () => []),
   },
   {
@@ -77,7 +80,6 @@ export const buildpackCommands: Command[] = [
 
 function change(call: Call, daemon: Daemon, edit: (list: string[]) => string[]): Answer {
   const app = call.app()
-  refuseLocked(daemon.store, app.name)
   const list = edit(daemon.store.buildpacks(app))
   if (list.length > buildpacksMost) {
     throw new Failure('usage', `${list.length} buildpacks: at most ${buildpacksMost} are run`)

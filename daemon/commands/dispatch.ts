@@ -1,6 +1,7 @@
 import { Failure, failureLines, statusOf } from '../../core/errors.ts'
 import { logError } from '../../core/log.ts'
 import type { Say } from '../../core/types.ts'
+import { refuseLocked } from '../apps/locks.ts'
 import type { Daemon } from '../daemon.ts'
 import type { Call, Changed, Command, Session } from './command.ts'
 import { findApp } from './find-app.ts'
@@ -71,6 +72,7 @@ export async function authorize(
 function openCall(parsed: Parsed, session: Session, daemon: Daemon, commands: Command[]): Call {
   const ofApp = parsed.command.app && parsed.options.global !== true
   const app = ofApp ? findApp(requireApp(parsed), daemon) : undefined
+  if (app && parsed.command.changes) refuseLocked(daemon.store, app.name)
   const say = sayTo(session, parsed)
   return {
     session,

@@ -2,7 +2,6 @@ import { isPathPattern, parseFolder, pathsMost } from '../../builder/buildpack-d
 import { Failure } from '../../core/errors.ts'
 import { parseBranch, paths, printable } from '../../core/names.ts'
 import type { Daemon } from '../daemon.ts'
-import { refuseLocked } from '../apps/locks.ts'
 import { setHead } from '../code/refs.ts'
 import type { Answer, Call, Command } from './command.ts'
 import { importCommands } from './git-import.ts'
@@ -17,6 +16,7 @@ export const gitCommands: Command[] = [
     summary:
       'Choose the branch that is deployed, the folder of the app, and the paths of which a push must change one',
     app: true,
+    changes: true,
     run: async (call, daemon) => {
       const [setting = '', ...values] = call.args
       const set = Object.hasOwn(settings, setting) ? settings[setting] : undefined
@@ -24,7 +24,6 @@ export const gitCommands: Command[] = [
         const known = Object.keys(settings).join(', ')
         throw usageFailure(call.command, `git:set needs one of: ${known}`)
       }
-      refuseLocked(daemon.store, call.app().name)
       return await set(call, daemon, values)
     },
   },
