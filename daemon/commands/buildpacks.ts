@@ -3,6 +3,7 @@ import { Failure } from '../../core/errors.ts'
 import { maskAddresses } from '../../core/mask.ts'
 import type { App } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
+import { chosenBuilder } from './builder.ts'
 import type { Answer, Call, Command, CommandOption } from './command.ts'
 import { usageFailure } from './parse.ts'
 
@@ -74,7 +75,7 @@ export const buildpackCommands: Command[] = [
     usage: 'APP',
     summary: 'List the buildpacks of an app, in the order in which they run',
     app: true,
-    run: async (call, daemon) => report(call.app(), daemon.store.buildpacks(call.app())),
+    run: async (call, daemon) => report(daemon, call.app()),
   },
 ]
 
@@ -86,7 +87,7 @@ function change(call: Call, daemon: Daemon, edit: (list: string[]) => string[]):
   }
   daemon.store.setBuildpacks(app, list)
   const shown = list.map(maskAddresses).join(', ') || 'none'
-  return { ...report(app, list), event: { kind: 'builder', text: `Buildpacks: ${shown}` } }
+  return { ...report(daemon, app), event: { kind: 'builder', text: `Buildpacks: ${shown}` } }
 }
 
 function addresses({ args, command }: Call): string[] {
@@ -103,14 +104,15 @@ function position({ options, command }: Call): number | undefined {
   throw usageFailure(command, `--index is a number from 1 to ${buildpacksMost}`)
 }
 
-function report(app: App, list: string[]): Answer {
-  const shown = list.map(maskAddresses)
-  const ignored = app.builder !== null && app.builder !== 'buildpacks' && list.length > 0
+function report(daemon: Daemon, app: App): Answer {
+  const shown = daemon.store.buildpacks(app).map(maskAddresses)
+  const { builder, by } = chosenBuilder(daemon, app)
+  const ignored = shown.length > 0 && builder !== 'buildpacks'
   const lines = shown.map((address, at) => `${at + 1}. ${address}`)
   return {
     lines: [
       ...(lines.length > 0 ? lines : ['No buildpacks are set: the code says how it is built']),
-      ...(ignored ? [`They are not used: builder:set has "${app.builder}"`] : []),
+      ...(ignored ? [`They are not used: ${by} says "${builder}"`] : []),
     ],
     json: shown,
   }

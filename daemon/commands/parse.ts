@@ -39,6 +39,9 @@ export function parseCommand(argv: string[], table: Command[]): Parsed {
   if (command.verbatim) return parseVerbatim(command, before, after)
   const { values, positionals } = parse(command, [...before, ...after])
   const ofApp = command.app && values.global !== true
+  if (command.app && !ofApp && values.app !== undefined) {
+    throw usageFailure(command, 'No app goes with --global')
+  }
   const app = ofApp ? (text(values.app) ?? positionals.shift()) : undefined
   return parsed(
     command,

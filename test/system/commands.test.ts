@@ -131,6 +131,21 @@ describe('commands', () => {
     expect((await paas.get('shop')).status).toBe(200)
   })
 
+  test('what a command does not do is said, and what is set in vain', async () => {
+    const push = await paas.ssh(['images:push', 'shop', 'v1'])
+    expect([push.code, push.stderr]).toEqual([2, expect.stringContaining('says no registry')])
+    const plan = await paas.ssh(['plan', '.'])
+    expect([plan.code, plan.stderr]).toEqual([2, expect.stringContaining('There: paas plan DIR')])
+    expect((await paas.ssh(['doctor'])).stdout).not.toContain(' !     ')
+    await paas.ssh(['buildpacks:set', 'shop', 'https://example.com/pack.git'])
+    await paas.ssh(['config:set', 'shop', '--no-restart', 'BUILDER=node'])
+    expect((await paas.ssh(['buildpacks:list', 'shop'])).stdout).toContain(
+      'They are not used: the config key BUILDER says "node"',
+    )
+    await paas.ssh(['buildpacks:clear', 'shop'])
+    await paas.ssh(['config:unset', 'shop', '--no-restart', 'BUILDER'])
+  })
+
   test('platform keys and bad keys are refused', async () => {
     for (const key of ['PORT', 'DYNO', 'PAAS_APP', '1A', 'A-B', '']) {
       const { code, stderr } = await paas.paas(['config:set', 'shop', `${key}=x`])
