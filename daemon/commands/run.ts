@@ -1,5 +1,6 @@
 import { limits } from '../../core/config.ts'
 import { Failure } from '../../core/errors.ts'
+import { parseDuration } from '../../core/measures.ts'
 import { parseConfigKey, printable } from '../../core/names.ts'
 import type { Release } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
@@ -147,12 +148,9 @@ function parsePair(pair: string): [string, string] {
   return [parseConfigKey(pair.slice(0, at)), pair.slice(at + 1)]
 }
 
-const units: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
-
-/** `90s`, `30m`, `24h`, `7d`; a bare number is seconds. */
+/** A bare number is seconds. */
 function parseTtl(call: Call, text: string): number {
-  const [, number, unit = 's'] = /^(\d{1,9})([smhd]?)$/.exec(text) ?? []
-  const ms = Number(number) * (units[unit || 's'] ?? NaN)
+  const ms = parseDuration(/\d$/.test(text) ? `${text}s` : text) ?? NaN
   if (ms >= 1000 && ms <= limits.runTtlMostMs) return ms
   throw usageFailure(call.command, '--ttl wants a time such as 90s, 30m or 24h, at most 7d')
 }
