@@ -4,6 +4,7 @@ import type { App, Identity, Say } from '../../core/types.ts'
 import type { PushRequest } from '../../receiver/receive-pack.ts'
 import { untouchedPaths } from '../../builder/untouched.ts'
 import { createApp, recordCreated } from '../apps/apps.ts'
+import { missingApp } from '../apps/find-app.ts'
 import { buildCommit } from './build.ts'
 import { applyInTurn, goneMeanwhile, pushChange } from '../changes.ts'
 import type { Daemon } from '../daemon.ts'
@@ -37,6 +38,9 @@ export async function acceptPush(
   const { by, say } = accepting
   refuseLocked(daemon.store, name)
   const known = daemon.store.findApp(name)
+  if (!known && !daemon.store.autocreate()) {
+    throw missingApp(name, daemon, `Pushes create none here. To do it: apps:create ${name}`)
+  }
   const decision = decidePush(push.updates, known ?? { name, deployBranch: null })
   for (const warning of decision.warnings) say(warning)
   if (!decision.deploy) {

@@ -31,6 +31,24 @@ export const appCommands: Command[] = [
     },
   },
   {
+    name: 'apps:autocreate',
+    usage: '[on | off]',
+    summary: 'Show or choose whether a push to an app that does not exist creates it',
+    app: false,
+    run: async (call, daemon) => {
+      const [wish] = call.args
+      if (wish !== undefined && !['on', 'off'].includes(wish)) {
+        throw usageFailure(call.command, 'apps:autocreate wants on or off')
+      }
+      if (wish !== undefined) daemon.store.setAutocreate(wish === 'on')
+      const on = daemon.store.autocreate()
+      const text = on ? 'A push creates its app' : 'A push creates no app: apps:create does'
+      const answer: Answer = { lines: [`       ${text}`], json: { autocreate: on } }
+      if (wish !== undefined) answer.event = { kind: 'apps', text, app: null }
+      return answer
+    },
+  },
+  {
     name: 'apps:list',
     usage: '',
     summary: 'List all apps',

@@ -7,7 +7,7 @@ import { outsideOnly, refuseOwn } from '../logs/own-network.ts'
 import type { DrainRow } from '../store/logs.ts'
 import { refuseLocked } from '../apps/locks.ts'
 import type { Answer, Command } from './command.ts'
-import { findApp } from './find-app.ts'
+import { findApp } from '../apps/find-app.ts'
 import { columns } from './output.ts'
 import { usageFailure } from './parse.ts'
 

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { didYouMean } from '../../core/did-you-mean.ts'
 import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
 import type { Command, Options } from './command.ts'
@@ -173,32 +174,6 @@ function noCommand(name: string, near: string | undefined): Failure {
 /** What was wrong with a call, and how the command is called rightly. */
 export function usageFailure(command: Command, sentence: string): Failure {
   return new Failure('usage', sentence, { hint: `Usage: ${command.name} ${command.usage}`.trim() })
-}
-
-/** `Did you mean "shop"?`, or nothing when no name is near. */
-export function didYouMean(name: string, names: string[]): string | undefined {
-  const near = names
-    .map((one) => ({ one, distance: editDistance(name.slice(0, 80), one) }))
-    .sort((a, b) => a.distance - b.distance)[0]
-  return near && near.distance <= Math.max(2, name.length / 3)
-    ? `Did you mean "${near.one}"?`
-    : undefined
-}
-
-/** Levenshtein distance, with a swap of neighbours (`shpo`) counting as one. */
-function editDistance(a: string, b: string): number {
-  const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, index) => index)]
-  const at = (row: number, column: number) => rows[row]?.[column] ?? Infinity
-  for (let i = 1; i <= a.length; i++) {
-    rows[i] = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const same = a[i - 1] === b[j - 1]
-      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
-      const best = Math.min(at(i - 1, j) + 1, at(i, j - 1) + 1, at(i - 1, j - 1) + (same ? 0 : 1))
-      rows[i]?.push(swapped ? Math.min(best, at(i - 2, j - 2) + 1) : best)
-    }
-  }
-  return at(a.length, b.length)
 }
 
 function text(value: Options[string]): string | undefined {

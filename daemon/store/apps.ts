@@ -20,6 +20,11 @@ export function appStore({ all, get, run, transaction }: Database) {
       return toApp(must(get(sql, name, JSON.stringify(limits), now())))
     },
 
+    /** Whether a push creates the app that it is for. */
+    autocreate: (): boolean =>
+      number(must(get('select autocreate from global_config')).autocreate) === 1,
+    setAutocreate: (on: boolean) => run('update global_config set autocreate = ?', Number(on)),
+
     /** For an app without a release: another gets its new name with one, by commitRelease. */
     renameApp: (app: App, name: string) =>
       run('update apps set name = ? where id = ?', name, app.id),

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { didYouMean, parseCommand } from '../../daemon/commands/parse.ts'
+import { didYouMean } from '../../core/did-you-mean.ts'
+import { parseCommand } from '../../daemon/commands/parse.ts'
 import { table } from '../../daemon/commands/table.ts'
 
 const parse = (...argv: string[]) => parseCommand(argv, table)

@@ -131,6 +131,17 @@ describe('a push that cannot work', () => {
     expect(existsSync(paths(paas.config).repo('ghost'))).toBe(false)
   })
 
+  test('because no push creates an app, names the one that was meant', async () => {
+    expect((await paas.ssh(['apps:autocreate', 'off'])).code).toBe(0)
+    const typo = await paas.push('shpo', join(paas.base, 'good'))
+    expect(typo.out).toContain('App "shpo" does not exist. Did you mean "shop"?')
+    expect(typo.out).toContain('apps:create shpo')
+    expect(typo.code).not.toBe(0)
+    expect((await paas.ssh(['apps:exists', 'shpo'])).code).toBe(20)
+    expect((await paas.ssh(['apps:autocreate', 'maybe'])).code).toBe(2)
+    expect((await paas.ssh(['apps:autocreate', 'on', '--json'])).stdout).toContain('true')
+  })
+
   test.each(['Shop', '1shop', 'shop_2', 'a'.repeat(41), '../shop', 'shop;id'])(
     'because of the app name %s is refused',
     async (name) => {
