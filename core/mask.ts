@@ -2,21 +2,28 @@
 
 const hidden = '***'
 
-/** A user and a password before the host; a password may hold any sign that it should not. */
-const login = /\b([a-z][a-z0-9+.-]*:\/\/)([^/?#@:\s]*:(?!\d*(?:[/?#]|$)).*@|[^/?#\n]*@)/gi
-const query = /\b([a-z][a-z0-9+.-]*:\/\/[^?#\s]*\?)([^#\s]*)/gi
+/**
+ * A user and a password before the host; a password may hold any sign that it should not. Nothing
+ * is looked for without an end: a long word of many schemes would take the square of its length.
+ */
+const scheme = String.raw`\b([a-z][a-z0-9+.-]{0,20}://)`
+const password = String.raw`[^/?#@:\s]{0,500}:(?!\d*(?:[/?#]|$)).{0,1000}@`
+const login = new RegExp(`${scheme}(${password}|[^/?#\\n]{0,1000}@)`, 'gi')
+const query = new RegExp(`${scheme}([^?#\\s]{0,2000}\\?)([^#\\s]*)`, 'gi')
 
 /**
  * The addresses in a text without who logs in and without what is asked for:
  * `https://***@example.com/path?key=***`. Over ssh a user alone is no secret.
  */
 export function maskAddresses(text: string): string {
-  const bare = text.replace(login, (whole, scheme: string, who: string) => {
-    return scheme.toLowerCase() === 'ssh://' && !who.includes(':') ? whole : `${scheme}${hidden}@`
+  const bare = text.replace(login, (whole, kind: string, who: string) => {
+    return kind.toLowerCase() === 'ssh://' && !who.includes(':') ? whole : `${kind}${hidden}@`
   })
-  return bare.replace(query, (_whole, address: string, asked: string) => {
+  return bare.replace(query, (_whole, kind: string, place: string, asked: string) => {
     const pairs = asked.split('&')
-    return address + pairs.map((pair) => (pair.includes('=') ? maskValue(pair) : hidden)).join('&')
+    return (
+      kind + place + pairs.map((pair) => (pair.includes('=') ? maskValue(pair) : hidden)).join('&')
+    )
   })
 }
 

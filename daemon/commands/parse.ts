@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 import { didYouMean } from '../../core/did-you-mean.ts'
 import { Failure } from '../../core/errors.ts'
+import { maskValue } from '../../core/mask.ts'
 import { printable } from '../../core/names.ts'
 import type { Command, Options } from './command.ts'
 
@@ -166,7 +167,7 @@ function isNamespace(name: string, table: Command[]): boolean {
 }
 
 function noCommand(name: string, near: string | undefined): Failure {
-  return new Failure('usage', `"${printable(name)}" is not a command`, {
+  return new Failure('usage', `"${printable(maskValue(name))}" is not a command`, {
     hint: [near, 'All commands: help'].filter(Boolean).join(' '),
   })
 }

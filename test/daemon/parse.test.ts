@@ -52,6 +52,7 @@ describe('parseCommand', () => {
     expect(() => parse('registry:login', 'r.example.com', 'me', 'hunter2')).toThrow(
       /^registry:login takes at most 2 arguments: 3 were given$/,
     )
+    expect(() => parse('--app', 'shop', 'A=hunter2')).toThrow('"A=***" is not a command')
     expect(() => parse('apps:list', 'x')).toThrow('apps:list takes no argument: 1 was given')
     expect(() => parse('ps', 'shop', 'x')).toThrow('ps takes at most 1 argument: 2 were given')
     expect(() => parse('maintenance:on', 'shop', 'page.html')).toThrow('at most 1 argument')
