@@ -1,12 +1,12 @@
-import type { ChildProcess } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { closeSync, existsSync } from 'node:fs'
 import { chown, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { appUser, limits } from '../core/config.ts'
 import { Failure, stopIfCancelled } from '../core/errors.ts'
-import { exec, spawnGroup, waitForEnd } from '../core/exec.ts'
+import { exec, waitForEnd } from '../core/exec.ts'
 import { log } from '../core/log.ts'
 import { printable } from '../core/names.ts'
+import { openPipe, type Program, startProgram } from '../core/spawn.ts'
 import type { Layer } from '../core/types.ts'
 import { readHead } from './source.ts'
 import {
@@ -159,30 +159,36 @@ async function archiveInto(
   const user = String(appUser)
   const drop = ['--reuid', user, '--regid', user, '--clear-groups', '--no-new-privs']
   const untar = ['tar', '--extract', '--touch', '--no-same-owner', '--file=-']
-  const tar = spawnGroup('setpriv', [...drop, '--inh-caps=-all', '--', ...untar], {
-    cwd: into,
-    env: { PATH: process.env.PATH ?? '', LC_ALL: 'C' },
-    stdio: ['pipe', 'ignore', 'pipe'],
-  })
-  const tarSaid = said(tar)
   const args = ['-c', 'tar.umask=0022', 'archive', '--format=tar', '--', commit.commit, ...paths]
-  const archive = spawnGroup('git', [`--git-dir=${commit.repo}`, ...args], {
-    env: { ...gitEnvironment(commit), GIT_LITERAL_PATHSPECS: '1' },
-    stdio: ['ignore', tar.stdin ?? 'ignore', 'pipe'],
-  })
-  const archiveSaid = said(archive)
-  tar.stdin?.destroy() // git has the only writing end: its end is tar's end of file
-  const ended = [waitForEnd(archive, limitsOfWait), waitForEnd(tar, limitsOfWait)]
+  const pipe = openPipe()
+  const programs: Program[] = []
+  try {
+    const archive = startProgram('git', [`--git-dir=${commit.repo}`, ...args], {
+      env: { ...gitEnvironment(commit), GIT_LITERAL_PATHSPECS: '1' },
+      streams: ['nowhere', pipe.writing, 'from it'],
+    })
+    programs.push(archive)
+    const tar = startProgram('setpriv', [...drop, '--inh-caps=-all', '--', ...untar], {
+      cwd: into,
+      env: { PATH: process.env.PATH ?? '', LC_ALL: 'C' },
+      streams: [pipe.reading, 'nowhere', 'from it'],
+    })
+    programs.push(tar)
+  } finally {
+    // git has the only writing end: its end is tar's end of file, and tar's is git's.
+    for (const end of Object.values(pipe)) closeSync(end)
+  }
+  const words = programs.map(said)
+  const ended = programs.map((program) => waitForEnd(program, limitsOfWait))
   await Promise.allSettled(ended)
-  const [archiveCode, tarCode] = await Promise.all(ended)
-  if (tarCode !== 0) throw notExtracted(await tarSaid)
-  if (archiveCode !== 0) throw notExtracted(await archiveSaid)
+  const codes = await Promise.all(ended)
+  // What tar has to say comes first: git then only says that nobody listened.
+  for (const at of [1, 0]) if (codes[at] !== 0) throw notExtracted((await words[at]) ?? '')
 }
 
-async function said(child: ChildProcess): Promise<string> {
+async function said({ streams: [, , stderr] }: Program): Promise<string> {
   let text = ''
-  if (!child.stderr) return text
-  for await (const chunk of child.stderr) {
+  for await (const chunk of stderr ?? []) {
     if (text.length < 8192) text += String(chunk)
   }
   return text.trim()

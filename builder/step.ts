@@ -1,11 +1,12 @@
 import { chmod, chown, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { appUser, type PaasConfig } from '../core/config.ts'
-import { errno, stopIfCancelled } from '../core/errors.ts'
+import { stopIfCancelled } from '../core/errors.ts'
 import { newId, paths } from '../core/names.ts'
 import type { Layer, Say } from '../core/types.ts'
 import { configTarget } from './buildpack-detect/buildpack-driver.ts'
 import { cacheTarget } from './buildpack-detect/plan.ts'
+import { isInside } from './inside.ts'
 import { type Manifest, type PlannedStep, visibleConfig } from './layer-plan.ts'
 import { ensureLayer, hasLayer } from './layers.ts'
 import { withoutNpmUsage } from './npm-words.ts'
@@ -102,9 +103,10 @@ async function makeInSandbox(
       if (result.code !== 0 && (await isFull(context.config))) throw filledDisk(step)
       if (result.code !== 0) throw stepFailure(step, result, context.config)
       // Only /app is of the app; whatever else the command wrote goes with the sandbox.
-      await rename(join(result.upper, 'app'), join(dir, 'app')).catch(ifMissing)
+      const app = join(dir, 'app')
+      if (await isInside(result.upper, 'app')) await rename(join(result.upper, 'app'), app)
       for (const path of step.drop) {
-        await rm(join(dir, 'app', path), { recursive: true, force: true })
+        if (await isInside(app, dirname(path))) await rm(join(app, path), removal)
       }
     } finally {
       await result.discard()
@@ -160,6 +162,4 @@ async function writeConfig(config: PaasConfig, values: Record<string, string>): 
   return dir
 }
 
-function ifMissing(error: unknown): void {
-  if (errno(error) !== 'ENOENT') throw error
-}
+const removal = { recursive: true, force: true }

@@ -87,3 +87,10 @@ export function diskFull(cause?: unknown): Failure {
 export function errno(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error ? String(error.code) : undefined
 }
+
+/** For a program that could not be started. */
+export function notStarted(file: string, error: unknown): Failure {
+  const said = error instanceof Error ? error.message : String(error)
+  const why = errno(error) === 'ENOENT' ? 'not installed (run: paas doctor)' : said
+  return new Failure('failed', `Could not start ${file}: ${why}`, { cause: error })
+}

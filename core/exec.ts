@@ -2,7 +2,7 @@ import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
 import type { Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
-import { cancelled, errno, Failure } from './errors.ts'
+import { cancelled, errno, Failure, notStarted } from './errors.ts'
 import type { Program } from './spawn.ts'
 
 /** The only door to child processes: always a file and an argument list, never a shell string. */
@@ -68,12 +68,8 @@ export async function exec(
 async function start(file: string, args: string[], options: ExecOptions): Promise<Program> {
   const { cwd, env = process.env, input } = options
   const { startProgram } = await import('./spawn.ts') // not for commands, which start nothing
-  try {
-    const stdin = input === undefined ? 'nowhere' : 'to it'
-    return startProgram(file, args, { cwd, env, streams: [stdin, 'from it', 'from it'] })
-  } catch (error) {
-    throw new Failure('failed', startSentence(file, error), { cause: error })
-  }
+  const stdin = input === undefined ? 'nowhere' : 'to it'
+  return startProgram(file, args, { cwd, env, streams: [stdin, 'from it', 'from it'] })
 }
 
 /** Starts a program as the leader of its own process group, so that a cancel reaches all of it. */
@@ -99,9 +95,7 @@ export async function waitForEnd(
   limits: { signal?: AbortSignal | undefined; timeoutMs: number },
 ): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>()
-  child.once('error', (error) =>
-    reject(new Failure('failed', startSentence(child.spawnfile, error), { cause: error })),
-  )
+  child.once('error', (error) => reject(notStarted(child.spawnfile, error)))
   child.once('exit', (code, signal) => resolve(code ?? 128 + signalNumber(signal ?? null)))
   let why: Failure | undefined
   const end = (reason: Failure) => {
@@ -171,12 +165,6 @@ function exitFailure(file: string, args: string[], result: ExecResult): Failure 
   const said = (result.stderr.trim() || result.stdout.trim()).split('\n').slice(-5)
   const line = [file, ...args].join(' ').slice(0, 200)
   return new Failure('failed', `"${line}" exited with ${result.code}: ${said.join(' · ')}`)
-}
-
-function startSentence(file: string, error: unknown): string {
-  if (errno(error) !== 'ENOENT')
-    return `Could not start ${file}: ${error instanceof Error ? error.message : String(error)}`
-  return `Could not start ${file}: not installed (run: paas doctor)`
 }
 
 function signalNumber(signal: NodeJS.Signals | null): number {

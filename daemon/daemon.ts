@@ -181,7 +181,7 @@ async function takeOver(daemon: Daemon): Promise<void> {
     host,
     alive.map(({ id }) => id),
   )
-  await sweepLayers(config)
+  await sweepLayers(config, store.layerKeys())
   await sweepHalfMade(paths(config).repos)
   await forEachAtOnce(store.apps(), appsAtOnce, async ({ name }) => {
     await ensureRepo(paths(config).repo(name))

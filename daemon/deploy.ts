@@ -83,6 +83,7 @@ export type Rooms = {
   bringBack: (app: App) => Promise<void>
   start: (change: Change, release: Release, signal: AbortSignal) => Promise<ProcessSet>
   stop: (set: ProcessSet) => Promise<void>
+  /** Until every new process can serve, and all that the release stands on is safe on the disk. */
   waitUntilReady: (set: ProcessSet, say: Say, signal: AbortSignal) => Promise<void>
   /** Points the router at the set and confirms it from the router's side. */
   publish: (set: ProcessSet) => Promise<void>

@@ -1,3 +1,4 @@
+import { settled } from '../builder/layer-settling.ts'
 import { Failure } from '../core/errors.ts'
 import { logError } from '../core/log.ts'
 import type { App, Instance, Release, Say } from '../core/types.ts'
@@ -60,7 +61,8 @@ export function wireRooms(daemon: Daemon, say: Say, signal: AbortSignal): Rooms 
 
     waitUntilReady: async (set) => {
       const works = set.fresh.map((instance) => fleet.ready(set.release, instance, say, signal))
-      await Promise.all(works).catch((error: unknown) => {
+      const keys = set.release.image.layers.map(({ key }) => key)
+      await Promise.all([...works, settled(daemon.config, keys)]).catch((error: unknown) => {
         throw error instanceof Failure ? maskedFailure(processConfig(set.release), error) : error
       })
     },

@@ -1,10 +1,9 @@
 import { Failure } from '../../core/errors.ts'
 import { parseBranch, printable } from '../../core/names.ts'
 import type { App } from '../../core/types.ts'
+import type { RefUpdate } from '../../receiver/receive-pack.ts'
 
 /** Pure: what a push means. */
-
-export type RefUpdate = { ref: string; oldSha: string; newSha: string }
 
 /** `branch` becomes the app's deploy branch; `commit` is null when there is nothing to deploy. */
 export type PushDecision = {

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { adoptLayers, removeLayers } from '../../builder/layers.ts'
+import { listLayers, removeLayers } from '../../builder/layer-ledger.ts'
 import { noteUses, removeSharedLayers } from '../../builder/shared-layers.ts'
 import { stackLayers } from '../../builder/stack.ts'
 import { log, logError } from '../../core/log.ts'
@@ -69,9 +69,10 @@ async function collectAll(daemon: Daemon, signal: AbortSignal): Promise<string[]
   const settledAt = queue.busy() ? undefined : performance.now()
   if (settledAt !== undefined) store.failStarting()
   const keep = neededKeys(daemon)
-  await adoptLayers(config, keep)
   const removed = await removeLayers(config, keep, settledAt)
-  await noteUses(config, [...keep, ...Object.values(stackLayers(config)).map(({ key }) => key)])
+  const own = listLayers(config)
+  const stacks = Object.values(stackLayers(config)).map(({ key }) => key)
+  await noteUses(config, [...[...keep].filter((key) => !own.has(key)), ...stacks])
   const shared = await removeSharedLayers(config, signal)
   if (removed.length + shared.length > 0) {
     log('garbage', { layers: removed.length, shared: shared.length })

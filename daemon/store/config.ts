@@ -15,13 +15,6 @@ export function configStore({ get, run }: Database, cipher: Cipher) {
   return {
     sealed,
     unsealed: (stored: string): Config => toStrings(json(cipher.open(stored))),
-    /** A release's row with its config readable. */
-    opened: (row: Row): Row => ({
-      ...row,
-      config: cipher.open(text(row.config)),
-      globals: cipher.open(text(row.globals)),
-    }),
-
     /** What the app's next release will have of its own; the current release has its own copy. */
     config,
     setConfig: (app: App, values: Config) =>

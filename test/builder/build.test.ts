@@ -2,7 +2,7 @@ import { existsSync, lstatSync, readdirSync, readFileSync, statSync, writeFileSy
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { planOnly } from '../../builder/build.ts'
-import { removeLayers } from '../../builder/layers.ts'
+import { removeLayers } from '../../builder/layer-ledger.ts'
 import { ensureStack } from '../../builder/stack.ts'
 import { appUser } from '../../core/config.ts'
 import { paths } from '../../core/names.ts'
@@ -399,7 +399,7 @@ test('Removing layers keeps those asked for and what they were made from', async
   expect(readdirSync(layers).some((name) => name.startsWith('manifest-'))).toBe(true)
   // Another process, as after a restart: no build of its own holds on to anything.
   const script = `
-    import { removeLayers } from '${join(import.meta.dirname, '../../builder/layers.ts')}'
+    import { removeLayers } from '${join(import.meta.dirname, '../../builder/layer-ledger.ts')}'
     const removed = await removeLayers(JSON.parse(process.argv[1]), new Set(process.argv.slice(2)))
     console.log(JSON.stringify(removed))`
   const remove = async (keys: string[]) => {
