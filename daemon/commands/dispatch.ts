@@ -5,7 +5,7 @@ import { refuseLocked } from '../apps/locks.ts'
 import type { Daemon } from '../daemon.ts'
 import type { Call, Changed, Command, Session } from './command.ts'
 import { findApp } from '../apps/find-app.ts'
-import { helpFor } from './help.ts'
+import { helpOn } from './help.ts'
 import { print } from './output.ts'
 import { type Parsed, parseCommand, usageFailure } from './parse.ts'
 import { withPluginCommands } from './plugin-commands.ts'
@@ -23,7 +23,9 @@ export async function dispatch(asked: Session, daemon: Daemon): Promise<number> 
     const parsed = parseCommand(session.argv, commands)
     await authorize(session, daemon)
     const call = parsed.help ? undefined : openCall(parsed, session, daemon, commands)
-    const answer = call ? await parsed.command.run(call, daemon) : helpFor(parsed.command)
+    const answer = call
+      ? await parsed.command.run(call, daemon)
+      : helpOn(parsed.command.name, commands)
     if (typeof answer === 'number') return answer
     if (call && answer.event) recordChange(daemon, call, answer.event)
     await print(session.stdout, parsed.json ? [JSON.stringify(answer.json, null, 2)] : answer.lines)

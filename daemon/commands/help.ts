@@ -11,19 +11,23 @@ export const help: Command = {
   summary: 'Show all commands, or how to use one',
   app: false,
   run: async ({ args: [topic], table }) => {
-    if (topic === undefined) return overview(table)
-    const command = table.find((one) => one.name === topic)
-    const family = table.filter((one) => one.name.startsWith(`${topic}:`))
-    if (command) return helpFor(command, family)
-    if (family.length > 0) return overview(family)
-    throw new Failure('usage', `"${printable(topic)}" is not a command`, {
-      hint: 'All commands: help',
-    })
+    return topic === undefined ? overview(table) : helpOn(topic, table)
   },
 }
 
+/** A command, a namespace, or what is both. */
+export function helpOn(topic: string, table: Command[]): Answer {
+  const command = table.find((one) => one.name === topic)
+  const family = table.filter((one) => one.name.startsWith(`${topic}:`))
+  if (command) return helpFor(command, family)
+  if (family.length > 0) return overview(family)
+  throw new Failure('usage', `"${printable(topic)}" is not a command`, {
+    hint: 'All commands: help',
+  })
+}
+
 /** One command: usage, summary, options; and the commands of a `family` that it gives its name. */
-export function helpFor(command: Command, family: Command[] = []): Answer {
+function helpFor(command: Command, family: Command[]): Answer {
   const options = Object.entries(command.options ?? {}).map(([name, option]) => {
     const short = option.short ? `-${option.short}, ` : ''
     const value = option.value ? ` ${option.value}` : ''

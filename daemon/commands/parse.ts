@@ -159,7 +159,8 @@ function namespaceHelp(name: string, [before, after]: [string[], string[]], tabl
   const word = after.find((arg) => !arg.startsWith('-'))
   if (!help || !isNamespace(topic, table)) throw noCommand(name, didYouMean(name, names))
   if (word !== undefined) throw noCommand(name, didYouMean(`${topic}:${word}`, names))
-  return parsed(help, parse(help, [...before, ...after]).values, undefined, [topic])
+  const { values } = parse(help, [...before, ...after])
+  return parsed(help, { ...values, help: false }, undefined, [topic])
 }
 
 function isNamespace(name: string, table: Command[]): boolean {

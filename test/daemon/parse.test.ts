@@ -63,6 +63,7 @@ describe('parseCommand', () => {
     expect(parse('config:help')).toMatchObject({ command: { name: 'help' }, args: ['config'] })
     expect(parse()).toMatchObject({ command: { name: 'help' } })
     expect(parse('config', '--json')).toMatchObject({ command: { name: 'help' }, json: true })
+    expect(parse('config', '--help')).toMatchObject({ args: ['config'], help: false })
     expect(parse('ps')).toMatchObject({ command: { name: 'help' }, args: ['ps'] })
     expect(parse('--app', 'shop', 'ps')).toMatchObject({ command: { name: 'ps' }, app: 'shop' })
     expect(() => parse('config', 'set', 'shop')).toThrow('"config" is not a command')

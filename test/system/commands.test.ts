@@ -22,7 +22,9 @@ describe('commands', () => {
     expect((await paas.ssh(['config'])).stdout).toContain('config:set')
     const both = await paas.ssh(['help', 'ps'])
     expect(both.stdout).toMatch(/^Usage: ps APP\n[^]*ps:scale APP/)
-    expect((await paas.ssh(['ps'])).stdout).toBe(both.stdout)
+    for (const same of [['ps'], ['ps:help'], ['ps', '--help']]) {
+      expect((await paas.ssh(same)).stdout).toBe(both.stdout)
+    }
     expect((await paas.ssh(['ps', 'shop', '--io'])).stderr).toBe(
       " !     Unknown option '--io'\n !     Usage: ps APP\n !     Options: help ps\n",
     )
