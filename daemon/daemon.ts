@@ -13,7 +13,7 @@ import { type Host, openHost, openNetwork } from '../runner/host.ts'
 import { sweepEntered } from '../runner/enter.ts'
 import { sweepLogs } from '../runner/log-ring.ts'
 import { releaseMemory } from '../runner/memory.ts'
-import { listInstances, sweepOrphans } from '../runner/observe.ts'
+import { listInstances, listRemains, sweepOrphans } from '../runner/observe.ts'
 import { Cron } from './runs/cron.ts'
 import type { Rooms } from './deploy.ts'
 import { type Disk, openDisk } from './disk/disk.ts'
@@ -173,10 +173,15 @@ const appsAtOnce = 8
 async function takeOver(daemon: Daemon): Promise<void> {
   const { config, store, host, fleet, runs, routes } = daemon
   await settleNames(daemon)
+  const remains = await listRemains(host) // first: whatever starts from here on is no orphan
   const known = await listInstances(host)
   const alive = fleet.readmit(known)
   runs.readmit(known)
-  await sweepOrphans(host, new Set([...alive, ...runs.all()].map(({ id }) => id)))
+  routes.sweep()
+  const keep = new Set([...alive, ...runs.all()].map(({ id }) => id))
+  const removed = new Set(await sweepOrphans(host, keep, remains))
+  const stuck = known.filter(({ id }) => !keep.has(id) && !removed.has(id))
+  for (const { address } of stuck) fleet.reserve(address) // it may still answer there
   await sweepEntered(
     host,
     alive.map(({ id }) => id),
@@ -192,7 +197,6 @@ async function takeOver(daemon: Daemon): Promise<void> {
   })
   for (const app of store.apps()) await daemon.drains.sync(app)
   void limitStorages(daemon, store.storageSizes()) // to count many files may take a while
-  routes.sweep()
   await forgetOldNames(daemon)
   await emptyTrash(config)
   log('took-over', { apps: store.apps().length, containers: alive.length })

@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
 import { cancelled, Failure } from '../core/errors.ts'
 import { spawnGroup, waitForEnd } from '../core/exec.ts'
-import { lineSplitter } from './lines.ts'
+import { lineSplitter } from '../core/lines.ts'
 import { openPty, type Terminal } from './pty.ts'
 
 /** Where output goes: a stream, which may push back, or a function called with each line. */
@@ -90,13 +90,13 @@ function joinTerminal(
     child.kill('SIGWINCH') // does nothing once it has ended
   })
   // Input that ends says nothing to a terminal: whoever wants to end it types ^D.
-  const stopInput = feed(io.stdin, pty.stream, { end: false })
+  const stopInput = feed(io.stdin, pty.typed, { end: false })
   return {
     child,
-    outputs: [drain(pty.stream, io.stdout, signal)],
+    outputs: [drain(pty.output, io.stdout, signal)],
     [Symbol.dispose]: () => {
       stopInput()
-      pty.stream.destroy()
+      pty.output.destroy()
     },
   }
 }

@@ -100,9 +100,8 @@ export function mapped(config: PaasConfig, idmap: Idmap | undefined, path: strin
 
 /** Tries the whole mechanism once, on the file systems in question; the reason when it fails. */
 export async function whyNoIdmap(config: PaasConfig): Promise<string | undefined> {
-  const app = `probe.${newId()}` // no app is named so
-  const scratch = join(paths(config).store, app)
-  const target = join(config.run, app)
+  const app = `${probe}${newId()}`
+  const { scratch, target } = placesOf(config, app)
   try {
     for (const name of ['lower', 'upper', 'work'])
       await mkdir(join(scratch, name), { recursive: true })
@@ -118,11 +117,30 @@ export async function whyNoIdmap(config: PaasConfig): Promise<string | undefined
   } catch (error) {
     return error instanceof Error ? error.message : String(error)
   } finally {
-    unmount(target, { detach: true })
-    await closeIdmap(config, app)
-    await rm(target, { recursive: true, force: true })
-    await rm(scratch, { recursive: true, force: true })
+    await removeProbe(config, app)
   }
+}
+
+/** Removes what a process that was killed has left of `whyNoIdmap`. */
+export async function sweepProbes(config: PaasConfig): Promise<void> {
+  const places = [config.run, paths(config).store, paths(config).idmaps]
+  const names = (await Promise.all(places.map((place) => readdir(place)))).flat()
+  const left = new Set(names.filter((name) => name.startsWith(probe)))
+  for (const app of left) await removeProbe(config, app)
+}
+
+const probe = 'probe.' // no app is named so
+
+function placesOf(config: PaasConfig, app: string) {
+  return { scratch: join(paths(config).store, app), target: join(config.run, app) }
+}
+
+async function removeProbe(config: PaasConfig, app: string): Promise<void> {
+  const { scratch, target } = placesOf(config, app)
+  unmount(target, { detach: true })
+  await closeIdmap(config, app)
+  await rm(target, { recursive: true, force: true })
+  await rm(scratch, { recursive: true, force: true })
 }
 
 async function isMounted(target: string, base: number): Promise<boolean> {

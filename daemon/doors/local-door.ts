@@ -10,7 +10,7 @@ import { decode, encode, frame, parseRequest, parseSize, type Request } from './
 
 /** Serves `paas <command>` on the host: root only, the same command table as every door. */
 export async function openLocalDoor(path: string, daemon: Daemon): Promise<Server> {
-  rmSync(path, { force: true }) // of a daemon that was killed; a living one holds the pid file's lock
+  rmSync(path, { force: true }) // of a daemon that was killed: serve.ts starts beside no living one
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     socket.on('error', () => socket.destroy())
     serve(socket, daemon).catch((error) => {

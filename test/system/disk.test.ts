@@ -1,8 +1,10 @@
-import { readdirSync } from 'node:fs'
+import { readdirSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { paths } from '../../core/names.ts'
+import { ensureLayer } from '../../builder/layers.ts'
+import { newId, paths } from '../../core/names.ts'
+import type { Layer } from '../../core/types.ts'
 import { commitTree, nodeApp, type Paas, startPaas, until } from './instance.ts'
 import { makeSmallDisk, type SmallDisk } from './small-disk.ts'
 
@@ -127,6 +129,19 @@ describe('releases of an app whose every deploy changes one file', () => {
   })
   afterAll(() => paas[Symbol.asyncDispose]())
 
+  test('leave tools of the host alone, which go when somebody asks for room a day later', async () => {
+    const { config } = paas
+    const tool: Layer = { kind: 'runtime', key: `tool-${newId()}`, label: 'Tool' }
+    const { signal } = new AbortController()
+    await ensureLayer(config, { layer: tool, make: async () => {}, signal })
+    const mark = `${paths(config).layer(tool)}.used`
+    const removed = async () => JSON.parse((await paas.ssh(['images:gc', '--json'])).stdout).removed
+    utimesSync(mark, ...daysAgo(0.9))
+    expect(await removed()).not.toContain(tool.key)
+    utimesSync(mark, ...daysAgo(1.1))
+    expect(await removed()).toContain(tool.key)
+  })
+
   test('share the other files, and only five are kept', async () => {
     const big = Object.fromEntries(
       Array.from({ length: 8 }, (_, index) => [`data/${index}`, `${index}`.repeat(mebibyte)]),
@@ -152,3 +167,8 @@ describe('releases of an app whose every deploy changes one file', () => {
     expect((await paas.get('shop')).body).toBe('v3')
   })
 })
+
+function daysAgo(days: number): [Date, Date] {
+  const then = new Date(Date.now() - days * 24 * 60 * 60 * 1000)
+  return [then, then]
+}
