@@ -35,7 +35,7 @@ import { openRouterLog } from './logs/router-log.ts'
 import { openRoutes, type Routes } from './routes.ts'
 import { openRunningBuilds, type RunningBuilds } from './code/running-builds.ts'
 import { openSandbox } from './sandbox.ts'
-import { emptyTrash, limitStorages } from './disk/storage.ts'
+import { emptyTrash, limitStorages, trashLost } from './disk/storage.ts'
 import { Runs } from './runs/runs.ts'
 import { openSlots, type Slots } from './code/slots.ts'
 import { openStore, type Store } from './store/store.ts'
@@ -153,7 +153,7 @@ async function look(daemon: Daemon): Promise<void> {
   daemon.metrics.turn()
   await daemon.reconcile.all()
   await forgetOldNames(daemon)
-  await emptyTrash(daemon.config)
+  await emptyTrash(daemon)
   if (!daemon.queue.busy()) releaseMemory()
 }
 
@@ -198,6 +198,7 @@ async function takeOver(daemon: Daemon): Promise<void> {
   for (const app of store.apps()) await daemon.drains.sync(app)
   void limitStorages(daemon, store.storageSizes()) // to count many files may take a while
   await forgetOldNames(daemon)
-  await emptyTrash(config)
+  await trashLost(config, store.storages()).catch((error) => logError('trash-failed', error))
+  await emptyTrash(daemon)
   log('took-over', { apps: store.apps().length, containers: alive.length })
 }

@@ -34,7 +34,9 @@ export async function startInstance(
     throw new Failure('failed', `The container of ${spec.process} ended before it began`)
   }
   const { id, app, process, release, address } = spec
-  const instance: Instance = { id, app, process, release, address, pid, startedAt: Date.now() }
+  const layers = spec.layers.map(({ key }) => key)
+  const startedAt = Date.now()
+  const instance: Instance = { id, app, process, release, address, pid, startedAt, layers }
   if (spec.kind === 'run') instance.kind = 'run'
   if (spec.port !== undefined) instance.port = spec.port
   stopIfCancelled(signal)

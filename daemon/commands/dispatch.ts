@@ -1,10 +1,11 @@
 import { Failure, failureLines, statusOf } from '../../core/errors.ts'
 import { logError } from '../../core/log.ts'
 import type { Say } from '../../core/types.ts'
+import { sayTo } from '../../receiver/output.ts'
+import { findApp } from '../apps/find-app.ts'
 import { refuseLocked } from '../apps/locks.ts'
 import type { Daemon } from '../daemon.ts'
 import type { Call, Changed, Command, Session } from './command.ts'
-import { findApp } from '../apps/find-app.ts'
 import { helpOn } from './help.ts'
 import { print } from './output.ts'
 import { type Parsed, parseCommand, usageFailure } from './parse.ts'
@@ -50,11 +51,10 @@ function recordChange(daemon: Daemon, call: Call, { kind, text, app }: Changed):
   }
 }
 
-/** Plugins may refuse what a key holder asks; root on the host is above that. */
+/** Plugins may refuse what a key holder asks, and say why; root on the host is above that. */
 export async function authorize(
-  { argv, identity, signal }: Pick<Session, 'argv' | 'identity' | 'signal'>,
+  { argv, identity, signal, stderr }: Pick<Session, 'argv' | 'identity' | 'signal' | 'stderr'>,
   daemon: Daemon,
-  say: Say = () => {},
 ): Promise<void> {
   if (identity.local) return
   const user = identity.name
@@ -62,7 +62,7 @@ export async function authorize(
     await daemon.triggers.fire(
       'user-auth',
       { user, args: [user, ...withoutSecrets(argv)] },
-      say,
+      sayTo(stderr),
       signal,
     )
   } catch (error) {
@@ -75,7 +75,7 @@ function openCall(parsed: Parsed, session: Session, daemon: Daemon, commands: Co
   const ofApp = parsed.command.app && parsed.options.global !== true
   const app = ofApp ? findApp(requireApp(parsed), daemon) : undefined
   if (app && parsed.command.changes) refuseLocked(daemon.store, app.name)
-  const say = sayTo(session, parsed)
+  const say = sayOf(session, parsed)
   return {
     session,
     command: parsed.command,
@@ -100,9 +100,10 @@ function requireApp(parsed: Parsed): string {
 }
 
 /** Warnings always reach stderr; steps go to stdout, or nowhere where only data is wanted. */
-function sayTo(session: Session, { quiet, json }: Parsed): Say {
+function sayOf({ stdout, stderr }: Session, { quiet, json }: Parsed): Say {
+  const [warn, tell] = [sayTo(stderr), sayTo(stdout)]
   return (line) => {
-    if (line.startsWith(' !     ')) session.stderr.write(`${line}\n`)
-    else if (!quiet && !json) session.stdout.write(`${line}\n`)
+    if (line.startsWith(' !     ')) warn(line)
+    else if (!quiet && !json) tell(line)
   }
 }

@@ -87,13 +87,10 @@ async function collectAll(
 /** Keys of the layers of every release that can be started, and of every container there is. */
 function neededKeys({ store, fleet, runs }: Daemon): Set<string> {
   const keep = store.layerKeys()
-  for (const { app, release } of fleet.all()) {
-    const found = store.findApp(app)
-    if (!found) continue
-    const row = store.releases(found).find(({ version }) => version === release)
-    for (const { key } of row?.image.layers ?? []) keep.add(key)
+  // One that drains may be of a release, or an app, that is no more.
+  for (const { layers = [] } of [...fleet.all(), ...runs.all()]) {
+    for (const key of layers) keep.add(key)
   }
-  for (const key of runs.all().flatMap(({ layers }) => layers)) keep.add(key)
   return keep
 }
 

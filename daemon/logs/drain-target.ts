@@ -12,8 +12,15 @@ import type { Gate } from './own-network.ts'
 
 export type AppLine = LogLine & { app: string }
 
-/** `send` resolves when the other side has taken the lines, and throws when it has not. */
-export type DrainTarget = { send: (lines: AppLine[]) => Promise<void>; close: () => void }
+/**
+ * `send` resolves when the other side has taken the lines, and throws when it has not. `close` lets
+ * what was sent arrive, `drop` does not wait; both may be followed by another `send`.
+ */
+export type DrainTarget = {
+  send: (lines: AppLine[]) => Promise<void>
+  close: () => void
+  drop: () => void
+}
 
 const sendTimeoutMs = 10_000
 const kinds = new Set(['https:', 'http:', 'syslog+tls:', 'syslog+tcp:'])
@@ -72,35 +79,39 @@ function httpTarget(url: URL, gate?: Gate): DrainTarget {
       await promise
     },
     close: () => {},
+    drop: () => {},
   }
 }
 
 /** One connection that is kept; lost lines of a broken one are not known to syslog, nor to us. */
 function syslogTarget(url: URL, gate?: Gate): DrainTarget {
   let socket: Socket | undefined
-  const close = () => {
-    socket?.destroy()
+  const leave = (how: 'destroySoon' | 'destroy') => () => {
+    socket?.[how]()
     socket = undefined
   }
+  const drop = leave('destroy')
   return {
     async send(lines) {
+      if (socket?.readyState !== 'open') drop() // the other side has closed it meanwhile
       socket ??= await openSocket(url, gate)
       const { promise, resolve, reject } = Promise.withResolvers<void>()
       const late = setTimeout(() => reject(new Error('it takes nothing')), sendTimeoutMs)
-      socket.once('close', () => reject(new Error('it closed the connection')))
+      const closed = () => reject(new Error('it closed the connection'))
+      socket.once('close', closed)
       socket.write(lines.map(syslogFrame).join(''), (error) => (error ? reject(error) : resolve()))
       try {
         await promise
       } catch (error) {
-        close()
+        drop()
         throw error
       } finally {
         clearTimeout(late)
-        socket?.removeAllListeners('close')
+        socket?.off('close', closed)
       }
-      if (socket?.destroyed || socket?.readyState !== 'open') close()
     },
-    close,
+    close: leave('destroySoon'),
+    drop,
   }
 }
 

@@ -88,20 +88,29 @@ describe('drains of an app', () => {
     expect(await report()).toEqual([])
   })
 
-  test('syslog over TCP and TLS gets framed messages, after a restart of the daemon too', async () => {
+  test('syslog over TCP and TLS gets framed messages, those too that came while paas was down', async () => {
     const [plain, secret]: [string[], string[]] = [[], []]
-    const tcp = await listen(createTcp(collect(plain)))
+    let connections = 0
+    const tcp = await listen(createTcp(collect(plain)).on('connection', () => (connections += 1)))
     const pair = ['key', 'cert'].map((name) => readFileSync(join(keys, `${name}.pem`)))
     const tls = await listen(createTls({ key: pair[0], cert: pair[1] }, collect(secret)))
     await paas.paas(['logs:drain', 'add', 'shop', `syslog+tcp://127.0.0.1:${tcp}`])
     await paas.paas(['logs:drain', 'add', 'shop', `syslog+tls://localhost:${tls}`])
     await paas.killDaemon()
+    connections = 0
+    await paas.get('shop', '/log/meanwhile')
     await paas.startDaemon()
-    await paas.get('shop', '/log/syslog')
-    const pattern = /\d+ <134>1 \S+Z \S+ shop web\.1 v1 - said syslog/
-    for (const got of [plain, secret]) {
-      await until('it has arrived', () => pattern.test(got.join('')), 30_000)
+    const arrive = async (text: string) => {
+      const pattern = new RegExp(`\\d+ <134>1 \\S+Z \\S+ shop web\\.1 v1 - said ${text}`)
+      for (const got of [plain, secret]) {
+        await until(`${text} has arrived`, () => pattern.test(got.join('')), 30_000)
+      }
     }
+    await arrive('meanwhile')
+    await paas.get('shop', '/log/syslog')
+    await arrive('syslog')
+    expect(plain.join('').match(/said meanwhile/g)).toHaveLength(1)
+    expect(connections).toBe(1)
     expect(await report()).toHaveLength(2)
   })
 
