@@ -98,6 +98,7 @@ export async function waitForEnd(
   const { promise, resolve, reject } = Promise.withResolvers<number>()
   child.once('error', (error) => reject(notStarted(child.spawnfile, error)))
   child.once('exit', (code, signal) => resolve(code ?? 128 + signalNumber(signal ?? null)))
+  if (child.exitCode !== null) resolve(child.exitCode)
   let why: Failure | undefined
   const end = (reason: Failure) => {
     why ??= reason

@@ -4,8 +4,9 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import type { PaasConfig } from '../core/config.ts'
 import { errno, Failure } from '../core/errors.ts'
-import { exec, spawnGroup } from '../core/exec.ts'
+import { exec } from '../core/exec.ts'
 import { isAlive, readProc, sendSignal, startTime } from '../core/processes.ts'
+import { startProgram } from '../core/spawn.ts'
 import type { CaddyApi } from './caddy-api.ts'
 import type { HostUser } from './directories.ts'
 import { caddyConfig, routerPaths } from './routes.ts'
@@ -110,7 +111,8 @@ function spawnCaddy(at: ReturnType<typeof routerPaths>, user: HostUser): number 
     `--bounding-set=${only}`,
     '--no-new-privs',
   ]
-  const child = spawnGroup('setpriv', [...privileges, '--', ...caddyCommand(at.config)], {
+  const command = [...privileges, '--', ...caddyCommand(at.config)]
+  const { pid } = startProgram('setpriv', command, {
     cwd: '/',
     env: {
       PATH: process.env.PATH ?? '/usr/bin:/bin',
@@ -118,15 +120,10 @@ function spawnCaddy(at: ReturnType<typeof routerPaths>, user: HostUser): number 
       XDG_DATA_HOME: at.state,
       XDG_CONFIG_HOME: at.state,
     },
-    stdio: ['ignore', words, words],
+    streams: ['nowhere', words, words],
   })
-  child.once('error', () => {}) // a child that never was has no pid, which is what we look at
-  child.unref()
   closeSync(words)
-  if (child.pid !== undefined) return child.pid
-  throw new Failure('failed', 'Could not start setpriv: not installed', {
-    hint: 'Run: apt-get install util-linux',
-  })
+  return pid
 }
 
 function caddyCommand(configFile: string): string[] {

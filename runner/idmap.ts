@@ -14,8 +14,9 @@ import {
 import { join, relative } from 'node:path'
 import type { PaasConfig } from '../core/config.ts'
 import { errno, Failure } from '../core/errors.ts'
-import { spawnGroup, waitForEnd } from '../core/exec.ts'
+import { waitForEnd } from '../core/exec.ts'
 import { newId, paths } from '../core/names.ts'
+import { type Program, startProgram } from '../core/spawn.ts'
 import { makeReadOnly, mountIdmapped, mountOverlay, unmount } from './kernel.ts'
 
 /**
@@ -165,8 +166,9 @@ async function freeBase(config: PaasConfig, app: string): Promise<number> {
 
 /** A file descriptor of a user namespace; a process of ours holds it until we have opened it. */
 async function openUserNamespace(base: number): Promise<number> {
-  const holder = spawnGroup('unshare', ['--user', '--', 'cat'], {
-    stdio: ['pipe', 'pipe', 'ignore'],
+  const holder = startProgram('unshare', ['--user', '--', 'cat'], {
+    env: process.env,
+    streams: ['to it', 'from it', 'nowhere'],
   })
   const ended = waitForEnd(holder, { timeoutMs: 10_000 })
   try {
@@ -179,7 +181,7 @@ async function openUserNamespace(base: number): Promise<number> {
     await writeFile(`/proc/${holder.pid}/gid_map`, map)
     return openSync(`/proc/${holder.pid}/ns/user`, 'r')
   } finally {
-    holder.stdin?.end()
+    holder.streams[0]?.end()
     await ended.catch(() => {})
   }
 }
@@ -188,11 +190,11 @@ function noNamespace(): Failure {
   return new Failure('failed', 'unshare could not make a user namespace')
 }
 
-function echo(holder: ReturnType<typeof spawnGroup>): Promise<void> {
+function echo({ streams: [stdin, stdout] }: Program): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
-  holder.stdout?.once('data', () => resolve())
-  holder.stdin?.on('error', () => {}) // it ended early, which the caller sees by itself
-  holder.stdin?.write('\n')
+  stdout?.once('data', () => resolve())
+  stdin?.on('error', () => {}) // it ended early, which the caller sees by itself
+  stdin?.write('\n')
   return promise
 }
 
