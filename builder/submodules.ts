@@ -3,9 +3,10 @@ import { dirname, join } from 'node:path'
 import { appUser } from '../core/config.ts'
 import { Failure, stopIfCancelled } from '../core/errors.ts'
 import { exec } from '../core/exec.ts'
+import { maskAddresses } from '../core/mask.ts'
 import { newId, printable } from '../core/names.ts'
 import { askGit, type Commit, extractCommit, nothing, type Taken } from './checkout.ts'
-import { fetchRef, parseRemote, type Remote, withoutPassword } from './import/remote.ts'
+import { fetchRef, parseRemote, type Remote } from './import/remote.ts'
 import { type Earlier, requireInside } from './unchanged.ts'
 
 /** A commit's files with those of its submodules, fetched over https or ssh. */
@@ -108,7 +109,7 @@ function remoteOf(name: string, url: string): Remote {
   try {
     return parseRemote(url)
   } catch {
-    const shown = printable(withoutPassword(url))
+    const shown = printable(maskAddresses(url))
     throw missing(name, `its address is "${shown}", and only https:// and ssh:// are fetched`)
   }
 }

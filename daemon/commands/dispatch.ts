@@ -2,10 +2,11 @@ import { Failure, failureLines, statusOf } from '../../core/errors.ts'
 import { logError } from '../../core/log.ts'
 import type { Say } from '../../core/types.ts'
 import { sayTo } from '../../receiver/output.ts'
+import { findApp } from '../apps/find-app.ts'
+import { refuseLocked } from '../apps/locks.ts'
 import type { Daemon } from '../daemon.ts'
 import type { Call, Changed, Command, Session } from './command.ts'
-import { findApp } from './find-app.ts'
-import { helpFor } from './help.ts'
+import { helpOn } from './help.ts'
 import { print } from './output.ts'
 import { type Parsed, parseCommand, usageFailure } from './parse.ts'
 import { withPluginCommands } from './plugin-commands.ts'
@@ -23,7 +24,9 @@ export async function dispatch(asked: Session, daemon: Daemon): Promise<number> 
     const parsed = parseCommand(session.argv, commands)
     await authorize(session, daemon)
     const call = parsed.help ? undefined : openCall(parsed, session, daemon, commands)
-    const answer = call ? await parsed.command.run(call, daemon) : helpFor(parsed.command)
+    const answer = call
+      ? await parsed.command.run(call, daemon)
+      : helpOn(parsed.command.name, commands)
     if (typeof answer === 'number') return answer
     if (call && answer.event) recordChange(daemon, call, answer.event)
     await print(session.stdout, parsed.json ? [JSON.stringify(answer.json, null, 2)] : answer.lines)
@@ -71,6 +74,7 @@ export async function authorize(
 function openCall(parsed: Parsed, session: Session, daemon: Daemon, commands: Command[]): Call {
   const ofApp = parsed.command.app && parsed.options.global !== true
   const app = ofApp ? findApp(requireApp(parsed), daemon) : undefined
+  if (app && parsed.command.changes) refuseLocked(daemon.store, app.name)
   const say = sayOf(session, parsed)
   return {
     session,

@@ -1,4 +1,5 @@
 import { Failure } from '../../core/errors.ts'
+import { parseSize, showSize } from '../../core/measures.ts'
 import { parseStorageName, parseTarget, printable } from '../../core/names.ts'
 import type { App, Mount } from '../../core/types.ts'
 import { applyChange, applySetting, mountsChange } from '../changes.ts'
@@ -14,7 +15,6 @@ import {
 } from '../disk/storage.ts'
 import { confirmByName } from './ask.ts'
 import type { Answer, Call, Command } from './command.ts'
-import { parseSize, showSize } from './measures.ts'
 import { columns } from './output.ts'
 import { usageFailure } from './parse.ts'
 

@@ -3,6 +3,7 @@ import { hostname } from 'node:os'
 import { connect as connectTls } from 'node:tls'
 import { Failure } from '../../core/errors.ts'
 import { http, https } from '../../core/http.ts'
+import { maskAddresses } from '../../core/mask.ts'
 import { printable } from '../../core/names.ts'
 import type { LogLine } from '../../runner/logs.ts'
 import type { Gate } from './own-network.ts'
@@ -30,17 +31,9 @@ export function parseDrain(text: string): string {
   const isSyslog = url?.protocol.startsWith('syslog') ?? false
   const known = url && kinds.has(url.protocol) && url.hostname !== ''
   if (known && (!isSyslog || url.port !== '')) return url.href
-  throw new Failure('usage', `"${printable(text)}" is not the address of a drain`, {
+  throw new Failure('usage', `"${printable(maskAddresses(text))}" is not the address of a drain`, {
     hint: 'Use https://…, http://…, syslog+tls://host:6514 or syslog+tcp://host:514',
   })
-}
-
-/** Without the password that an address may hold. */
-export function shownDrain(text: string): string {
-  const url = new URL(text)
-  if (url.password !== '') url.password = '***'
-  for (const key of [...url.searchParams.keys()]) url.searchParams.set(key, '***')
-  return url.href
 }
 
 /** Of an address that `parseDrain` took: without the brackets of IPv6. */

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import { maskAddresses } from '../../core/mask.ts'
 import type { AppLine } from './drain-target.ts'
-import { type DrainTarget, openTarget, shownDrain } from './drain-target.ts'
+import { type DrainTarget, openTarget } from './drain-target.ts'
 import type { Gate } from './own-network.ts'
 
 /** Sends the lines of one app to one address, as fast as that takes them and no faster. */
@@ -54,7 +55,7 @@ export class Drain {
 
   report() {
     return {
-      url: shownDrain(this.#address),
+      url: maskAddresses(this.#address),
       sent: this.#sent,
       waiting: this.waiting(),
       dropped: this.#dropped,

@@ -192,6 +192,10 @@ describe('enter', () => {
     expect(wrong.stderr).toContain('no running process "web.7"')
     expect(wrong.stderr).toContain('There is: web.1')
     expect((await paas.ssh(['enter', 'shop', 'nonsense'])).stderr).toContain('nonsense')
+    const named = await paas.ssh(['enter', 'shop', 'web', '--', 'printenv', 'DYNO'])
+    expect([named.stdout, named.stderr]).toEqual(['web.1\n', ''])
+    const late = await paas.ssh(['run', 'shop', '--env', 'A=late', 'printenv', 'A'])
+    expect([late.stdout, late.stderr]).toEqual(['late\n', ''])
   })
 })
 

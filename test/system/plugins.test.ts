@@ -81,6 +81,7 @@ describe('plugins', () => {
         ['logs:drain', 'remove', 'shop', 'https://me:secret@x.example/a'],
         'user-auth tester logs:drain remove shop https://***@x.example/a',
       ],
+      [['config:unset', 'shop', 'D=secret'], 'user-auth tester config:unset shop D=***'],
     ] as const
     for (const [call, line] of calls) {
       rmSync(heardFile(), { force: true })
