@@ -1,6 +1,7 @@
 import type { AppJson, EnvEntry, HealthCheck, Probe, Scripts, TypeWish } from '../core/app-json.ts'
 import { limits } from '../core/config.ts'
 import { Failure } from '../core/errors.ts'
+import { parseSize } from '../core/measures.ts'
 import { isProcessType, parseConfigKey } from '../core/names.ts'
 import { appJsonFile } from './app-json-file.ts'
 import {
@@ -118,9 +119,7 @@ function typeWish(json: Json): TypeWish {
 
 /** `"256m"`, `"1g"`; a number is mebibytes. */
 function memory(json: Json): number {
-  const [, number, unit = 'm'] = /^(\d+(?:\.\d+)?)([kmg]?)(?:i?b)?$/i.exec(String(json.value)) ?? []
-  const factors: Record<string, number> = { k: 1024, m: mebibyte, g: 1024 * mebibyte }
-  const bytes = Math.floor(Number(number) * (factors[unit.toLowerCase() || 'm'] ?? NaN))
+  const bytes = parseSize(String(json.value)) ?? NaN
   if (bytes >= 16 * mebibyte && bytes <= 2 ** 50) return bytes
   throw wrong(json, 'a size like "256m" or "1g", at least "16m"')
 }

@@ -40,7 +40,7 @@ export async function ensureLayer(
     stopIfCancelled(request.signal)
     const other = inProgress.get(target)
     if (other) {
-      await Promise.allSettled([other])
+      await endOf(other, request.signal)
       continue
     }
     const making = isShared(config, request.layer)
@@ -54,6 +54,15 @@ export async function ensureLayer(
     }
   }
   return 're-used'
+}
+
+/** Waits until another's making has ended, well or not, or nobody waits for it any more. */
+async function endOf(other: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<unknown>()
+  signal.addEventListener('abort', resolve)
+  other.then(resolve, resolve)
+  await promise
+  signal.removeEventListener('abort', resolve)
 }
 
 /** Whether a layer is there already. To ask for a shared one counts as a use of it. */

@@ -83,6 +83,11 @@ export function diskFull(cause?: unknown): Failure {
   })
 }
 
+/** For `.catch` of what is as good as done, or as nothing, when the file is not there. */
+export function ignoreMissing(error: unknown): undefined {
+  if (errno(error) !== 'ENOENT') throw error
+}
+
 /** `ENOENT` and its like, or undefined when `error` is no system error. */
 export function errno(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error ? String(error.code) : undefined

@@ -1,8 +1,9 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
 import type { Socket } from 'node:net'
-import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
-import { cancelled, errno, Failure, notStarted } from './errors.ts'
+import { cancelled, Failure, notStarted } from './errors.ts'
+import { lineSplitter } from './lines.ts'
+import { sendSignal } from './processes.ts'
 import type { Program } from './spawn.ts'
 
 /** The only door to child processes: always a file and an argument list, never a shell string. */
@@ -17,7 +18,7 @@ export type ExecOptions = {
   signal?: AbortSignal
   /** Deadline in milliseconds, 60 s unless given. */
   timeoutMs?: number
-  /** Called with each line of stdout and stderr as it comes. */
+  /** Called with each line of stdout and stderr as it comes, a very long one in pieces. */
   onLine?: (line: string) => void
   /** Exit codes that are answers rather than failures; 0 alone by default. */
   accept?: number[]
@@ -97,6 +98,7 @@ export async function waitForEnd(
   const { promise, resolve, reject } = Promise.withResolvers<number>()
   child.once('error', (error) => reject(notStarted(child.spawnfile, error)))
   child.once('exit', (code, signal) => resolve(code ?? 128 + signalNumber(signal ?? null)))
+  if (child.exitCode !== null) resolve(child.exitCode)
   let why: Failure | undefined
   const end = (reason: Failure) => {
     why ??= reason
@@ -122,29 +124,21 @@ export async function waitForEnd(
 export async function killGroup(child: Ending, graceMs: number): Promise<void> {
   const pid = child.pid
   if (pid === undefined || child.exitCode !== null || child.signalCode !== null) return
-  signalGroup(pid, 'SIGTERM')
+  sendSignal(-pid, 'SIGTERM')
   const { promise, resolve } = Promise.withResolvers<void>()
-  const timer = setTimeout(() => signalGroup(pid, 'SIGKILL'), graceMs)
+  const timer = setTimeout(() => sendSignal(-pid, 'SIGKILL'), graceMs)
   child.once('exit', () => {
     clearTimeout(timer)
-    signalGroup(pid, 'SIGKILL') // whoever of the group outlived its leader
+    sendSignal(-pid, 'SIGKILL') // whoever of the group outlived its leader
     resolve()
   })
   await promise
 }
 
 async function readRest({ pid, streams }: Program, read: Promise<unknown>): Promise<void> {
-  signalGroup(pid, 'SIGKILL')
+  sendSignal(-pid, 'SIGKILL')
   await Promise.race([read, pause(restTimeoutMs, undefined, { ref: false })])
   for (const stream of streams) stream?.destroy() // who left the group may hold it for ever
-}
-
-function signalGroup(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(-pid, signal)
-  } catch (error) {
-    if (errno(error) !== 'ESRCH') throw error
-  }
 }
 
 function keep(stream: Socket | undefined, onLine?: (line: string) => void) {
@@ -155,7 +149,10 @@ function keep(stream: Socket | undefined, onLine?: (line: string) => void) {
     if (bytes < outputBytesKept) chunks.push(chunk)
     bytes += chunk.length
   })
-  if (onLine) createInterface({ input: stream, crlfDelay: Infinity }).on('line', onLine)
+  if (onLine) {
+    const splitter = lineSplitter(onLine)
+    stream.on('data', splitter.write).once('close', splitter.end)
+  }
   const { promise, resolve } = Promise.withResolvers<void>()
   stream.once('close', resolve)
   return { text: () => Buffer.concat(chunks).toString('utf8'), done: promise }

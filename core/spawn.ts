@@ -74,7 +74,8 @@ export class Program extends EventEmitter<{ exit: [code: number] }> {
 
 export type ProgramOptions = {
   cwd?: string | undefined
-  env: NodeJS.ProcessEnv
+  /** Replaces ours entirely when given. */
+  env?: NodeJS.ProcessEnv
   streams: Stream[]
 }
 
@@ -93,11 +94,12 @@ export function startProgram(file: string, args: string[], options: ProgramOptio
 /** Throws a system error. */
 function startOrThrow(file: string, args: string[], options: ProgramOptions): Program {
   if (!isMainThread) throw new Error('a worker is not told when a program ends')
-  const env = Object.entries(options.env).map(([key, value]) => `${key}=${value}`)
+  const { env: variables = process.env } = options
+  const env = Object.entries(variables).map(([key, value]) => `${key}=${value}`)
   for (const text of [file, ...args, ...env]) {
     if (text.includes('\0')) throw new Error('a word for a program has a NUL byte in it')
   }
-  const path = file.includes('/') ? file : find(file, options.env.PATH)
+  const path = file.includes('/') ? file : find(file, variables.PATH)
   const ends: Ends[] = []
   try {
     for (const stream of options.streams) ends.push(openStream(stream))

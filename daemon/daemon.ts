@@ -12,7 +12,7 @@ import { openRouter, type Router } from '../router/caddy.ts'
 import { type Host, openHost } from '../runner/host.ts'
 import { sweepEntered } from '../runner/enter.ts'
 import { sweepLogs } from '../runner/log-ring.ts'
-import { listInstances, sweepOrphans } from '../runner/observe.ts'
+import { listInstances, listRemains, sweepOrphans } from '../runner/observe.ts'
 import { Cron } from './runs/cron.ts'
 import type { Rooms } from './deploy.ts'
 import { type Disk, openDisk } from './disk/disk.ts'
@@ -33,7 +33,7 @@ import { openRouterLog } from './logs/router-log.ts'
 import { openRoutes, type Routes } from './routes.ts'
 import { openRunningBuilds, type RunningBuilds } from './code/running-builds.ts'
 import { openSandbox } from './sandbox.ts'
-import { emptyTrash, limitStorages } from './disk/storage.ts'
+import { emptyTrash, limitStorages, trashLost } from './disk/storage.ts'
 import { Runs } from './runs/runs.ts'
 import { openSlots, type Slots } from './code/slots.ts'
 import { openStore, type Store } from './store/store.ts'
@@ -155,10 +155,15 @@ const appsAtOnce = 8
 async function takeOver(daemon: Daemon): Promise<void> {
   const { config, store, host, fleet, runs, routes } = daemon
   await settleNames(daemon)
+  const remains = await listRemains(host) // first: whatever starts from here on is no orphan
   const known = await listInstances(host)
   const alive = fleet.readmit(known)
   runs.readmit(known)
-  await sweepOrphans(host, new Set([...alive, ...runs.all()].map(({ id }) => id)))
+  routes.sweep()
+  const keep = new Set([...alive, ...runs.all()].map(({ id }) => id))
+  const removed = new Set(await sweepOrphans(host, keep, remains))
+  const stuck = known.filter(({ id }) => !keep.has(id) && !removed.has(id))
+  for (const { address } of stuck) fleet.reserve(address) // it may still answer there
   await sweepEntered(
     host,
     alive.map(({ id }) => id),
@@ -174,8 +179,8 @@ async function takeOver(daemon: Daemon): Promise<void> {
   })
   for (const app of store.apps()) await daemon.drains.sync(app)
   void limitStorages(daemon, store.storageSizes()) // to count many files may take a while
-  routes.sweep()
   await forgetOldNames(daemon)
-  await emptyTrash(config)
+  await trashLost(config, store.storages()).catch((error) => logError('trash-failed', error))
+  await emptyTrash(daemon)
   log('took-over', { apps: store.apps().length, containers: alive.length })
 }

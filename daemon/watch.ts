@@ -64,6 +64,6 @@ async function look(daemon: Daemon): Promise<void> {
   daemon.metrics.turn()
   void daemon.reconcile.all() // what is slow to start keeps nothing else waiting
   await forgetOldNames(daemon)
-  await emptyTrash(daemon.config)
+  await emptyTrash(daemon)
   if (!daemon.queue.busy()) releaseMemory()
 }

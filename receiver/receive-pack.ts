@@ -9,7 +9,8 @@ import { type Program, startProgram } from '../core/spawn.ts'
 import type { Say } from '../core/types.ts'
 import { gitEnvironment, hooksPath, receivePackArgs, uploadPackArgs } from './git.ts'
 import { explainGit } from './git-words.ts'
-import { readPush, sayTo } from './hook-link.ts'
+import { readPush } from './hook-link.ts'
+import { sayTo } from './output.ts'
 import type { Session } from './session.ts'
 
 /** A session's streams and a repository: an absolute path, made by `ensureRepo`. */

@@ -13,7 +13,7 @@ import { type ForeignImage, planLayers, takeImage } from '../image/take.ts'
 import { pinLayers } from '../layer-pins.ts'
 import { hasLayer } from '../layers.ts'
 import type { Sandbox, SandboxJob, SandboxResult } from '../sandbox.ts'
-import { boundStep, type Command, filledDisk, isFull, stepFailure } from '../step-bounds.ts'
+import { type Bounds, type Command, filledDisk, isFull, stepFailure } from '../step-bounds.ts'
 import { stackLayers } from '../stack.ts'
 import { basesTarget, fetchBases, isRenamed, storageNames } from './bases.ts'
 import { boundCache, type Cache, dropCache, openCache } from './cache.ts'
@@ -42,8 +42,7 @@ export type DockerContext = {
   noCache: boolean
   say: Say
   signal: AbortSignal
-  /** Milliseconds since the epoch. */
-  deadline: number
+  bounds: Bounds
 }
 
 /**
@@ -176,11 +175,12 @@ async function writeArgs(
 }
 
 async function inSandbox(
-  { app, config, sandbox, cache, tool, signal, deadline }: Making,
+  { app, config, sandbox, cache, tool, signal, bounds }: Making,
   command: Command,
   job: Pick<SandboxJob, 'argv' | 'env' | 'mounts' | 'onLine'>,
 ): Promise<SandboxResult> {
-  using bounds = boundStep(command, config, deadline)
+  using here = bounds.during(command)
+  void here
   return await sandbox({
     ...job,
     app,
@@ -188,7 +188,7 @@ async function inSandbox(
     user: 'root',
     nested: true,
     mounts: [...job.mounts, { source: cache.storage, target: storageTarget, readOnly: false }],
-    signal: AbortSignal.any([signal, bounds.signal]),
+    signal,
     timeoutMs: config.buildTimeoutMs + 60_000,
   })
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { limits } from '../../core/config.ts'
 import { Failure, stopIfCancelled } from '../../core/errors.ts'
 import { exec } from '../../core/exec.ts'
+import { maskAddresses } from '../../core/mask.ts'
 import { printable } from '../../core/names.ts'
 
 /** Fetches from repositories elsewhere: over https and ssh, bounded in time and size. */
@@ -23,16 +24,11 @@ export function parseRemote(text: string): Remote {
   const parsed = /^(https|ssh):\/\/[^\x00-\x20\x7f"\\]+$/.test(url) ? URL.parse(url) : null
   const host = parsed?.hostname ?? ''
   if (!parsed || !/^[A-Za-z0-9[]/.test(host) || parsed.username.startsWith('-')) {
-    throw new Failure('usage', `"${printable(withoutPassword(text))}" is not fetched`, {
+    throw new Failure('usage', `"${printable(maskAddresses(text))}" is not fetched`, {
       hint: 'Use an address such as https://example.com/shop.git or ssh://git@example.com/shop.git',
     })
   }
-  return { url, shown: withoutPassword(url) }
-}
-
-/** `https://user:password@host` as `https://host`. */
-export function withoutPassword(text: string): string {
-  return text.replace(/^(https?:\/\/)[^/@]*@/i, '$1')
+  return { url, shown: maskAddresses(url) }
 }
 
 export type FetchRequest = {
@@ -68,7 +64,7 @@ export async function fetchRef(request: FetchRequest, signal: AbortSignal): Prom
   } catch (error) {
     stopIfCancelled(signal)
     const why = error instanceof Failure ? lastWords(error.message) : String(error)
-    throw new Failure('failed', `${remote.shown} could not be fetched: ${withoutPassword(why)}`, {
+    throw new Failure('failed', `${remote.shown} could not be fetched: ${maskAddresses(why)}`, {
       hint: 'Over ssh it must know our key: git:public-key',
       cause: error,
     })

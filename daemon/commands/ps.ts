@@ -31,6 +31,13 @@ export const processCommands: Command[] = [
     },
   },
   {
+    name: 'ps:report',
+    usage: 'APP',
+    summary: 'Show the process types of an app: how many are wanted and run, and their commands',
+    app: true,
+    run: async (call, daemon) => reportTypes(call.app(), daemon),
+  },
+  {
     name: 'ps:scale',
     usage: 'APP [TYPE=COUNT | TYPE+COUNT | TYPE-COUNT ...]',
     summary: 'Show or change how many of each process type run',
@@ -126,6 +133,29 @@ export const processCommands: Command[] = [
     run: (call, daemon) => freeze(call, daemon, 'resume'),
   },
 ]
+
+function reportTypes(app: App, { store, fleet }: Daemon): Answer {
+  const formation = store.formation(app)
+  const stopped = stoppedTypes(app, formation)
+  const live = fleet.of(app.name).filter(({ state }) => state === 'live')
+  const all = Object.entries(store.currentRelease(app.name)?.image.processes ?? {})
+  const facts = all
+    .filter(([type]) => type !== 'release')
+    .map(([type, command]) => ({
+      type,
+      wanted: formation[type] ?? 0,
+      running: live.filter(({ process }) => processType(process) === type).length,
+      stopped: stopped[type] ?? 0,
+      command,
+    }))
+  const rows = facts.map(({ type, command, ...counts }) => {
+    return [type, ...Object.values(counts).map(String), command]
+  })
+  return {
+    lines: columns([['TYPE', 'WANTED', 'RUNNING', 'STOPPED', 'COMMAND'], ...rows]),
+    json: facts,
+  }
+}
 
 function listProcesses(call: Call, daemon: Daemon) {
   const app = call.app()

@@ -8,7 +8,8 @@ import { nextAddress } from '../../runner/address.ts'
 import { readExit, waitForExit } from '../../runner/exits.ts'
 import { drained, endedSince, waitUntilReady } from '../../runner/health.ts'
 import type { Host } from '../../runner/host.ts'
-import { markReady, type Seen, vitalSigns, watchExits } from '../../runner/observe.ts'
+import { mark } from '../../runner/marks.ts'
+import { type Seen, vitalSigns, watchExits } from '../../runner/observe.ts'
 import { startInstance } from '../../runner/start.ts'
 import { removeInstance, stopInstance } from '../../runner/stop.ts'
 import { modeOf, readinessOf, type Timing, timingOf } from './checks.ts'
@@ -90,15 +91,26 @@ export class Fleet {
     return this.all().filter((member) => member.app === app)
   }
 
-  /** Takes in the processes that outlived a previous daemon and had been ready. */
+  /**
+   * Takes in the processes that outlived a previous daemon and had been ready, the newest first.
+   * What that one was stopping is stopped: it must not be the twin that is kept.
+   */
   readmit(known: Seen[]): Member[] {
-    for (const { alive, ready, ...instance } of known) {
+    this.#lastAddress = known[0]?.address
+    for (const { alive, ready, leaving, ...instance } of known) {
       if (!alive || !ready || instance.kind === 'run') continue
       const member: Member = { ...instance, state: 'live' }
       this.#members.set(member.id, member)
-      this.#events.live(member)
+      if (leaving) this.#stopAgain(member)
+      else this.#events.live(member)
     }
     return this.all()
+  }
+
+  #stopAgain(member: Member): void {
+    const { app, process } = member
+    const stopped = this.stop([member], this.timing(app).graceMs)
+    stopped.catch((error) => logError('stop-failed', error, { app, process }))
   }
 
   /** An id, and an address that nobody has and nobody had a moment ago. */
@@ -142,7 +154,7 @@ export class Fleet {
       for (const check of readinessOf(release.image, type, mode)) {
         await waitUntilReady(this.#host, member, check, { timeoutMs, signal, warn: say })
       }
-      await markReady(this.#host, member.id)
+      await mark(this.#host, member.id, 'ready')
     } catch (error) {
       if (error instanceof Failure && !signal.aborted) await this.#unready(member, error.message)
       throw error

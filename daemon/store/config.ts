@@ -36,6 +36,7 @@ const places = [
   { table: 'releases', column: 'globals' },
   { table: 'global_config', column: 'config' },
   { table: 'registries', column: 'login' },
+  { table: 'drains', column: 'url' },
 ]
 
 /** Whether anything was sealed before, so that its key must be there. */
@@ -52,11 +53,13 @@ export function sealPlain({ all, run, exec, transaction }: Database, cipher: Cip
   let count = 0
   transaction(() => {
     for (const { table, column } of places) {
-      const rows = all(`select id, ${column} as stored from ${table} where ${column} <> '{}'`)
+      const rows = all(
+        `select rowid as id, ${column} as stored from ${table} where ${column} <> '{}'`,
+      )
       for (const { id, stored } of rows) {
         if (isSealed(text(stored))) continue
         const value = cipher.seal(text(stored))
-        count += run(`update ${table} set ${column} = ? where id = ?`, value, Number(id))
+        count += run(`update ${table} set ${column} = ? where rowid = ?`, value, Number(id))
       }
     }
   })

@@ -168,7 +168,7 @@ open(sys.argv[1], 'wb').write(data)`
 describe('an address of a repository', () => {
   test.each([
     ['https://example.com/shop.git', 'https://example.com/shop.git'],
-    ['https://me:secret@example.com/shop', 'https://example.com/shop'],
+    ['https://me:secret@example.com/shop', 'https://***@example.com/shop'],
     ['git@example.com:shop.git', 'ssh://git@example.com/shop.git'],
     ['ssh://git@example.com:2222/shop', 'ssh://git@example.com:2222/shop'],
   ])('%s is shown as %s', (text, shown) => {

@@ -1,4 +1,5 @@
-import { existsSync, lstatSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { planOnly } from '../../builder/build.ts'
@@ -71,7 +72,15 @@ test('A lockfile is installed once and re-used, even by another app', async () =
 
 test('Editing a script or the version in package.json installs nothing anew', async () => {
   const repo = await makeRepo(config, 'edit', join(apps, 'node-lockfile'))
-  await build(repo, 'edit')
+  const large = Buffer.alloc(20 * 1024 * 1024, 'patch')
+  mkdirSync(join(repo.dir, 'patches'))
+  writeFileSync(join(repo.dir, 'patches/large'), large)
+  const first = await build(repo, 'edit')
+  expect(first.error).toBeUndefined()
+  const { layers } = paths(config)
+  const given = readdirSync(layers).map((key) => join(layers, key, 'app/patches/large'))
+  const copies = given.filter((file) => existsSync(file)).map((file) => readFileSync(file))
+  expect(copies.map((copy) => copy.equals(large))).toEqual([true, true]) // the source's too
   const text = readFileSync(join(repo.dir, 'package.json'), 'utf8')
   const edited = text.replace('1.0.0', '1.0.1').replace('node server.js', 'node ./server.js')
   const { lines } = await build(repo, 'edit', { 'package.json': edited })

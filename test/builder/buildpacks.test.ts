@@ -14,7 +14,7 @@ test('An address of a buildpack is a repository over https or ssh, or a folder',
   expect(parseBuildpack('https://me:token@example.com/pack')).toMatchObject({
     url: 'https://me:token@example.com/pack',
     ref: 'HEAD',
-    shown: 'https://example.com/pack',
+    shown: 'https://***@example.com/pack',
   })
   expect(parseBuildpack('git@example.com:team/pack.git')).toMatchObject({ kind: 'git' })
   expect(parseBuildpack('./ci/../packs/one/')).toMatchObject({ kind: 'folder', path: 'packs/one' })

@@ -71,6 +71,17 @@ test('When the one that makes it is cancelled, the one that waits makes it', asy
   expect(await second).toBe('made')
 })
 
+test('Who waits for another build can be cancelled, and the other goes on', async () => {
+  const [mine, { promise, resolve }] = [new AbortController(), Promise.withResolvers<void>()]
+  const first = ensureLayer(config, { layer: own, make: () => promise, signal })
+  const request = { layer: own, make: neverCalled, signal: mine.signal }
+  const second = ensureLayer(config, request)
+  mine.abort()
+  await expect(second).rejects.toThrow('Cancelled')
+  resolve()
+  expect(await first).toBe('made')
+})
+
 test('What a crash left half made is swept at boot', async () => {
   mkdirSync(join(paths(config).making, 'app-1-dead'), { recursive: true })
   await sweepLayers(config, new Set())

@@ -44,7 +44,6 @@ describe('plugins', () => {
     for (const [trigger, body] of Object.entries(scripts)) {
       await writeFile(join(dir, trigger), `#!/bin/sh\n${body}\n`, { mode: 0o755 })
     }
-    await paas.paas(['plugin:list'])
   }
 
   test('hear every trigger of a push, in order', async () => {
@@ -82,6 +81,7 @@ describe('plugins', () => {
         ['logs:drain', 'remove', 'shop', 'https://me:secret@x.example/a'],
         'user-auth tester logs:drain remove shop https://***@x.example/a',
       ],
+      [['config:unset', 'shop', 'D=secret'], 'user-auth tester config:unset shop D=***'],
     ] as const
     for (const [call, line] of calls) {
       rmSync(heardFile(), { force: true })
@@ -151,7 +151,6 @@ describe('plugins', () => {
     await writePlugin('ear', { commands: script })
     const file = join(paths(paas.config).plugins, 'ear', 'plugin.toml')
     await writeFile(file, `${readFileSync(file, 'utf8')}${toml}`)
-    await paas.paas(['plugin:list'])
     const greeted = await paas.ssh(['ear:greet', 'shop', 'good', '--morning'])
     expect([greeted.code, greeted.stdout]).toEqual([
       0,
@@ -182,11 +181,26 @@ describe('plugins', () => {
     expect([failed.code, failed.stderr]).toEqual([0, expect.stringContaining('it exited with 3')])
   })
 
-  test('may refuse what a user asks, with exit status 21', async () => {
-    await writePlugin('ear', { 'user-auth': '[ "$2" != apps:list ]' })
+  test('may refuse what a user asks and say why, with exit status 21', async () => {
+    await writePlugin('ear', {
+      'user-auth': 'case $2 in apps:list|git-*) echo "ask the owner of $3"; exit 1; esac',
+    })
     const refused = await paas.ssh(['apps:list'])
     expect(refused.code).toBe(21)
+    expect(refused.stderr).toContain('       ask the owner of')
     expect(refused.stderr).toContain('tester may not do this')
+    const dir = await paas.tree('shop', {})
+    for (const words of [['ls-remote'], ['push', '--force']]) {
+      const app = words[0] === 'push' ? 'unborn' : 'shop'
+      const asked = await exec('git', [...words, `paas@127.0.0.1:${app}`, 'HEAD'], {
+        cwd: dir,
+        env: { ...paas.env, GIT_SSH_COMMAND: paas.sshCommand.join(' ') },
+        accept: [1, 128],
+      })
+      expect(asked.stderr).toContain(`       ask the owner of ${app}\n`)
+      expect(asked.stderr).toContain(' !     tester may not do this')
+    }
+    expect(existsSync(paths(paas.config).repo('unborn'))).toBe(false)
     expect((await paas.ssh(['ps', 'shop'])).code).toBe(0)
     expect((await paas.paas(['apps:list'])).code).toBe(0)
   })

@@ -2,9 +2,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { errno } from '../../core/errors.ts'
 import { exec } from '../../core/exec.ts'
 import { kernelNames, paths } from '../../core/names.ts'
+import { sendSignal } from '../../core/processes.ts'
 import type { Instance } from '../../core/types.ts'
 import { patience } from '../patience.ts'
 import { cgroupProcesses } from './leaks.ts'
@@ -289,8 +289,8 @@ async function loseEverythingVolatile(paas: Paas): Promise<void> {
   const { run, bundles } = paths(paas.config)
   const { bridge, cgroupParent, nftTable } = kernelNames(paas.config)
   process.kill(caddyPid(paas), 'SIGKILL')
-  for (const pid of conmons(paas)) killIfThere(pid)
-  for (const { pid } of cgroupProcesses(cgroupParent)) killIfThere(pid)
+  for (const pid of conmons(paas)) sendSignal(pid, 'SIGKILL')
+  for (const { pid } of cgroupProcesses(cgroupParent)) sendSignal(pid, 'SIGKILL')
   await until('all processes are gone', () => cgroupProcesses(cgroupParent).length === 0)
   const mounts = (await exec('findmnt', ['-rno', 'TARGET'])).stdout.split('\n')
   for (const mount of mounts.filter((one) => one.startsWith(run)))
@@ -325,15 +325,6 @@ function commandLine(pid: string): string[] {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
   } catch {
     return []
-  }
-}
-
-/** Another one's death may have taken it along. */
-function killIfThere(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL')
-  } catch (error) {
-    if (errno(error) !== 'ESRCH') throw error
   }
 }
 
