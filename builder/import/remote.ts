@@ -47,10 +47,8 @@ export type FetchRequest = {
 /** Fetches one ref; a Failure with git's last words when that does not work. */
 export async function fetchRef(request: FetchRequest, signal: AbortSignal): Promise<void> {
   const { remote, repo, from, to, depth } = request
-  // In a file, for everybody may read arguments.
-  await appendFile(join(repo, 'config'), `[remote "origin"]\n\turl = "${remote.url}"\n`, {
-    mode: 0o600,
-  })
+  // In a file, for everybody may read arguments: git gives the address to a program of its own.
+  await appendFile(join(repo, 'config'), asConfig(remote.url), { mode: 0o600 })
   const options = ['--quiet', '--no-tags', '--no-recurse-submodules', '--no-write-fetch-head']
   if (depth !== undefined) options.push(`--depth=${depth}`)
   const git = ['git', `--git-dir=${repo}`, ...settings, 'fetch', ...options]
@@ -68,6 +66,25 @@ export async function fetchRef(request: FetchRequest, signal: AbortSignal): Prom
       hint: 'Over ssh it must know our key: git:public-key',
       cause: error,
     })
+  }
+}
+
+/** Who logs in over https is told in a header, and not in the address. */
+function asConfig(address: string): string {
+  const url = new URL(address)
+  const login = [url.username, url.password].map(decoded).join(':')
+  if (url.protocol !== 'https:' || login === ':') return `[remote "origin"]\n\turl = "${address}"\n`
+  url.username = ''
+  url.password = ''
+  const header = `Authorization: Basic ${Buffer.from(login).toString('base64')}`
+  return `[remote "origin"]\n\turl = "${url.href}"\n[http]\n\textraHeader = "${header}"\n`
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text // a percent sign of its own
   }
 }
 
