@@ -67,13 +67,16 @@ export async function exec(
 }
 
 async function start(file: string, args: string[], options: ExecOptions): Promise<Program> {
-  const { cwd, env = process.env, input } = options
+  const { cwd, env, input } = options
   const { startProgram } = await import('./spawn.ts') // not for commands, which start nothing
   const stdin = input === undefined ? 'nowhere' : 'to it'
   return startProgram(file, args, { cwd, env, streams: [stdin, 'from it', 'from it'] })
 }
 
-/** Starts a program as the leader of its own process group, so that a cancel reaches all of it. */
+/**
+ * Starts a program by Node's own means, as the leader of its own process group: for the command line,
+ * which starts one that needs its terminal, and for who may not load core/spawn.ts.
+ */
 export function spawnGroup(
   file: string,
   args: string[],
@@ -81,7 +84,7 @@ export function spawnGroup(
 ): ChildProcess {
   return spawn(file, args, {
     cwd: options.cwd,
-    env: options.env ?? process.env,
+    env: options.env,
     stdio: options.stdio,
     detached: true,
   })

@@ -75,7 +75,7 @@ export class Program extends EventEmitter<{ exit: [code: number] }> {
 export type ProgramOptions = {
   cwd?: string | undefined
   /** Replaces ours entirely when given. */
-  env?: NodeJS.ProcessEnv
+  env?: NodeJS.ProcessEnv | undefined
   streams: Stream[]
 }
 
