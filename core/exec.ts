@@ -74,8 +74,8 @@ async function start(file: string, args: string[], options: ExecOptions): Promis
 }
 
 /**
- * Starts a program by Node's own means, as the leader of its own process group: for the command line,
- * which starts one that needs its terminal, and for who may not load core/spawn.ts.
+ * Starts a program by Node's own means, as the leader of its own process group: for the command
+ * line, and for whoever else must not load core/spawn.ts.
  */
 export function spawnGroup(
   file: string,
