@@ -1,14 +1,17 @@
 import type { AppJson, EnvEntry, HealthCheck, Probe, Scripts, TypeWish } from '../core/app-json.ts'
-import { appPort, limits } from '../core/config.ts'
+import { limits } from '../core/config.ts'
 import { Failure } from '../core/errors.ts'
+import { parseSize } from '../core/measures.ts'
 import { isProcessType, parseConfigKey } from '../core/names.ts'
+import { appJsonFile } from './app-json-file.ts'
 import {
   flag,
   items,
   type Json,
   member,
   members,
-  parseJson,
+  optional,
+  required,
   text,
   within,
   words,
@@ -16,10 +19,10 @@ import {
 } from './json-document.ts'
 import type { Source } from './source.ts'
 
-/** Reads app.json at the root of a tree, as parseAppJson does; undefined when there is none. */
+/** What app.json at the root of a tree asks for; undefined when there is none. */
 export function readAppJson(source: Source): AppJson | undefined {
-  const content = source.readText('app.json', fileBytesMost)
-  return content === undefined ? undefined : parseAppJson(content)
+  const json = appJsonFile(source)
+  return json && toAppJson(json)
 }
 
 /**
@@ -27,8 +30,7 @@ export function readAppJson(source: Source): AppJson | undefined {
  * Unknown keys are ignored. Throws a Failure that says where it is wrong, what is there and what
  * is wanted.
  */
-export function parseAppJson(content: string): AppJson {
-  const json = parseJson('app.json', content)
+export function toAppJson(json: Json): AppJson {
   return {
     env: Object.fromEntries(
       members(member(json, 'env')).map(([key, entry]) => [envKey(key), envEntry(entry)]),
@@ -41,15 +43,9 @@ export function parseAppJson(content: string): AppJson {
 
 /** The addresses in `buildpacks` of an app.json at the root of a tree. */
 export function readBuildpacks(source: Source): string[] {
-  const content = source.readText('app.json', fileBytesMost)
-  if (content === undefined) return []
-  const list = member(parseJson('app.json', content), 'buildpacks')
-  const entries = list ? items(list) : []
-  return entries.map((entry) => {
-    const url = member(entry, 'url')
-    if (url) return words(url)
-    throw wrong(entry, 'an object with a "url"')
-  })
+  const json = appJsonFile(source)
+  const entries = (json && optional(json, 'buildpacks', items)) ?? []
+  return entries.map((entry) => required(entry, 'url', { read: words, want: 'an address' }))
 }
 
 /** What of it names process types that the code does not have: a misspelling, most often. */
@@ -58,7 +54,6 @@ export function unknownTypes(appJson: AppJson, processes: Record<string, string>
   return [...new Set(named)].filter((type) => !(type in processes))
 }
 
-const fileBytesMost = 256 * 1024
 const instancesMost = 64
 const secondsMost = 3600
 const attemptsMost = 100
@@ -124,9 +119,7 @@ function typeWish(json: Json): TypeWish {
 
 /** `"256m"`, `"1g"`; a number is mebibytes. */
 function memory(json: Json): number {
-  const [, number, unit = 'm'] = /^(\d+(?:\.\d+)?)([kmg]?)(?:i?b)?$/i.exec(String(json.value)) ?? []
-  const factors: Record<string, number> = { k: 1024, m: mebibyte, g: 1024 * mebibyte }
-  const bytes = Math.floor(Number(number) * (factors[unit.toLowerCase() || 'm'] ?? NaN))
+  const bytes = parseSize(String(json.value)) ?? NaN
   if (bytes >= 16 * mebibyte && bytes <= 2 ** 50) return bytes
   throw wrong(json, 'a size like "256m" or "1g", at least "16m"')
 }
@@ -181,21 +174,22 @@ function checkType(json: Json | undefined): HealthCheck['type'] {
 }
 
 function checkProbe(json: Json): Probe {
-  const port = optional(json, 'port', (one) => within(one, 1, 65535, true)) ?? appPort
+  const number = optional(json, 'port', (one) => within(one, 1, 65535, true))
+  const port = number === undefined ? {} : { port: number }
   const path = optional(json, 'path', httpPath)
   const argv = optional(json, 'command', command)
   const uptime = optional(json, 'uptime', seconds)
   const listening = optional(json, 'listening', flag) ? true : undefined
   const given: (Probe | undefined)[] = [
-    path === undefined ? undefined : { kind: 'path', path, port },
+    path === undefined ? undefined : { kind: 'path', path, ...port },
     argv && { kind: 'command', argv },
     uptime === undefined ? undefined : { kind: 'uptime', uptimeMs: uptime },
-    listening && { kind: 'listening', port },
+    listening && { kind: 'listening', ...port },
   ]
   const [probe, other] = given.filter((one) => one !== undefined)
   if (probe && !other) return probe
-  const number = probe ? 'more than one' : 'none'
-  throw new Failure('failed', `${json.path} in app.json has ${number} of path, command, …`, {
+  const count = probe ? 'more than one' : 'none'
+  throw new Failure('failed', `${json.path} in app.json has ${count} of path, command, …`, {
     hint: 'Give each check exactly one of: path, command, uptime, listening',
   })
 }
@@ -216,9 +210,4 @@ function command(json: Json): string[] {
 
 function seconds(json: Json): number {
   return 1000 * within(json, 0, secondsMost)
-}
-
-function optional<T>(json: Json, key: string, read: (json: Json) => T): T | undefined {
-  const found = member(json, key)
-  return found && read(found)
 }

@@ -19,11 +19,13 @@ import type { Commit } from './checkout.ts'
 import { readCron } from './cron.ts'
 import { environment } from './environment.ts'
 import { copiedBySteps, type LayerPlan, planLayers } from './layer-plan.ts'
-import { hasLayer, pinLayers } from './layers.ts'
+import { pinLayers } from './layer-pins.ts'
+import { hasLayer } from './layers.ts'
 import type { Sandbox } from './sandbox.ts'
-import { factsOf, openSource, type Source } from './source.ts'
+import { factsOf, openSource, type Source, type Tree } from './source.ts'
 import { ensureStack, stackLayers } from './stack.ts'
 import { decidedBy, runStep } from './step.ts'
+import { type Bounds, boundBuild } from './step-bounds.ts'
 import { dropCache, hasCache, openCaches } from './step-caches.ts'
 import { type ChosenTool, chooseTools, ensureTools } from './tools.ts'
 import { ensureTree, extractTo, treeLayer } from './tree.ts'
@@ -56,17 +58,18 @@ export type BuildTools = { config: PaasConfig; sandbox: Sandbox; images: ImageTo
 
 /**
  * Turns a commit into an image: read the tree, detect, plan, make or re-use layers. Progress goes
- * to `say`. Throws a Failure in the user's words; aborting `signal` ends whatever runs.
+ * to `say`. Throws a Failure in the user's words; aborting `wanted` ends whatever runs.
  */
 export async function build(
   request: BuildRequest,
   tools: BuildTools,
   say: Say,
-  signal: AbortSignal,
+  wanted: AbortSignal,
 ): Promise<Image> {
   using pins = pinLayers()
   const { config } = tools
-  const deadline = Date.now() + config.buildTimeoutMs
+  using bounds = boundBuild(config, wanted)
+  const { signal } = bounds
   const tree = await treeLayer(request, signal)
   pins.add(tree.key)
   const dir = join(paths(config).layer(tree), 'app')
@@ -75,7 +78,7 @@ export async function build(
   const source = openSource(dir)
   const cron = readCron(source)
   const appJson = readAppJson(source)
-  const shared = { ...tools, appConfig: request.config, tree, say, signal, deadline }
+  const shared = { ...tools, appConfig: request.config, tree, say, signal, bounds }
   const docker = dockerFor(request, source)
   const { app, base = stackName, noCache = false } = request
   if (docker && base !== stackName) {
@@ -95,12 +98,12 @@ type Detected = BuildTools & {
   tree: Layer
   /** Whether the tree's layer was there before. */
   isKept: boolean
-  source: Source
+  source: Tree
   appJson: AppJson | undefined
   pins: ReturnType<typeof pinLayers>
   say: Say
   signal: AbortSignal
-  deadline: number
+  bounds: Bounds
 }
 
 /** Builds what a language or buildpacks say. */
@@ -117,7 +120,8 @@ async function buildDetected(request: BuildRequest, building: Detected): Promise
   for (const { layer } of tools) if (layer) pins.add(layer.key)
   sayPlan(plan, tools, say)
   if (request.noCache) await dropCache(config, request.app)
-  const layerPlan = nameLayers(request, config, { plan, tools, source, tree, base })
+  const found = { plan, tools, source, tree, base }
+  const layerPlan = await nameLayers(request, config, found, signal)
   for (const layer of layerPlan.image) {
     pins.add(layer.key)
     if (layer.key !== tree.key && hasLayer(config, layer)) present.add(layer.key)
@@ -226,8 +230,10 @@ export async function planOnly(
   request: BuildRequest,
   { config, images }: Pick<BuildTools, 'config' | 'images'>,
   say: Say,
-  signal: AbortSignal,
+  wanted: AbortSignal,
 ): Promise<PrintedPlan | (DockerPlan & Asked)> {
+  using bounds = boundBuild(config, wanted)
+  const { signal } = bounds
   const tree = await treeLayer(request, signal)
   const dir = join(paths(config).making, `plan-${newId()}`)
   try {
@@ -239,7 +245,8 @@ export async function planOnly(
     const plan = detectFor(request, source)
     const base = await baseOf(request, plan, { config, images, say, signal })
     const tools = await chooseTools(plan.tools, { ...request, config, say, signal, base })
-    const layers = nameLayers(request, config, { plan, tools, source, tree, base })
+    const found = { plan, tools, source, tree, base }
+    const layers = await nameLayers(request, config, found, signal)
     return { ...printed(config, { plan, tools, layers, base }), ...asked }
   } finally {
     await rm(dir, { recursive: true, force: true })
@@ -262,11 +269,12 @@ function warningsOf(plan: Plan, tools: ChosenTool[]): string[] {
   return [...tools.flatMap(({ choice }) => choice.warnings), ...plan.warnings]
 }
 
-function nameLayers(
+async function nameLayers(
   request: BuildRequest,
   config: PaasConfig,
-  found: { plan: Plan; tools: ChosenTool[]; source: Source; tree: Layer; base: Base | undefined },
-): LayerPlan {
+  found: { plan: Plan; tools: ChosenTool[]; source: Tree; tree: Layer; base: Base | undefined },
+  signal: AbortSignal,
+): Promise<LayerPlan> {
   const { plan, tools, source, tree, base } = found
   if (base) refuseUnfit(base, plan, tools)
   return planLayers({
@@ -277,7 +285,7 @@ function nameLayers(
     base,
     tools,
     tree,
-    files: factsOf(source, copiedBySteps(plan)),
+    files: await factsOf(source, copiedBySteps(plan), signal),
     canShare: (layer) => hasLayer(config, layer) || !hasCache(config, request.app),
     salt: request.noCache ? newId() : undefined,
   })

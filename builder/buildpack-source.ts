@@ -5,10 +5,10 @@ import { exec } from '../core/exec.ts'
 import { newId, paths } from '../core/names.ts'
 import type { Layer } from '../core/types.ts'
 import type { GitTool } from './buildpack-detect/plan.ts'
-import { type Commit, extractCommit } from './checkout.ts'
+import type { Commit } from './checkout.ts'
 import { fetchRef, parseRemote } from './import/remote.ts'
 import { ensureLayer } from './layers.ts'
-import { extractSubmodules } from './submodules.ts'
+import { extractTree } from './submodules.ts'
 
 /**
  * Fetches a tool that is a git repository, over https or ssh, and makes a layer of it, named by its
@@ -37,8 +37,7 @@ export async function fetchTool(
       await mkdir(place, { recursive: true })
       await chown(place, appUser, appUser)
       const from = { repo, gitEnv: {}, commit, ssh }
-      const modules = await extractCommit(from, place, signal)
-      await extractSubmodules(from, modules, { into: place, scratch }, signal)
+      await extractTree(from, { into: place, scratch }, signal)
     }
     await ensureLayer(config, { layer, signal, make })
     return { commit, layer }

@@ -1,13 +1,14 @@
-import type { ChildProcess } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { chown, mkdir, writeFile } from 'node:fs/promises'
+import { closeSync } from 'node:fs'
+import { chown, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { appUser, limits } from '../core/config.ts'
 import { Failure, stopIfCancelled } from '../core/errors.ts'
-import { exec, spawnGroup, waitForEnd } from '../core/exec.ts'
+import { exec, waitForEnd } from '../core/exec.ts'
 import { log } from '../core/log.ts'
 import { printable } from '../core/names.ts'
+import { openPipe, type Program, startProgram } from '../core/spawn.ts'
 import type { Layer } from '../core/types.ts'
+import { replaceFile } from '../core/whole-file.ts'
 import { readHead } from './source.ts'
 import {
   canLink,
@@ -32,6 +33,9 @@ export type Commit = {
   origin?: string
 }
 
+/** What of the limits of one tree is taken, by its submodules too. */
+export type Taken = { files: number; bytes: number; modules: number }
+
 export type TreeEntry = { mode: string; sha: string; bytes: number; path: string }
 
 const gitTimeoutMs = 60_000
@@ -47,18 +51,18 @@ export async function readTreeId(commit: Commit, signal: AbortSignal): Promise<s
  * Writes a commit's files into the directory `into`, which must exist and be empty, owned by the
  * app user, without `.git`. Failure when the tree is one that paas does not build. With an
  * `earlier` tree its unchanged files are shared by hard links: nobody may write to either then.
- * Returns the submodules, whose files are still missing.
+ * Adds to what is `taken`. Returns the submodules, whose files are still missing.
  */
 export async function extractCommit(
   commit: Commit,
   into: string,
   signal: AbortSignal,
-  earlier?: Earlier,
+  { earlier, taken = nothing() }: { earlier?: Earlier | undefined; taken?: Taken } = {},
 ): Promise<TreeEntry[]> {
   const entries = parseTree(
     await askGit(commit, ['ls-tree', '-rlz', '--full-tree', commit.commit], signal),
   )
-  checkTree(entries)
+  checkTree(entries, taken)
   await archiveAsCommitted(commit.repo)
   const linked = earlier && isWorthLinking(entries)
   const written = linked ? await writeChanges(commit, into, earlier, signal) : undefined
@@ -111,19 +115,27 @@ export function parseTree(text: string): TreeEntry[] {
     })
 }
 
-/** Refuses what cannot become an app: nothing at all, or too much. */
-export function checkTree(entries: TreeEntry[]): void {
+export function nothing(): Taken {
+  return { files: 0, bytes: 0, modules: 0 }
+}
+
+/** Refuses what cannot become an app: nothing at all, or too much with what is `taken` already. */
+export function checkTree(entries: TreeEntry[], taken: Taken): void {
   if (entries.length === 0) {
     throw new Failure('failed', 'The commit has no files', {
       hint: 'Add and commit the files of your app, then push again',
     })
   }
-  if (entries.length > limits.treeEntries) {
-    throw tooMany(`${entries.length} files: at most ${limits.treeEntries} are taken`)
+  const others = taken.modules > 0 ? ' with its submodules' : ''
+  taken.files += entries.length
+  taken.bytes += entries.reduce((sum, entry) => sum + entry.bytes, 0)
+  const { files, bytes } = taken
+  if (files > limits.treeEntries) {
+    throw tooMany(`${files} files${others}: at most ${limits.treeEntries} are taken`)
   }
-  const bytes = entries.reduce((sum, entry) => sum + entry.bytes, 0)
   if (bytes > limits.treeBytes) {
-    throw tooMany(`${mebibytes(bytes)} of files: at most ${mebibytes(limits.treeBytes)} are taken`)
+    const most = mebibytes(limits.treeBytes)
+    throw tooMany(`${mebibytes(bytes)} of files${others}: at most ${most} are taken`)
   }
 }
 
@@ -140,9 +152,9 @@ function gitEnvironment(commit: Commit): Record<string, string> {
 /** `git archive` leaves out and rewrites what attributes say; an app is what was committed. */
 async function archiveAsCommitted(repo: string): Promise<void> {
   const file = join(repo, 'info', 'attributes')
-  if (existsSync(file)) return
-  await mkdir(join(repo, 'info'), { recursive: true })
-  await writeFile(file, '* -export-ignore -export-subst\n')
+  const wanted = '* -export-ignore -export-subst\n'
+  const there = await readFile(file, 'utf8').catch(() => undefined)
+  if (there !== wanted) await replaceFile(file, wanted)
 }
 
 /**
@@ -159,30 +171,36 @@ async function archiveInto(
   const user = String(appUser)
   const drop = ['--reuid', user, '--regid', user, '--clear-groups', '--no-new-privs']
   const untar = ['tar', '--extract', '--touch', '--no-same-owner', '--file=-']
-  const tar = spawnGroup('setpriv', [...drop, '--inh-caps=-all', '--', ...untar], {
-    cwd: into,
-    env: { PATH: process.env.PATH ?? '', LC_ALL: 'C' },
-    stdio: ['pipe', 'ignore', 'pipe'],
-  })
-  const tarSaid = said(tar)
   const args = ['-c', 'tar.umask=0022', 'archive', '--format=tar', '--', commit.commit, ...paths]
-  const archive = spawnGroup('git', [`--git-dir=${commit.repo}`, ...args], {
-    env: { ...gitEnvironment(commit), GIT_LITERAL_PATHSPECS: '1' },
-    stdio: ['ignore', tar.stdin ?? 'ignore', 'pipe'],
-  })
-  const archiveSaid = said(archive)
-  tar.stdin?.destroy() // git has the only writing end: its end is tar's end of file
-  const ended = [waitForEnd(archive, limitsOfWait), waitForEnd(tar, limitsOfWait)]
+  const pipe = openPipe()
+  const programs: Program[] = []
+  try {
+    const archive = startProgram('git', [`--git-dir=${commit.repo}`, ...args], {
+      env: { ...gitEnvironment(commit), GIT_LITERAL_PATHSPECS: '1' },
+      streams: ['nowhere', pipe.writing, 'from it'],
+    })
+    programs.push(archive)
+    const tar = startProgram('setpriv', [...drop, '--inh-caps=-all', '--', ...untar], {
+      cwd: into,
+      env: { PATH: process.env.PATH ?? '', LC_ALL: 'C' },
+      streams: [pipe.reading, 'nowhere', 'from it'],
+    })
+    programs.push(tar)
+  } finally {
+    // git has the only writing end: its end is tar's end of file, and tar's is git's.
+    for (const end of Object.values(pipe)) closeSync(end)
+  }
+  const words = programs.map(said)
+  const ended = programs.map((program) => waitForEnd(program, limitsOfWait))
   await Promise.allSettled(ended)
-  const [archiveCode, tarCode] = await Promise.all(ended)
-  if (tarCode !== 0) throw notExtracted(await tarSaid)
-  if (archiveCode !== 0) throw notExtracted(await archiveSaid)
+  const codes = await Promise.all(ended)
+  // What tar has to say comes first: git then only says that nobody listened.
+  for (const at of [1, 0]) if (codes[at] !== 0) throw notExtracted((await words[at]) ?? '')
 }
 
-async function said(child: ChildProcess): Promise<string> {
+async function said({ streams: [, , stderr] }: Program): Promise<string> {
   let text = ''
-  if (!child.stderr) return text
-  for await (const chunk of child.stderr) {
+  for await (const chunk of stderr ?? []) {
     if (text.length < 8192) text += String(chunk)
   }
   return text.trim()

@@ -1,11 +1,11 @@
-import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { PaasConfig } from '../core/config.ts'
 import { cancelled, Failure } from '../core/errors.ts'
-import { killGroup, spawnGroup } from '../core/exec.ts'
+import { killGroup } from '../core/exec.ts'
 import { paths } from '../core/names.ts'
+import { type Program, startProgram } from '../core/spawn.ts'
 
 /** Held by one instance alone, so that it goes with it. */
 export function ownLock(config: PaasConfig): string {
@@ -26,8 +26,8 @@ export async function withHostLock<T>(
 ): Promise<T> {
   const { locks } = paths(config)
   await mkdir(locks, { recursive: true })
-  const holder = spawnGroup('flock', ['--', join(locks, name), 'cat'], {
-    stdio: ['pipe', 'pipe', 'ignore'],
+  const holder = startProgram('flock', ['--', join(locks, name), 'cat'], {
+    streams: ['to it', 'from it', 'nowhere'],
   })
   try {
     await held(holder, limits)
@@ -39,19 +39,20 @@ export async function withHostLock<T>(
 
 /** `cat` echoes a line once flock has the lock and has started it. */
 async function held(
-  holder: ChildProcess,
+  holder: Program,
   limits: { signal: AbortSignal; timeoutMs: number },
 ): Promise<void> {
   const late = AbortSignal.timeout(limits.timeoutMs)
   const signal = AbortSignal.any([limits.signal, late])
-  holder.stdin?.on('error', () => {}) // flock may be gone before it reads
-  holder.stdin?.write('held\n')
+  const [stdin, stdout] = holder.streams
+  stdin?.on('error', () => {}) // flock may be gone before it reads
+  stdin?.write('held\n')
   try {
-    if (!holder.stdout) throw new Error('no pipe to flock')
+    if (!stdout) throw new Error('no pipe to flock')
     const ended = once(holder, 'exit', { signal }).then(() => {
       throw new Error('flock ended without the lock')
     })
-    await Promise.race([once(holder.stdout, 'data', { signal }), ended])
+    await Promise.race([once(stdout, 'data', { signal }), ended])
     ended.catch(() => {}) // it ends when we let go
   } catch (cause) {
     if (limits.signal.aborted) throw cancelled(limits.signal)

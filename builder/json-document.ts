@@ -63,6 +63,23 @@ export function member(json: Json, key: string): Json | undefined {
   return { ...json, value, path: json.path === '' ? key : `${json.path}.${key}` }
 }
 
+/** What is read of a member, or undefined when it is absent or null. */
+export function optional<T>(json: Json, key: string, read: (json: Json) => T): T | undefined {
+  const found = member(json, key)
+  return found && read(found)
+}
+
+/** As `optional`, for what must be there. */
+export function required<T>(
+  json: Json,
+  key: string,
+  { read, want }: { read: (json: Json) => T; want: string },
+): T {
+  const found = member(json, key)
+  if (found) return read(found)
+  throw wrong({ ...json, value: undefined, path: `${json.path}.${key}` }, want)
+}
+
 /** The members of an object; none when it is absent. */
 export function members(json: Json | undefined): [key: string, json: Json][] {
   if (!json) return []
@@ -118,6 +135,7 @@ function record(json: Json): Record<string, unknown> {
 }
 
 function seen(value: unknown): string {
+  if (value === undefined) return 'missing'
   if (value === null) return 'null'
   if (Array.isArray(value)) return 'a list'
   if (typeof value === 'object') return 'an object'

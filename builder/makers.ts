@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, readFile, rename, rm, utimes } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { errno, Failure } from '../core/errors.ts'
+import { Failure, stopIfCancelled } from '../core/errors.ts'
 import { exec } from '../core/exec.ts'
 import { newId, paths } from '../core/names.ts'
 import { download } from './import/download.ts'
 import type { RuntimeContext } from './runtime.ts'
+import { readKnown } from './versions.ts'
 
 /**
  * What the makers of a language publish themselves, for what the suite has not: lists of releases,
@@ -22,38 +23,53 @@ export type PublishedList<T> = {
   url: string
   /** Throws a Failure for what is no such list. */
   parse: (text: string) => T
+  /** Whether it never changes, as a checksum does not. */
+  isFinal?: boolean
 }
 
 const listAgeMaxMs = 24 * 3600_000
+const retryMs = 3600_000
 const unpackTimeoutMs = 5 * 60_000
 
-/** From the host's cache when it is younger than a day. Failure: it cannot be had. */
+/**
+ * From the host's cache when it is younger than a day, or its makers do not answer (`say` is told).
+ * Failure: it cannot be had.
+ */
 export async function readList<T>(
-  { key, name, url, parse }: PublishedList<T>,
+  { key, name, url, parse, isFinal = false }: PublishedList<T>,
   { config, say, signal }: RuntimeContext,
 ): Promise<T> {
   const file = paths(config).versions(key)
-  if ((await ageOf(file)) > listAgeMaxMs) {
-    say(`       ${name}: reading the releases at ${url}`)
-    await mkdir(dirname(file), { recursive: true })
-    const beside = `${file}.${newId()}`
-    try {
-      await download(url, beside, signal)
-      parse(await readFile(beside, 'utf8'))
-      await rename(beside, file)
-    } finally {
-      await rm(beside, { force: true })
-    }
+  const known = await readKnown(file, parse)
+  if (known && (isFinal || known.ageMs <= listAgeMaxMs)) return known.value
+  say(`       ${name}: reading the releases at ${url}`)
+  try {
+    return await fetchList(url, file, parse, signal)
+  } catch (cause) {
+    stopIfCancelled(signal)
+    if (!known || !(cause instanceof Failure)) throw cause
+    say(` !     ${name}: ${cause.message}: choosing among the releases known before`)
+    const then = new Date(Date.now() - listAgeMaxMs + retryMs) // each build would wait for them
+    await utimes(file, then, then)
+    return known.value
   }
-  return parse(await readFile(file, 'utf8'))
 }
 
-async function ageOf(file: string): Promise<number> {
+async function fetchList<T>(
+  url: string,
+  file: string,
+  parse: (text: string) => T,
+  signal: AbortSignal,
+): Promise<T> {
+  await mkdir(dirname(file), { recursive: true })
+  const beside = `${file}.${newId()}`
   try {
-    return Date.now() - (await stat(file)).mtimeMs
-  } catch (error) {
-    if (errno(error) === 'ENOENT') return Infinity
-    throw error
+    await download(url, beside, signal)
+    const value = parse(await readFile(beside, 'utf8'))
+    await rename(beside, file)
+    return value
+  } finally {
+    await rm(beside, { force: true })
   }
 }
 

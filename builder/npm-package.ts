@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { mkdir, readFile, rm } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import semver from 'semver'
-import { errno, Failure } from '../core/errors.ts'
+import { Failure } from '../core/errors.ts'
 import { exec } from '../core/exec.ts'
 import { paths } from '../core/names.ts'
+import { makeFile, replaceFile } from '../core/whole-file.ts'
 import type { ToolRequest } from './buildpack-detect/plan.ts'
 import type { RuntimeContext } from './runtime.ts'
 import {
@@ -122,18 +123,14 @@ async function checkPinned(known: string, file: string): Promise<void> {
   const seen = createHash('sha512')
   await pipeline(createReadStream(file), seen)
   const hex = seen.digest('hex')
-  await mkdir(dirname(known), { recursive: true })
-  await writeFile(known, JSON.stringify({ sha512: hex }), { flag: 'wx', flush: true }).catch(
-    ifThere,
-  )
-  if ((await readFile(known, 'utf8')).includes(hex)) return
+  const pin = JSON.stringify({ sha512: hex })
+  await makeFile(known, pin)
+  const there = await readFile(known, 'utf8')
+  if (there.includes(hex)) return
+  if (there === '') return replaceFile(known, pin) // an older paas had no room for it
   throw new Failure('failed', `${basename(file)} is not the file that this server got before`, {
     hint: `A published version never changes. If it is meant to be another: remove ${known}`,
   })
-}
-
-function ifThere(error: unknown): void {
-  if (errno(error) !== 'EEXIST') throw error
 }
 
 /** npm 11 prints a list, newer ones an object by name; the file name is all that is wanted. */

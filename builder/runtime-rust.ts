@@ -70,7 +70,8 @@ function readChecksum(name: string, url: string, context: RuntimeContext): Promi
     if (checksum !== undefined) return checksum
     throw new Failure('failed', `The checksum of ${name} is none`)
   }
-  return readList({ key: name, name: 'Rust', url: `${url}.sha256`, parse }, context)
+  const list = { key: name, name: 'Rust', url: `${url}.sha256`, parse, isFinal: true }
+  return readList(list, context)
 }
 
 function mirrorOf({ rustMirror }: PaasConfig): string {

@@ -1,9 +1,10 @@
 import { closeSync, existsSync, openSync, statSync, utimesSync } from 'node:fs'
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { limits, type PaasConfig } from '../core/config.ts'
 import { errno } from '../core/errors.ts'
-import { newId, paths } from '../core/names.ts'
+import { paths } from '../core/names.ts'
+import { replaceFile } from '../core/whole-file.ts'
 import { ownLock, withHostLock } from './host-lock.ts'
 
 /**
@@ -29,12 +30,8 @@ export function markUsed(config: PaasConfig, key: string): void {
 
 /** Tells the other instances which shared layers this one needs. */
 export async function noteUses(config: PaasConfig, keys: Iterable<string>): Promise<void> {
-  const { sharedUsers } = paths(config)
-  await mkdir(sharedUsers, { recursive: true })
-  const file = userFile(config)
-  const beside = `${file}.${newId()}`
-  await writeFile(beside, JSON.stringify({ home: config.home, keys: [...new Set(keys)] }))
-  await rename(beside, file)
+  const uses = { home: config.home, keys: [...new Set(keys)] }
+  await replaceFile(userFile(config), JSON.stringify(uses))
 }
 
 /** For an instance that is removed with all its state. */
@@ -59,7 +56,7 @@ export async function listSharedLayers(config: PaasConfig): Promise<string[]> {
 export async function removeSharedLayers(
   config: PaasConfig,
   signal: AbortSignal,
-  unusedSince = Date.now() - limits.sharedUnusedMs,
+  unusedSince: number,
 ): Promise<string[]> {
   const { sharedLayers } = paths(config)
   const needed = await neededByAnybody(config)
@@ -102,6 +99,7 @@ async function neededByAnybody(config: PaasConfig): Promise<Set<string>> {
   const { sharedUsers } = paths(config)
   const needed = new Set<string>()
   for (const name of await names(sharedUsers)) {
+    if (!name.endsWith('.json')) continue // one that is being written
     const file = join(sharedUsers, name)
     const { home, keys } = readUses(await readFile(file, 'utf8').catch(() => '{}'))
     const gone = home !== undefined && !existsSync(home)

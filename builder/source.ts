@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
 import { closeSync, constants, fstatSync, openSync, readdirSync, readSync } from 'node:fs'
-import { lstatSync, realpathSync, statSync } from 'node:fs'
+import { lstatSync, realpathSync, type Stats, statSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { limits } from '../core/config.ts'
-import { errno, Failure } from '../core/errors.ts'
+import { errno, Failure, stopIfCancelled } from '../core/errors.ts'
 
 /**
  * A read-only view of a user's tree, and the only reader of user files. Paths are relative to its
@@ -20,8 +21,17 @@ export type Source = {
   list(path?: string): string[]
 }
 
+/** A source that lies on the host's disk. */
+export type Tree = Source & {
+  /** Where a regular file lies, whatever its size, or undefined when there is none. */
+  file(path: string): SourceFile | undefined
+}
+
+/** `at` is its path on the host, without links. */
+export type SourceFile = { at: string; bytes: number; executable: boolean }
+
 /** Opens a tree that nobody changes any more. */
-export function openSource(dir: string): Source {
+export function openSource(dir: string): Tree {
   const root = realpathSync(dir)
   const stat = (path: string) => {
     const real = resolveInside(root, path)
@@ -35,8 +45,12 @@ export function openSource(dir: string): Source {
     read: (path) => {
       const real = resolveInside(root, path)
       if (real === undefined) return undefined
-      const executable = (statSync(real).mode & 0o100) !== 0
+      const { executable } = fileAt(real, path)
       return { bytes: readRegular(real, path, limits.userFileBytes), executable }
+    },
+    file: (path) => {
+      const real = resolveInside(root, path)
+      return real === undefined ? undefined : fileAt(real, path)
     },
     isFile: (path) => stat(path)?.isFile() ?? false,
     isDirectory: (path) => stat(path)?.isDirectory() ?? false,
@@ -54,18 +68,45 @@ export type FileFacts = { sha256: string; executable: boolean }
 
 /**
  * The facts of files by their paths; a path that ends in a slash is a directory with all below it.
- * Failure: more than 10,000 files.
+ * Failure: more than 10,000 files, or more in them than a tree may have.
  */
-export function factsOf(source: Source, paths: string[]): Record<string, FileFacts> {
-  const files = paths.flatMap((path) => (path.endsWith('/') ? filesBelow(source, path) : [path]))
-  const found = files.flatMap((path): [string, FileFacts][] => {
-    const file = source.read(path)
-    if (!file) return []
-    const sha256 = createHash('sha256').update(file.bytes).digest('hex')
-    return [[path, { sha256, executable: file.executable }]]
+export async function factsOf(
+  source: Tree,
+  paths: string[],
+  signal: AbortSignal,
+): Promise<Record<string, FileFacts>> {
+  const all = paths.flatMap((path) => (path.endsWith('/') ? filesBelow(source, path) : [path]))
+  const files = all.flatMap((path) => {
+    const file = source.file(path)
+    return file ? [{ path, ...file }] : []
   })
+  const bytes = files.reduce((sum, file) => sum + file.bytes, 0) // links may lead to one many times
+  if (bytes > limits.treeBytes) {
+    throw new Failure('failed', `The files to install from have ${bytes} bytes: too many`, {
+      hint: `At most ${limits.treeBytes} are taken`,
+    })
+  }
+  const found: [string, FileFacts][] = []
+  for (const { path, at, bytes: size, executable } of files) {
+    stopIfCancelled(signal)
+    found.push([path, { sha256: await hashOf(at, size), executable }])
+  }
   return Object.fromEntries(found)
 }
+
+/** A piece at a time, for the daemon has more to do. */
+async function hashOf(at: string, bytes: number): Promise<string> {
+  await using file = await open(at, constants.O_RDONLY | constants.O_NOFOLLOW)
+  const hash = createHash('sha256')
+  const buffer = Buffer.allocUnsafe(Math.min(bytes + 1, hashedAtOnce))
+  for (;;) {
+    const { bytesRead } = await file.read(buffer)
+    if (bytesRead === 0) return hash.digest('hex')
+    hash.update(buffer.subarray(0, bytesRead))
+  }
+}
+
+const hashedAtOnce = 1024 * 1024
 
 /** The paths of all files below a directory (`''` for the root), directories that are links not. */
 export function filesBelow(source: Source, directory: string): string[] {
@@ -124,15 +165,22 @@ function leadsOut(path: string): Failure {
   })
 }
 
+function fileAt(real: string, path: string): SourceFile {
+  const { mode, size } = requireRegular(statSync(real), path)
+  return { at: real, bytes: size, executable: (mode & 0o100) !== 0 }
+}
+
+function requireRegular(stat: Stats, path: string): Stats {
+  if (stat.isFile()) return stat
+  const kind = stat.isDirectory() ? 'a directory' : 'not a regular file'
+  throw new Failure('failed', `${path} is ${kind}: expected a text file`)
+}
+
 /** O_NONBLOCK: a FIFO must not hold the daemon before we have seen that it is one. */
 function readRegular(real: string, path: string, maxBytes: number): Buffer {
   const file = openSync(real, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
   try {
-    const stat = fstatSync(file)
-    if (!stat.isFile()) {
-      const kind = stat.isDirectory() ? 'a directory' : 'not a regular file'
-      throw new Failure('failed', `${path} is ${kind}: expected a text file`)
-    }
+    const stat = requireRegular(fstatSync(file), path)
     if (stat.size > maxBytes) {
       const seen = `${stat.size} bytes: at most ${maxBytes} are read`
       throw new Failure('failed', `${path} is ${seen}`)

@@ -1,8 +1,8 @@
-import { rename, writeFile } from 'node:fs/promises'
 import type { PaasConfig } from '../core/config.ts'
 import { exec } from '../core/exec.ts'
-import { newId, paths } from '../core/names.ts'
+import { paths } from '../core/names.ts'
 import type { Layer, Say } from '../core/types.ts'
+import { replaceFile } from '../core/whole-file.ts'
 import { installOptions } from './apt.ts'
 import { aptIndex } from './apt-index.ts'
 import { runInChroot } from './chroot.ts'
@@ -55,7 +55,7 @@ export async function renewStacks(
     for (const name of ['run', 'build'] as const) {
       await upgrade(config, { from: now[name], to: stacks[name], lists: index.lists, say, signal })
     }
-    await keepGeneration(config, generation)
+    await replaceFile(paths(config).stackGeneration, `${generation}\n`)
     return { stacks, caddy, outdated, made: true }
   })
 }
@@ -77,11 +77,4 @@ async function upgrade(
   }
   await ensureLayer(config, { layer: to, signal, make })
   say(`       stack: ${to.label} ready (${((performance.now() - began) / 1000).toFixed(1)} s)`)
-}
-
-async function keepGeneration(config: PaasConfig, generation: string): Promise<void> {
-  const { stackGeneration } = paths(config)
-  const beside = `${stackGeneration}.${newId()}`
-  await writeFile(beside, `${generation}\n`, { flush: true })
-  await rename(beside, stackGeneration)
 }

@@ -5,36 +5,51 @@ import { Failure } from '../core/errors.ts'
 import type { Step } from './buildpack-detect/plan.ts'
 import type { SandboxResult } from './sandbox.ts'
 
-/** What ends a build's command early, and the words for how one ended. */
+/** What ends a build early, and the words for how a command of it ended. */
 
 /** What a command is for people; it may be another by the time that they are told of it. */
 export type Command = Readonly<Pick<Step, 'title' | 'hint'>>
 
-/** Part of the least free space that a command may not come near: the rest is for the apps. */
+/** Part of the least free space that a build may not come near: the rest is for the apps. */
 const reservedPart = 4
 const lookMs = 500
 /** A command that has no room for one page more has failed for want of it. */
 const fullBytes = 1024 * 1024
 
-/** Aborts at the deadline (milliseconds since the epoch), or when the disk is about to be full. */
-export function boundStep(
-  step: Command,
+/** The signal of a whole build. */
+export type Bounds = {
+  signal: AbortSignal
+  /** Names the command that a failure is told of, until that is disposed of. */
+  during: (command: Command) => Disposable
+}
+
+/** How one that asks for too much asks for less. */
+const less = { build: 'Let the build do less', image: 'Make the image smaller' }
+
+/**
+ * Aborts with `wanted`, when a build has lasted as long as it may, and when the disk is about to be
+ * full, whatever of the build goes on then. To take or send an image is bound as a build is.
+ */
+export function boundBuild(
   config: PaasConfig,
-  deadline: number,
-): { signal: AbortSignal } & Disposable {
+  wanted: AbortSignal,
+  what: keyof typeof less = 'build',
+): Bounds & Disposable {
   const end = new AbortController()
   const over = new AbortController()
-  const timer = setTimeout(
-    () => end.abort(tooLate(step, config)),
-    Math.max(1, deadline - Date.now()),
-  )
+  let now: Command | undefined
+  const timer = setTimeout(() => end.abort(tooLate(config, what, now)), config.buildTimeoutMs)
   const reserve = config.minFreeBytes / reservedPart
   watchDisk(config, reserve, over.signal).then(
-    (isShort) => isShort && end.abort(filledDisk(step)),
+    (isShort) => isShort && end.abort(filledDisk(now, what)),
     () => {}, // no longer wanted
   )
   return {
-    signal: end.signal,
+    signal: AbortSignal.any([wanted, end.signal]),
+    during: (command) => {
+      now = command
+      return { [Symbol.dispose]: () => (now = undefined) }
+    },
     [Symbol.dispose]: () => {
       clearTimeout(timer)
       over.abort()
@@ -47,8 +62,9 @@ export async function isFull(config: PaasConfig): Promise<boolean> {
   return (await freeBytes(config)) < fullBytes
 }
 
-export function filledDisk(step: Command): Failure {
-  return new Failure('failed', `"${step.title}" filled the disk of the server and was stopped`, {
+export function filledDisk(step?: Command, what = 'build'): Failure {
+  const who = step ? `"${step.title}"` : `The ${what}`
+  return new Failure('failed', `${who} filled the disk of the server and was stopped`, {
     hint: 'Who takes the space: disk. To free what nobody needs: images:gc. Then push again',
   })
 }
@@ -107,11 +123,11 @@ async function freeBytes({ home }: PaasConfig): Promise<number> {
   return bavail * bsize
 }
 
-function tooLate(step: Command, { buildTimeoutMs }: PaasConfig): Failure {
+function tooLate({ buildTimeoutMs }: PaasConfig, what: keyof typeof less, step?: Command): Failure {
   const minutes = buildTimeoutMs / 60_000
   const limit = minutes < 1 ? `${buildTimeoutMs / 1000} s` : `${Math.round(minutes * 10) / 10} min`
-  const seen = `The build took longer than ${limit} and was stopped in "${step.title}"`
-  return new Failure('failed', seen, {
-    hint: 'Let the build do less, or raise PAAS_BUILD_TIMEOUT (seconds) on the server',
+  const seen = `The ${what} took longer than ${limit} and was stopped`
+  return new Failure('failed', step ? `${seen} in "${step.title}"` : seen, {
+    hint: `${less[what]}, or raise PAAS_BUILD_TIMEOUT (seconds) on the server`,
   })
 }

@@ -1,25 +1,26 @@
-import { chmod, chown, mkdir, rename, rm, writeFile } from 'node:fs/promises'
+import { chmod, chown, copyFile, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { appUser, type PaasConfig } from '../core/config.ts'
-import { errno, stopIfCancelled } from '../core/errors.ts'
+import { stopIfCancelled } from '../core/errors.ts'
 import { newId, paths } from '../core/names.ts'
 import type { Layer, Say } from '../core/types.ts'
 import { configTarget } from './buildpack-detect/buildpack-driver.ts'
 import { cacheTarget } from './buildpack-detect/plan.ts'
+import { isInside } from './inside.ts'
 import { type Manifest, type PlannedStep, visibleConfig } from './layer-plan.ts'
 import { ensureLayer, hasLayer } from './layers.ts'
 import { withoutNpmUsage } from './npm-words.ts'
 import type { Sandbox, SandboxResult } from './sandbox.ts'
-import { boundStep, filledDisk, isFull, saysHeapIsFull, stepFailure } from './step-bounds.ts'
+import { type Bounds, filledDisk, isFull, saysHeapIsFull, stepFailure } from './step-bounds.ts'
 import type { StepCaches } from './step-caches.ts'
-import type { Source } from './source.ts'
+import type { Tree } from './source.ts'
 
 export type StepContext = {
   app: string
   config: PaasConfig
   sandbox: Sandbox
   /** The tree, for the files that a step is given without it. */
-  source: Source
+  source: Tree
   /** The app's own config, of which a step sees the keys that it names. */
   appConfig: Record<string, string>
   /** Environment of every step; asked for only when one will run. */
@@ -27,7 +28,7 @@ export type StepContext = {
   caches: StepCaches
   say: Say
   signal: AbortSignal
-  deadline: number
+  bounds: Bounds
 }
 
 /**
@@ -71,17 +72,21 @@ async function ensureManifest(
 ): Promise<void> {
   const make = async (dir: string) => {
     const owned = new Set<string>()
-    const copied = copy.map((path) => ({ path, file: source.read(path) }))
-    const written = Object.entries(write).map(([path, text]) => {
-      return { path, file: { bytes: Buffer.from(text), executable: false } }
-    })
-    for (const { path, file: content } of [...copied, ...written]) {
-      if (!content) continue
+    const placeOf = async (path: string) => {
       const file = join(dir, 'app', path)
       await mkdir(dirname(file), { recursive: true })
-      await writeFile(file, content.bytes, { mode: content.executable ? 0o755 : 0o644 })
       for (let made = file; made !== dir; made = dirname(made)) owned.add(made)
+      return file
     }
+    for (const path of copy) {
+      const from = source.file(path)
+      if (!from) continue
+      const file = await placeOf(path)
+      await copyFile(from.at, file)
+      await chmod(file, from.executable ? 0o755 : 0o644)
+      stopIfCancelled(signal)
+    }
+    for (const [path, text] of Object.entries(write)) await writeFile(await placeOf(path), text)
     for (const made of owned) await chown(made, appUser, appUser)
   }
   await ensureLayer(config, { layer, signal, make })
@@ -93,6 +98,8 @@ async function makeInSandbox(
   dir: string,
 ): Promise<void> {
   const { step } = planned
+  using here = context.bounds.during(step)
+  void here
   const cache = await context.caches.open(planned)
   try {
     const result = await runInSandbox(planned, context, cache)
@@ -102,9 +109,10 @@ async function makeInSandbox(
       if (result.code !== 0 && (await isFull(context.config))) throw filledDisk(step)
       if (result.code !== 0) throw stepFailure(step, result, context.config)
       // Only /app is of the app; whatever else the command wrote goes with the sandbox.
-      await rename(join(result.upper, 'app'), join(dir, 'app')).catch(ifMissing)
+      const app = join(dir, 'app')
+      if (await isInside(result.upper, 'app')) await rename(join(result.upper, 'app'), app)
       for (const path of step.drop) {
-        await rm(join(dir, 'app', path), { recursive: true, force: true })
+        if (await isInside(app, dirname(path))) await rm(join(app, path), removal)
       }
     } finally {
       await result.discard()
@@ -114,15 +122,12 @@ async function makeInSandbox(
   }
 }
 
-/** Runs the command to its end, which comes early at the deadline and when the disk runs out. */
 async function runInSandbox(
   { step, lowers }: PlannedStep,
   context: StepContext,
   cache: string,
 ): Promise<SandboxResult> {
-  const { app, config, say } = context
-  using bounds = boundStep(step, config, context.deadline)
-  const signal = AbortSignal.any([context.signal, bounds.signal])
+  const { app, config, say, signal } = context
   const visible = visibleConfig(step, context.appConfig)
   const files = step.configFiles ? await writeConfig(config, visible) : undefined
   let heapWasFull = false
@@ -160,6 +165,4 @@ async function writeConfig(config: PaasConfig, values: Record<string, string>): 
   return dir
 }
 
-function ifMissing(error: unknown): void {
-  if (errno(error) !== 'ENOENT') throw error
-}
+const removal = { recursive: true, force: true }

@@ -3,14 +3,16 @@ import { dirname, join } from 'node:path'
 import { appUser } from '../core/config.ts'
 import { Failure, stopIfCancelled } from '../core/errors.ts'
 import { exec } from '../core/exec.ts'
+import { maskAddresses } from '../core/mask.ts'
 import { newId, printable } from '../core/names.ts'
-import { askGit, type Commit, extractCommit, type TreeEntry } from './checkout.ts'
-import { fetchRef, parseRemote, type Remote, withoutPassword } from './import/remote.ts'
-import { requireInside } from './unchanged.ts'
+import { askGit, type Commit, extractCommit, nothing, type Taken } from './checkout.ts'
+import { fetchRef, parseRemote, type Remote } from './import/remote.ts'
+import { type Earlier, requireInside } from './unchanged.ts'
 
-/** Fills in the files of a commit's submodules, fetched over https or ssh. */
+/** A commit's files with those of its submodules, fetched over https or ssh. */
 
-const most = 50
+/** Of a tree in all, and how deep they lie in each other. */
+const most = 100
 const deepest = 4
 
 export type Place = {
@@ -20,17 +22,31 @@ export type Place = {
   scratch: string
 }
 
-/** Failure, in one sentence, for a submodule whose files cannot be had. */
-export async function extractSubmodules(
+/**
+ * Writes a commit's files as `extractCommit` does, and those of its submodules. Failure, in one
+ * sentence, for a submodule whose files cannot be had, or that makes too much of the tree.
+ */
+export async function extractTree(
   commit: Commit,
-  modules: TreeEntry[],
   place: Place,
   signal: AbortSignal,
-  depth = 1,
+  earlier?: Earlier,
 ): Promise<void> {
+  await extractAt(commit, place, { taken: nothing(), depth: 1 }, signal, earlier)
+}
+
+async function extractAt(
+  commit: Commit,
+  place: Place,
+  { taken, depth }: { taken: Taken; depth: number },
+  signal: AbortSignal,
+  earlier?: Earlier,
+): Promise<void> {
+  const modules = await extractCommit(commit, place.into, signal, { earlier, taken })
   if (modules.length === 0) return
-  if (modules.length > most || depth > deepest) {
-    const seen = depth > deepest ? `lie ${depth} deep` : `are ${modules.length}`
+  taken.modules += modules.length
+  if (taken.modules > most || depth > deepest) {
+    const seen = depth > deepest ? `lie ${depth} deep` : `are ${taken.modules}`
     throw new Failure('failed', `The git submodules ${seen}: at most ${most}, ${deepest} deep`)
   }
   const addresses = await readAddresses(commit, signal)
@@ -44,8 +60,7 @@ export async function extractSubmodules(
     const url = absolute(addresses.get(path), commit.origin)
     await fetchModule({ path, sha, url }, { commit, repo }, signal)
     const inner = { ...commit, repo, gitEnv: {}, commit: sha, ...(url && { origin: url }) }
-    const deeper = await extractCommit(inner, into, signal)
-    await extractSubmodules(inner, deeper, { ...place, into }, signal, depth + 1)
+    await extractAt(inner, { ...place, into }, { taken, depth: depth + 1 }, signal)
     await rm(repo, { recursive: true, force: true })
   }
 }
@@ -94,7 +109,7 @@ function remoteOf(name: string, url: string): Remote {
   try {
     return parseRemote(url)
   } catch {
-    const shown = printable(withoutPassword(url))
+    const shown = printable(maskAddresses(url))
     throw missing(name, `its address is "${shown}", and only https:// and ssh:// are fetched`)
   }
 }

@@ -3,9 +3,9 @@ import { join } from 'node:path'
 import { appUser, type PaasConfig } from '../core/config.ts'
 import { newId, paths } from '../core/names.ts'
 import type { Layer } from '../core/types.ts'
-import { type Commit, extractCommit, readTreeId } from './checkout.ts'
+import { type Commit, readTreeId } from './checkout.ts'
 import { ensureLayer, hasLayer } from './layers.ts'
-import { extractSubmodules } from './submodules.ts'
+import { extractTree } from './submodules.ts'
 import type { Earlier } from './unchanged.ts'
 
 /** The source layer's name: its tree, so that equal files are one layer whoever pushes them. */
@@ -59,9 +59,8 @@ export async function extractTo(
   const into = join(dir, 'app')
   await mkdir(into, { recursive: true })
   await chown(into, appUser, appUser)
-  const modules = await extractCommit(commit, into, signal, earlier)
   const scratch = join(dir, 'submodules')
-  await extractSubmodules(commit, modules, { into, scratch }, signal)
+  await extractTree(commit, { into, scratch }, signal, earlier)
   await rm(scratch, { recursive: true, force: true })
   return into
 }

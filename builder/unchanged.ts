@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs'
-import { mkdir, realpath, rm, rmdir, unlink } from 'node:fs/promises'
+import { mkdir, rm, rmdir, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { errno, stopIfCancelled } from '../core/errors.ts'
 import { exec } from '../core/exec.ts'
+import { isInside } from './inside.ts'
 
 /**
  * A tree made from the one before it: unchanged files are hard links to the earlier layer's, which
@@ -61,10 +62,9 @@ export async function linkUnchanged(
   }
 }
 
-/** Throws unless a directory of the tree is one, and not reached through a symbolic link. */
+/** Throws unless a path of the tree is there, and not reached through a symbolic link. */
 export async function requireInside(root: string, path: string): Promise<void> {
-  const [real, base] = await Promise.all([realpath(join(root, path)), realpath(root)])
-  if (real !== join(base, path)) throw new Error(`${path} leads out of its tree`)
+  if (!(await isInside(root, path))) throw new Error(`${path} leads out of its tree`)
 }
 
 /** What differs and is there in the new tree. */

@@ -43,7 +43,7 @@ const files = ['paas.toml', 'app.json', 'Procfile', '.buildpacks']
 function pathspecs(paths: string[]): string[] {
   const specs = paths.map((path) => {
     const magic = path.startsWith('!') ? 'top,glob,exclude' : 'top,glob'
-    return `:(${magic})${path.replace(/^!?\.?\/*|\/+$/g, '')}`
+    return `:(${magic})${path.replace(/^!?(\.?\/+)*(\.$)?|\/+$/g, '')}`
   })
   return paths.every((path) => path.startsWith('!')) ? [':(top)', ...specs] : specs
 }

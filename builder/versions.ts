@@ -1,11 +1,11 @@
-import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { readFile, stat } from 'node:fs/promises'
 import semver from 'semver'
 import type { PaasConfig } from '../core/config.ts'
 import { errno, Failure } from '../core/errors.ts'
 import { exec } from '../core/exec.ts'
-import { newId, paths } from '../core/names.ts'
+import { paths } from '../core/names.ts'
 import type { Say } from '../core/types.ts'
+import { replaceFile } from '../core/whole-file.ts'
 import type { ToolRequest } from './buildpack-detect/plan.ts'
 
 /** A version that was chosen, why (the words a person reads), and what to warn of. */
@@ -68,8 +68,8 @@ export async function publishedVersions(
   options: { say: Say; signal: AbortSignal; fresh?: boolean },
 ): Promise<string[]> {
   const file = paths(config).versions(name)
-  const known = await readKnown(file)
-  if (known && known.ageMs < ageMaxMs && !options.fresh) return known.versions
+  const known = await readKnown(file, parseVersions)
+  if (known && known.ageMs < ageMaxMs && !options.fresh) return known.value
   try {
     const versions = await askRegistry(name, options.signal)
     await replaceFile(file, JSON.stringify(versions))
@@ -77,7 +77,7 @@ export async function publishedVersions(
   } catch (cause) {
     if (options.signal.aborted || !known) throw cause
     options.say(`       The npm registry did not answer: choosing among the versions known before`)
-    return known.versions
+    return known.value
   }
 }
 
@@ -102,10 +102,14 @@ async function askRegistry(name: string, signal: AbortSignal): Promise<string[]>
   return parseVersions(stdout)
 }
 
-async function readKnown(file: string): Promise<{ versions: string[]; ageMs: number } | undefined> {
+/** What a host keeps of a list. Undefined when there is none, or what is there is none. */
+export async function readKnown<T>(
+  file: string,
+  parse: (text: string) => T,
+): Promise<{ value: T; ageMs: number } | undefined> {
   try {
     const [text, { mtimeMs }] = await Promise.all([readFile(file, 'utf8'), stat(file)])
-    return { versions: parseVersions(text), ageMs: Date.now() - mtimeMs }
+    return { value: parse(text), ageMs: Date.now() - mtimeMs }
   } catch (error) {
     if (errno(error) === 'ENOENT' || error instanceof Failure) return undefined
     throw error
@@ -125,11 +129,4 @@ function parseVersions(text: string): string[] {
   throw new Failure('temporary', 'The npm registry did not list versions', {
     hint: 'Check that "npm view npm version" works on the server, then push again',
   })
-}
-
-async function replaceFile(file: string, text: string): Promise<void> {
-  await mkdir(dirname(file), { recursive: true })
-  const beside = `${file}.${newId()}`
-  await writeFile(beside, text, { flush: true })
-  await rename(beside, file)
 }

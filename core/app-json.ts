@@ -39,9 +39,9 @@ export type HealthCheck = {
   initialDelayMs: number
 }
 
-/** What is asked of a process; `port` is within the container. */
+/** What is asked of a process; `port` is within the container, its $PORT where there is none. */
 export type Probe =
-  | { kind: 'path'; path: string; port: number }
+  | { kind: 'path'; path: string; port?: number }
   | { kind: 'command'; argv: string[] }
   | { kind: 'uptime'; uptimeMs: number }
-  | { kind: 'listening'; port: number }
+  | { kind: 'listening'; port?: number }

@@ -135,6 +135,8 @@ export const limits = {
   dockerCacheBytes: 4096 * mebibyte,
   /** A shared layer that no instance on the host needs goes after so long. */
   sharedUnusedMs: 7 * 24 * 60 * 60 * 1000,
+  /** The same when somebody asks for room: longer than a build may still stand on it unlisted. */
+  sharedUnusedAskedMs: 24 * 60 * 60 * 1000,
   /** An instance whose state has gone is believed to be gone after so long. */
   instanceGoneMs: 30 * 24 * 60 * 60 * 1000,
   sshConnections: 256,
@@ -146,6 +148,7 @@ export const limits = {
 
 const defaultHome = '/var/lib/paas'
 
+/** A wait of more than a week is a mistake, and one of 25 days is more than a timer can count. */
 const secondsMost = 7 * 24 * 60 * 60
 
 /** Of the 107 that a socket's path may have, with room for the names below. */
@@ -190,7 +193,6 @@ function positive(env: NodeJS.ProcessEnv, name: string, fallback: number, want: 
   return value
 }
 
-/** A wait of more than a week is a mistake, and one of 25 days is more than a timer can count. */
 function mirror(env: NodeJS.ProcessEnv, name: string, fallback: string): string | undefined {
   const text = env[name] || fallback
   if (text === 'off') return undefined

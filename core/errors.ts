@@ -83,7 +83,19 @@ export function diskFull(cause?: unknown): Failure {
   })
 }
 
+/** For `.catch` of what is as good as done, or as nothing, when the file is not there. */
+export function ignoreMissing(error: unknown): undefined {
+  if (errno(error) !== 'ENOENT') throw error
+}
+
 /** `ENOENT` and its like, or undefined when `error` is no system error. */
 export function errno(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error ? String(error.code) : undefined
+}
+
+/** For a program that could not be started. */
+export function notStarted(file: string, error: unknown): Failure {
+  const said = error instanceof Error ? error.message : String(error)
+  const why = errno(error) === 'ENOENT' ? 'not installed (run: paas doctor)' : said
+  return new Failure('failed', `Could not start ${file}: ${why}`, { cause: error })
 }

@@ -1,8 +1,9 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
 import type { Socket } from 'node:net'
-import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
-import { cancelled, errno, Failure } from './errors.ts'
+import { cancelled, Failure, notStarted } from './errors.ts'
+import { lineSplitter } from './lines.ts'
+import { sendSignal } from './processes.ts'
 import type { Program } from './spawn.ts'
 
 /** The only door to child processes: always a file and an argument list, never a shell string. */
@@ -17,7 +18,7 @@ export type ExecOptions = {
   signal?: AbortSignal
   /** Deadline in milliseconds, 60 s unless given. */
   timeoutMs?: number
-  /** Called with each line of stdout and stderr as it comes. */
+  /** Called with each line of stdout and stderr as it comes, a very long one in pieces. */
   onLine?: (line: string) => void
   /** Exit codes that are answers rather than failures; 0 alone by default. */
   accept?: number[]
@@ -66,17 +67,16 @@ export async function exec(
 }
 
 async function start(file: string, args: string[], options: ExecOptions): Promise<Program> {
-  const { cwd, env = process.env, input } = options
+  const { cwd, env, input } = options
   const { startProgram } = await import('./spawn.ts') // not for commands, which start nothing
-  try {
-    const stdin = input === undefined ? 'nowhere' : 'to it'
-    return startProgram(file, args, { cwd, env, streams: [stdin, 'from it', 'from it'] })
-  } catch (error) {
-    throw new Failure('failed', startSentence(file, error), { cause: error })
-  }
+  const stdin = input === undefined ? 'nowhere' : 'to it'
+  return startProgram(file, args, { cwd, env, streams: [stdin, 'from it', 'from it'] })
 }
 
-/** Starts a program as the leader of its own process group, so that a cancel reaches all of it. */
+/**
+ * Starts a program by Node's own means, as the leader of its own process group: for the command
+ * line, and for whoever else must not load core/spawn.ts.
+ */
 export function spawnGroup(
   file: string,
   args: string[],
@@ -84,7 +84,7 @@ export function spawnGroup(
 ): ChildProcess {
   return spawn(file, args, {
     cwd: options.cwd,
-    env: options.env ?? process.env,
+    env: options.env,
     stdio: options.stdio,
     detached: true,
   })
@@ -99,10 +99,9 @@ export async function waitForEnd(
   limits: { signal?: AbortSignal | undefined; timeoutMs: number },
 ): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>()
-  child.once('error', (error) =>
-    reject(new Failure('failed', startSentence(child.spawnfile, error), { cause: error })),
-  )
+  child.once('error', (error) => reject(notStarted(child.spawnfile, error)))
   child.once('exit', (code, signal) => resolve(code ?? 128 + signalNumber(signal ?? null)))
+  if (child.exitCode !== null) resolve(child.exitCode)
   let why: Failure | undefined
   const end = (reason: Failure) => {
     why ??= reason
@@ -128,29 +127,21 @@ export async function waitForEnd(
 export async function killGroup(child: Ending, graceMs: number): Promise<void> {
   const pid = child.pid
   if (pid === undefined || child.exitCode !== null || child.signalCode !== null) return
-  signalGroup(pid, 'SIGTERM')
+  sendSignal(-pid, 'SIGTERM')
   const { promise, resolve } = Promise.withResolvers<void>()
-  const timer = setTimeout(() => signalGroup(pid, 'SIGKILL'), graceMs)
+  const timer = setTimeout(() => sendSignal(-pid, 'SIGKILL'), graceMs)
   child.once('exit', () => {
     clearTimeout(timer)
-    signalGroup(pid, 'SIGKILL') // whoever of the group outlived its leader
+    sendSignal(-pid, 'SIGKILL') // whoever of the group outlived its leader
     resolve()
   })
   await promise
 }
 
 async function readRest({ pid, streams }: Program, read: Promise<unknown>): Promise<void> {
-  signalGroup(pid, 'SIGKILL')
+  sendSignal(-pid, 'SIGKILL')
   await Promise.race([read, pause(restTimeoutMs, undefined, { ref: false })])
   for (const stream of streams) stream?.destroy() // who left the group may hold it for ever
-}
-
-function signalGroup(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(-pid, signal)
-  } catch (error) {
-    if (errno(error) !== 'ESRCH') throw error
-  }
 }
 
 function keep(stream: Socket | undefined, onLine?: (line: string) => void) {
@@ -161,7 +152,10 @@ function keep(stream: Socket | undefined, onLine?: (line: string) => void) {
     if (bytes < outputBytesKept) chunks.push(chunk)
     bytes += chunk.length
   })
-  if (onLine) createInterface({ input: stream, crlfDelay: Infinity }).on('line', onLine)
+  if (onLine) {
+    const splitter = lineSplitter(onLine)
+    stream.on('data', splitter.write).once('close', splitter.end)
+  }
   const { promise, resolve } = Promise.withResolvers<void>()
   stream.once('close', resolve)
   return { text: () => Buffer.concat(chunks).toString('utf8'), done: promise }
@@ -171,12 +165,6 @@ function exitFailure(file: string, args: string[], result: ExecResult): Failure 
   const said = (result.stderr.trim() || result.stdout.trim()).split('\n').slice(-5)
   const line = [file, ...args].join(' ').slice(0, 200)
   return new Failure('failed', `"${line}" exited with ${result.code}: ${said.join(' · ')}`)
-}
-
-function startSentence(file: string, error: unknown): string {
-  if (errno(error) !== 'ENOENT')
-    return `Could not start ${file}: ${error instanceof Error ? error.message : String(error)}`
-  return `Could not start ${file}: not installed (run: paas doctor)`
 }
 
 function signalNumber(signal: NodeJS.Signals | null): number {

@@ -3,6 +3,7 @@ import { join, posix } from 'node:path'
 import { domainToASCII } from 'node:url'
 import type { PaasConfig } from './config.ts'
 import { Failure } from './errors.ts'
+import { maskValue } from './mask.ts'
 import type { Layer } from './types.ts'
 
 /** The one door for names users type, and the one place that derives paths and kernel names. */
@@ -11,7 +12,7 @@ import type { Layer } from './types.ts'
 export function parseAppName(text: string): string {
   const name = text.replace(/^\/+/, '').replace(/\.git$/, '')
   if (/^[a-z][a-z0-9-]{0,39}$/.test(name) && !name.endsWith('-')) return name
-  throw new Failure('usage', `"${printable(text)}" is not an app name`, {
+  throw new Failure('usage', `"${printable(maskValue(text))}" is not an app name`, {
     hint: 'Use 1 to 40 of a-z, 0-9 and "-", beginning with a letter, not ending in "-"',
   })
 }
@@ -45,7 +46,7 @@ export function isProcessType(text: string): boolean {
 /** Config keys; those that the platform sets itself are refused. */
 export function parseConfigKey(text: string): string {
   if (!/^[A-Za-z_][A-Za-z0-9_]{0,254}$/.test(text)) {
-    throw new Failure('usage', `"${printable(text)}" is not a config key`, {
+    throw new Failure('usage', `"${printable(maskValue(text))}" is not a config key`, {
       hint: 'Use letters, digits and "_", not beginning with a digit',
     })
   }
@@ -72,8 +73,8 @@ function inAscii(text: string): string {
 
 /** A branch name that git itself would take (the part after refs/heads/). */
 export function parseBranch(text: string): string {
-  const bad = /^-|^[./]|[./]$|\.\.|\/\/|@\{|[\x00-\x20\x7f~^:?*[\\]|\.lock$/
-  if (text.length > 0 && text.length <= 200 && !bad.test(text)) return text
+  const bad = /^-|^[./]|[./]$|\.\.|\/[./]|@\{|[\x00-\x20\x7f~^:?*[\\]|\.lock(\/|$)/
+  if (text.length > 0 && Buffer.byteLength(text) <= 200 && !bad.test(text)) return text
   throw new Failure('usage', `"${printable(text)}" is not a branch name`)
 }
 

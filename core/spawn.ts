@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { getSystemErrorMap } from 'node:util'
 import { isMainThread } from 'node:worker_threads'
 import koffi from 'koffi'
+import { notStarted } from './errors.ts'
 
 /**
  * Starts a program without a copy of this process. Node forks, which for one of 130 MB costs five
@@ -34,6 +35,7 @@ const cSetDefaults = libc.func(
   'int posix_spawnattr_setsigdefault(void *attributes, const void *signals)',
 )
 const cPipe = libc.func('int pipe2(void *ends, int flags)')
+const cPair = libc.func('int socketpair(int domain, int type, int protocol, void *ends)')
 const cWait = libc.func('int waitpid(int pid, void *status, int options)')
 
 /** More than these opaque types need on any architecture. */
@@ -46,9 +48,11 @@ const withoutWaiting = 1
 const noSuchFile = 2
 const noProgram = 8
 const noChild = 10
+const unixDomain = 1
+const streamSocket = 1
 
-/** What becomes of each file descriptor of the program, by its number. */
-export type Stream = 'nowhere' | 'to it' | 'from it'
+/** What becomes of each file descriptor of the program, by its number; a number is one of ours. */
+export type Stream = 'nowhere' | 'to it' | 'from it' | 'both ways' | number
 
 /** The part of Node's ChildProcess that waiting for an end needs, under the same names. */
 export class Program extends EventEmitter<{ exit: [code: number] }> {
@@ -57,7 +61,7 @@ export class Program extends EventEmitter<{ exit: [code: number] }> {
   readonly signalCode = null
   readonly pid: number
   readonly spawnfile: string
-  /** Our ends, in the order in which they were asked for; undefined for nowhere. */
+  /** Our ends, in the order in which they were asked for; undefined where there is none. */
   readonly streams: (Socket | undefined)[]
 
   constructor(pid: number, file: string, streams: (Socket | undefined)[]) {
@@ -68,41 +72,55 @@ export class Program extends EventEmitter<{ exit: [code: number] }> {
   }
 }
 
+export type ProgramOptions = {
+  cwd?: string | undefined
+  /** Replaces ours entirely when given. */
+  env?: NodeJS.ProcessEnv | undefined
+  streams: Stream[]
+}
+
 /**
- * Starts `file` in a session of its own, so that its process group has its number. Throws a system
- * error when that cannot be.
+ * Starts `file` in a session of its own, so that its process group has its number. Throws a Failure
+ * when that cannot be.
  */
-export function startProgram(
-  file: string,
-  args: string[],
-  options: { cwd?: string | undefined; env: NodeJS.ProcessEnv; streams: Stream[] },
-): Program {
+export function startProgram(file: string, args: string[], options: ProgramOptions): Program {
+  try {
+    return startOrThrow(file, args, options)
+  } catch (error) {
+    throw notStarted(file, error)
+  }
+}
+
+/** Throws a system error. */
+function startOrThrow(file: string, args: string[], options: ProgramOptions): Program {
   if (!isMainThread) throw new Error('a worker is not told when a program ends')
-  const env = Object.entries(options.env).map(([key, value]) => `${key}=${value}`)
+  const { env: variables = process.env } = options
+  const env = Object.entries(variables).map(([key, value]) => `${key}=${value}`)
   for (const text of [file, ...args, ...env]) {
     if (text.includes('\0')) throw new Error('a word for a program has a NUL byte in it')
   }
-  const path = file.includes('/') ? file : find(file, options.env.PATH)
-  const pipes: (Pipe | undefined)[] = []
+  const path = file.includes('/') ? file : find(file, variables.PATH)
+  const ends: Ends[] = []
   try {
-    for (const stream of options.streams) pipes.push(openPipe(stream))
-    const pid = spawn(path, [file, ...args], env, {
-      cwd: options.cwd,
-      theirs: pipes.map((pipe) => pipe?.theirs),
-    })
-    const program = new Program(
-      pid,
-      file,
-      pipes.map((pipe) => pipe?.ours),
-    )
+    for (const stream of options.streams) ends.push(openStream(stream))
+    const theirs = ends.map((end) => end.theirs)
+    const pid = spawn(path, [file, ...args], env, { cwd: options.cwd, theirs })
+    const ours = ends.map((end) => end.ours)
+    const program = new Program(pid, file, ours)
     running.add(program)
     return program
   } catch (error) {
-    for (const pipe of pipes) pipe?.ours.destroy()
+    for (const { ours } of ends) ours?.destroy()
     throw error
   } finally {
-    for (const pipe of pipes) if (pipe) closeSync(pipe.theirs)
+    for (const { ours, theirs } of ends) if (ours && theirs !== undefined) closeSync(theirs)
   }
+}
+
+/** The ends of a pipe between two programs; whoever asks closes both when they have started. */
+export function openPipe(): { reading: number; writing: number } {
+  const [reading, writing] = twoEnds((ends) => cPipe(ends, closeOnExec), 'pipe2')
+  return { reading, writing }
 }
 
 /** As execvp does; what is no program is left to the kernel's own words. */
@@ -118,16 +136,26 @@ function find(file: string, path = '/usr/local/bin:/usr/bin:/bin'): string {
   throw systemError(noSuchFile, `spawn ${file}`)
 }
 
-type Pipe = { ours: Socket; theirs: number }
+type Ends = { ours?: Socket; theirs: number | undefined }
 
-function openPipe(stream: Stream): Pipe | undefined {
-  if (stream === 'nowhere') return undefined
-  const ends = Buffer.alloc(8)
-  if (cPipe(ends, closeOnExec) !== 0) throw systemError(koffi.errno(), 'pipe2')
-  const [reading, writing] = [ends.readInt32LE(0), ends.readInt32LE(4)]
+function openStream(stream: Stream): Ends {
+  if (stream === 'nowhere') return { theirs: undefined }
+  if (typeof stream === 'number') return { theirs: stream }
+  if (stream === 'both ways') {
+    const make = (ends: Buffer) => cPair(unixDomain, streamSocket | closeOnExec, 0, ends)
+    const [fd, theirs] = twoEnds(make, 'socketpair')
+    return { ours: new Socket({ fd, readable: true, writable: true }), theirs }
+  }
+  const { reading, writing } = openPipe()
   const [fd, theirs] = stream === 'to it' ? [writing, reading] : [reading, writing]
   const ours = new Socket({ fd, readable: stream === 'from it', writable: stream === 'to it' })
   return { ours, theirs }
+}
+
+function twoEnds(make: (ends: Buffer) => number, call: string): [number, number] {
+  const ends = Buffer.alloc(8)
+  if (make(ends) !== 0) throw systemError(koffi.errno(), call)
+  return [ends.readInt32LE(0), ends.readInt32LE(4)]
 }
 
 function spawn(
@@ -139,6 +167,8 @@ function spawn(
   const actions = Buffer.alloc(opaqueBytes)
   cActionsInit(actions)
   for (const [fd, source] of theirs.entries()) {
+    // It would be overwritten before its turn; ours are all higher, for we hold more files.
+    if (source !== undefined && source < fd) throw new Error(`descriptor ${source} is too low`)
     if (source === undefined) cAddOpen(actions, fd, '/dev/null', readWrite, 0)
     else cAddDuplicate(actions, source, fd)
   }

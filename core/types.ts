@@ -170,6 +170,8 @@ export type Instance = {
   kind?: 'run'
   /** Where it listens; `appPort` unless given. */
   port?: number
+  /** Keys of the layers that it stands on; its release may be forgotten before it is gone. */
+  layers?: string[]
 }
 
 /** How a container ended, as its monitor saw it. `code` is 128 + n for signal n. */

@@ -47,6 +47,7 @@ export async function applyInTurn(
     if (first !== thrown) logError('undo-failed', thrown, { app: change.app.name })
     const why = error instanceof Failure ? error.message : 'Internal error'
     recordChange(daemon, change, 'change-failed', null, why)
+    void daemon.reconcile.app(change.app.name) // what could not be undone
     await daemon.triggers.fire('deploy-failed', { app: change.app.name, error: why }, say)
     throw error
   } finally {

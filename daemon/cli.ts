@@ -28,7 +28,9 @@ try {
 /** `paas plan <dir>` asks no daemon, and needs neither root nor a set-up host. */
 async function plan(args: string[]): Promise<number> {
   const { planHere } = await import('./code/local-plan.ts')
-  await write(process.stdout, Buffer.from(`${planHere(args).join('\n')}\n`))
+  const { lines, warnings } = planHere(args)
+  await write(process.stdout, Buffer.from(lines.map((line) => `${line}\n`).join('')))
+  await write(process.stderr, Buffer.from(warnings.map((line) => `${line}\n`).join('')))
   return 0
 }
 

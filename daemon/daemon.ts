@@ -8,12 +8,11 @@ import { paths } from '../core/names.ts'
 import { forEachAtOnce } from '../core/parallel.ts'
 import type { Say } from '../core/types.ts'
 import { ensureRepo, sweepHalfMade, sweepRepo } from '../receiver/repo.ts'
-import { isRunning, openRouter, type Router } from '../router/caddy.ts'
-import { type Host, openHost, openNetwork } from '../runner/host.ts'
+import { openRouter, type Router } from '../router/caddy.ts'
+import { type Host, openHost } from '../runner/host.ts'
 import { sweepEntered } from '../runner/enter.ts'
 import { sweepLogs } from '../runner/log-ring.ts'
-import { releaseMemory } from '../runner/memory.ts'
-import { listInstances, sweepOrphans } from '../runner/observe.ts'
+import { listInstances, listRemains, sweepOrphans } from '../runner/observe.ts'
 import { Cron } from './runs/cron.ts'
 import type { Rooms } from './deploy.ts'
 import { type Disk, openDisk } from './disk/disk.ts'
@@ -24,7 +23,6 @@ import { fleetEvents } from './fleet/fleet-events.ts'
 import { type Garbage, openGarbage } from './disk/garbage.ts'
 import { type Journal, openJournal } from './logs/journal.ts'
 import { refuseLocked } from './apps/locks.ts'
-import { openLogKeeper } from './logs/log-keeper.ts'
 import { type Liveness, openLiveness } from './fleet/liveness.ts'
 import { Metrics } from './metrics/metrics.ts'
 import { openQueue, type Queue } from './queue.ts'
@@ -35,11 +33,12 @@ import { openRouterLog } from './logs/router-log.ts'
 import { openRoutes, type Routes } from './routes.ts'
 import { openRunningBuilds, type RunningBuilds } from './code/running-builds.ts'
 import { openSandbox } from './sandbox.ts'
-import { emptyTrash, limitStorages } from './disk/storage.ts'
+import { emptyTrash, limitStorages, trashLost } from './disk/storage.ts'
 import { Runs } from './runs/runs.ts'
 import { openSlots, type Slots } from './code/slots.ts'
 import { openStore, type Store } from './store/store.ts'
 import { openTriggers, type Triggers } from './triggers.ts'
+import { openWatch } from './watch.ts'
 
 /** Everything the commands and the line reach for. */
 export type Daemon = {
@@ -66,14 +65,6 @@ export type Daemon = {
   rooms: (say: Say, signal: AbortSignal) => Rooms
   garbage: Garbage
   disk: Disk
-  /** Starts the router again when it was killed. Cheap enough for several times a second. */
-  watchRouter: () => Promise<void>
-  /** Finds dead containers that nobody reported. */
-  watchFleet: () => Promise<void>
-  /** One slow look at everything: the network, routes, processes, the daemon's own memory. */
-  tick: () => Promise<void>
-  /** Keeps the apps' logs within their limit; a flood needs this every few seconds. */
-  trimLogs: () => Promise<void>
   close: () => void
 }
 
@@ -128,15 +119,9 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
     },
     disk: openDisk({ config, store }),
     rooms: (say, signal) => wireRooms(daemon, say, signal),
-    async watchRouter() {
-      if (!isRunning(router)) router = await openRouter(config)
-    },
-    watchFleet: () => fleet.check(),
-    tick: () => look(daemon),
-    trimLogs: openLogKeeper({ store, host, fleet, runs, journal }),
     close() {
       const { cron, drains } = daemon
-      const parts = [cron, drains, routerLog, reconcile, liveness, runs, fleet, store]
+      const parts = [watch, cron, drains, routerLog, reconcile, liveness, runs, fleet, store]
       for (const part of parts) part.close()
     },
   }
@@ -145,16 +130,13 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   const garbage = openGarbage(daemon)
   await takeOver(daemon)
   const routerLog = openRouterLog(daemon, (name) => router.appOf.get(name))
+  const watch = openWatch(daemon, {
+    now: () => router,
+    reopen: async () => {
+      router = await openRouter(config)
+    },
+  })
   return daemon
-}
-
-async function look(daemon: Daemon): Promise<void> {
-  await openNetwork(daemon.config) // somebody may have flushed the firewall
-  daemon.metrics.turn()
-  await daemon.reconcile.all()
-  await forgetOldNames(daemon)
-  await emptyTrash(daemon.config)
-  if (!daemon.queue.busy()) releaseMemory()
 }
 
 /** Apps must come back on a full disk too. */
@@ -173,15 +155,20 @@ const appsAtOnce = 8
 async function takeOver(daemon: Daemon): Promise<void> {
   const { config, store, host, fleet, runs, routes } = daemon
   await settleNames(daemon)
+  const remains = await listRemains(host) // first: whatever starts from here on is no orphan
   const known = await listInstances(host)
   const alive = fleet.readmit(known)
   runs.readmit(known)
-  await sweepOrphans(host, new Set([...alive, ...runs.all()].map(({ id }) => id)))
+  routes.sweep()
+  const keep = new Set([...alive, ...runs.all()].map(({ id }) => id))
+  const removed = new Set(await sweepOrphans(host, keep, remains))
+  const stuck = known.filter(({ id }) => !keep.has(id) && !removed.has(id))
+  for (const { address } of stuck) fleet.reserve(address) // it may still answer there
   await sweepEntered(
     host,
     alive.map(({ id }) => id),
   )
-  await sweepLayers(config)
+  await sweepLayers(config, store.layerKeys())
   await sweepHalfMade(paths(config).repos)
   await forEachAtOnce(store.apps(), appsAtOnce, async ({ name }) => {
     await ensureRepo(paths(config).repo(name))
@@ -192,8 +179,8 @@ async function takeOver(daemon: Daemon): Promise<void> {
   })
   for (const app of store.apps()) await daemon.drains.sync(app)
   void limitStorages(daemon, store.storageSizes()) // to count many files may take a while
-  routes.sweep()
   await forgetOldNames(daemon)
-  await emptyTrash(config)
+  await trashLost(config, store.storages()).catch((error) => logError('trash-failed', error))
+  await emptyTrash(daemon)
   log('took-over', { apps: store.apps().length, containers: alive.length })
 }

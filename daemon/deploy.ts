@@ -33,15 +33,19 @@ export async function deploy(
   await rooms.trigger('check-deploy', change.app, release)
 
   await rooms.trigger('pre-switch', change.app, release)
+  await rooms.refuseEnded(set)
   stopIfCancelled(signal)
   undo.defer(() => rooms.publishCurrent(change.app))
   await rooms.publish(set)
   rooms.commitRelease(release)
   undo.move() // point of no return: requests reach the new set, nothing below may undo them
 
-  rooms.retireOthers(set)
-  await rooms.postDeploy(change, release, say)
-  await rooms.trigger('post-deploy', change.app, release)
+  try {
+    await rooms.retireOthers(set)
+    await rooms.postDeploy(change, release)
+  } catch (error) {
+    rooms.warnOf(error, release)
+  }
   return release
 }
 
@@ -64,8 +68,8 @@ export type Change = {
   prepare: (say: Say, signal: AbortSignal) => Promise<Draft & { same?: Release }>
 }
 
-/** All processes of one release as they are to serve: the new ones beside those kept. */
-export type ProcessSet = { app: App; release: Release; fresh: Instance[]; kept: Instance[] }
+/** The new processes of one release; those that run already, and are not replaced, go on. */
+export type ProcessSet = { app: App; release: Release; fresh: Instance[] }
 
 /** What the line needs of the rooms. `daemon/rooms.ts` wires it. */
 export type Rooms = {
@@ -83,15 +87,20 @@ export type Rooms = {
   bringBack: (app: App) => Promise<void>
   start: (change: Change, release: Release, signal: AbortSignal) => Promise<ProcessSet>
   stop: (set: ProcessSet) => Promise<void>
+  /** Until every new process can serve, and all that the release stands on is safe on the disk. */
   waitUntilReady: (set: ProcessSet, say: Say, signal: AbortSignal) => Promise<void>
-  /** Points the router at the set and confirms it from the router's side. */
+  /** Throws a Failure for one that was ready and has ended while others were not ready yet. */
+  refuseEnded: (set: ProcessSet) => Promise<void>
+  /** Points the router at the set and what goes on beside it, and has it confirm that. */
   publish: (set: ProcessSet) => Promise<void>
   /** Points the router at what the committed release runs. */
   publishCurrent: (app: App) => Promise<void>
   /** Makes the release the app's own, by one row. */
   commitRelease: (release: Release) => void
-  /** Drains and stops, in the background, whatever of the app is not in the set. */
-  retireOthers: (set: ProcessSet) => void
-  /** Runs the postdeploy scripts; a failure of theirs is a warning. */
-  postDeploy: (change: Change, release: Release, say: Say) => Promise<void>
+  /** Begins to drain and stop whatever the committed release does not want. */
+  retireOthers: (set: ProcessSet) => Promise<void>
+  /** Runs the postdeploy scripts and tells the plugins, also when the client has gone. */
+  postDeploy: (change: Change, release: Release) => Promise<void>
+  /** Warns of what went wrong when the release served already. */
+  warnOf: (error: unknown, release: Release) => void
 }

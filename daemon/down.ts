@@ -6,8 +6,9 @@ import { Failure, failureLines, statusOf } from '../core/errors.ts'
 import { paths } from '../core/names.ts'
 import { claimDirectory, removeDirectory } from '../core/own-directory.ts'
 import { closeRouter } from '../router/caddy.ts'
-import { closeHost, openHost } from '../runner/host.ts'
-import { sweepOrphans } from '../runner/observe.ts'
+import { closeHost, type Host, openHost } from '../runner/host.ts'
+import { listInstances, sweepOrphans } from '../runner/observe.ts'
+import { stopInstance } from '../runner/stop.ts'
 import { runningDaemon } from './daemon-pid.ts'
 
 /**
@@ -32,13 +33,27 @@ async function down(purge: boolean): Promise<void> {
   await claimDirectory('PAAS_HOME', home)
   await stopDaemon(daemonPid)
   const host = await openHost(config) // finds what is there; closing it removes that
-  await sweepOrphans(host, new Set())
-  await closeRouter(config)
+  await closeRouter(config) // no request may come to who is stopping
+  await stopInstances(host)
   await closeHost(host)
   await removeDirectory('PAAS_RUN', run)
   if (!purge && !nothing) return
   await forgetUses(config)
   await removeDirectory('PAAS_HOME', home)
+}
+
+/** Everything at once, with the grace that an app has; then whatever else is there. */
+async function stopInstances(host: Host): Promise<void> {
+  const graceMs = host.config.graceTimeoutMs
+  const all = await listInstances(host)
+  await Promise.allSettled(all.map(({ id }) => stopInstance(host, id, { graceMs })))
+  await sweepOrphans(host, new Set())
+  const left = await listInstances(host)
+  if (left.length === 0) return
+  const names = left.map(({ app, process }) => `${process} of ${app}`)
+  throw new Failure('failed', `Could not stop everything: left is ${names.join(', ')}`, {
+    hint: 'The lines above say why; when that is mended, stop paas again',
+  })
 }
 
 async function stopDaemon(pidFile: string): Promise<void> {

@@ -1,11 +1,13 @@
-import { Failure } from '../core/errors.ts'
+import { settled } from '../builder/layer-settling.ts'
+import { Failure, failureLines } from '../core/errors.ts'
 import { logError } from '../core/log.ts'
 import type { App, Instance, Release, Say } from '../core/types.ts'
 import type { Daemon } from './daemon.ts'
 import type { Change, ProcessSet, Rooms } from './deploy.ts'
 import type { Fleet, Member } from './fleet/fleet.ts'
 import { maskedFailure } from './mask.ts'
-import { processConfig, processType, stoppedTypes, wantedProcesses } from './fleet/processes.ts'
+import { differences } from './fleet/differences.ts'
+import { processConfig, processType, stoppedTypes } from './fleet/processes.ts'
 import { takeNewName } from './apps/rename.ts'
 import { runPostDeploy, runReleasePhase } from './scripts.ts'
 import { openStopFirst } from './fleet/stop-first.ts'
@@ -37,70 +39,83 @@ export function wireRooms(daemon: Daemon, say: Say, signal: AbortSignal): Rooms 
     releasePhase: async (_change, release) => {
       if (isNew) await runReleasePhase(daemon, release, say, signal)
     },
-    async postDeploy(change, release) {
-      if (!isNew) return
-      const live = store.releases(change.app).filter(({ status }) => status === 'live')
-      await runPostDeploy(daemon, release, live.length === 1, say)
+    async postDeploy({ app }, release) {
+      if (isNew) await runPostDeploy(daemon, app, release, say)
+      // The client may go: what it asked for is done, and this is part of it.
+      await triggers.fire('post-deploy', { app: app.name, release }, say)
     },
+    warnOf: (error, release) => warnOf(error, release, say),
 
     headline: (change, release) => headline(daemon, change, release),
-    stopFirst: (change, release) => first.stopOld(change, release, keptBy(fleet, change, release)),
+    stopFirst: (change, release) => first.stopOld(change, release, spared(fleet, change, release)),
     bringBack: (app) => first.bringBack(app),
 
     async start(change, release) {
-      const { kept, missing } = compare(fleet, change, release)
+      const { missing } = differences(spared(fleet, change, release), release)
       const fresh = await allOrNone(
         missing.map((process) => fleet.start(release, process, signal)),
         (started) => fleet.stop(started),
       )
-      return { app: change.app, release, fresh, kept }
+      return { app: change.app, release, fresh }
     },
 
     stop: (set) => fleet.stop(set.fresh),
 
     waitUntilReady: async (set) => {
-      const works = set.fresh.map((instance) => fleet.ready(set.release, instance, say, signal))
-      await Promise.all(works).catch((error: unknown) => {
-        throw error instanceof Failure ? maskedFailure(processConfig(set.release), error) : error
-      })
+      const ready = masked(set, (one) => fleet.ready(set.release, one, say, signal))
+      await Promise.all([ready, onDisk(daemon, set)])
     },
+    refuseEnded: (set) => masked(set, (one) => fleet.refuseEnded(one)),
 
     async publish(set) {
       if (hasWeb(set.fresh) || set.release.image.processes.web) say('-----> Switching the router')
-      await routes.point(set.app, instancesOf(set))
+      await routes.point(set.app, [...goingOn(fleet, set), ...set.fresh])
     },
     publishCurrent: (app) => routes.pointAtCurrent(app),
 
-    retireOthers(set) {
+    async retireOthers(set) {
       fleet.adopt(set.fresh)
       first.letGo()
-      retireAllBut(daemon, set)
+      await daemon.reconcile.app(set.app.name)
     },
   }
 }
 
-/** Drains and stops, in the background, whatever of the app is not in the set. */
-function retireAllBut({ fleet, routes }: Daemon, set: ProcessSet): void {
-  const stay = new Set(instancesOf(set).map(({ id }) => id))
-  const others = fleet
-    .of(set.app.name)
-    .filter(({ id, state }) => !stay.has(id) && (state === 'live' || state === 'unwatched'))
-  for (const member of others) member.state = 'retiring'
-  // A look of reconcile between switch and commit may have led the router back to these.
-  routes
-    .pointAtCurrent(set.app)
-    .then(() => fleet.retire(others))
-    .catch((error) => logError('retire-failed', error, { app: set.app.name }))
+/** Asks of each; a Failure quotes what the app said, and must not show its config by that. */
+async function masked(
+  { release, fresh }: ProcessSet,
+  ask: (instance: Instance) => Promise<void>,
+): Promise<void> {
+  await Promise.all(fresh.map(ask)).catch((error: unknown) => {
+    throw error instanceof Failure ? maskedFailure(processConfig(release), error) : error
+  })
 }
 
-function instancesOf(set: ProcessSet): Instance[] {
-  return [...set.kept, ...set.fresh]
+/** Waits until the layers of the release would be there after a power cut. */
+function onDisk({ config }: Daemon, { release }: ProcessSet): Promise<void> {
+  return settled(
+    config,
+    release.image.layers.map(({ key }) => key),
+  )
+}
+
+/** What serves beside the new: asked late, for some may have died meanwhile, and come back. */
+function goingOn(fleet: Fleet, { app, release, fresh }: ProcessSet): Member[] {
+  const replaced = new Set(fresh.map(({ process }) => process))
+  const { kept } = differences(fleet.of(app.name), release)
+  return kept.filter(({ process }) => !replaced.has(process))
+}
+
+function warnOf(error: unknown, { app, version }: Release, say: Say): void {
+  logError('post-deploy-failed', error, { app })
+  for (const line of failureLines(error)) say(line)
+  say(` !     ${app} v${version} serves all the same`)
 }
 
 /** Says that nothing runs afterwards where that may not be what was meant: a push, for one. */
 function headline({ fleet, store }: Daemon, change: Change, release: Release): string {
   const { app, version } = release
-  const { kept, missing } = compare(fleet, change, release)
+  const { kept, missing } = differences(spared(fleet, change, release), release)
   if (missing.length > 0) return `-----> Starting ${app} v${version}`
   const live = fleet.of(change.app.name).filter(({ state }) => state === 'live')
   const leaving = live.filter((one) => !kept.includes(one)).map(({ process }) => process)
@@ -112,16 +127,8 @@ function headline({ fleet, store }: Daemon, change: Change, release: Release): s
   return ` !     Nothing of ${app} runs, for all is stopped or scaled to 0: ${toRun}`
 }
 
-/** Which of the wanted processes go on as they are, and which are to be started. */
-function compare(fleet: Fleet, change: Change, release: Release) {
-  const wanted = wantedProcesses(release)
-  const kept = keptBy(fleet, change, release).filter(({ process }) => wanted.includes(process))
-  const here = new Set(kept.map(({ process }) => process))
-  return { kept, missing: wanted.filter((process) => !here.has(process)) }
-}
-
-/** What serves already and goes on to. */
-function keptBy(fleet: Fleet, { app, replace, only }: Change, release: Release): Member[] {
+/** What serves this release already, and is not to be started afresh. */
+function spared(fleet: Fleet, { app, replace, only }: Change, release: Release): Member[] {
   return fleet
     .of(app.name)
     .filter((member) => member.state === 'live' && member.release === release.version)

@@ -1,5 +1,5 @@
 import { Failure } from '../core/errors.ts'
-import type { Release, Say } from '../core/types.ts'
+import type { App, Release, Say } from '../core/types.ts'
 import { runAttached } from '../runner/run.ts'
 import type { Daemon } from './daemon.ts'
 import { maskerOf } from './mask.ts'
@@ -38,10 +38,12 @@ export async function runReleasePhase(
  */
 export async function runPostDeploy(
   daemon: Daemon,
+  app: App,
   release: Release,
-  isFirst: boolean,
   say: Say,
 ): Promise<void> {
+  const live = daemon.store.releases(app).filter(({ status }) => status === 'live')
+  const isFirst = live.length === 1
   const { firstDeploy, postdeploy } = release.image.appJson?.scripts ?? {}
   const scripts: [title: string, command: string | undefined][] = [
     ['First postdeploy script', isFirst ? firstDeploy : undefined],

@@ -1,7 +1,7 @@
 import type { PaasConfig } from '../core/config.ts'
 import { paths } from '../core/names.ts'
 import type { Release, Say } from '../core/types.ts'
-import { bundledPlugins, loadPlugins, type Plugin } from '../plugins/load.ts'
+import { bundledPlugins, loadPlugins, type Plugin, stampOf } from '../plugins/load.ts'
 import type { TriggerName } from '../plugins/names.ts'
 import { listens, runCommand, trigger } from '../plugins/trigger.ts'
 import { appUrls } from './apps/hosts.ts'
@@ -24,8 +24,7 @@ export type Triggers = ReturnType<typeof openTriggers>
 
 /** The plugins' scripts, as the daemon fires them: facts become arguments, variables and JSON. */
 export function openTriggers(config: PaasConfig, store: Store) {
-  const load = () => loadPlugins([bundledPlugins, paths(config).plugins], store.pluginSwitches())
-  let plugins = load()
+  const plugins = openPlugins(paths(config).plugins, store)
 
   /** What a script is told, and where what it says goes. */
   function prepare(name: TriggerName, facts: TriggerFacts, say: Say, signal?: AbortSignal) {
@@ -67,9 +66,10 @@ export function openTriggers(config: PaasConfig, store: Store) {
     say: Say,
     signal?: AbortSignal,
   ): Promise<void> {
-    if (!listens(plugins, name)) return
+    const all = plugins.now()
+    if (!listens(all, name)) return
     const { event, context } = prepare(name, facts, say, signal)
-    await trigger(plugins, event, context)
+    await trigger(all, event, context)
   }
 
   return {
@@ -82,14 +82,30 @@ export function openTriggers(config: PaasConfig, store: Store) {
     /** Every command that plugins which are on have of their own. */
     commands: () =>
       plugins
+        .now()
         .filter(({ state }) => state === 'enabled')
         .flatMap((plugin) => plugin.commands.map((command) => ({ plugin, command }))),
     /** Whether anybody would hear it. */
-    listens: (name: TriggerName) => listens(plugins, name),
-    /** Every plugin there is now: what was put in the directory since is taken in. */
-    list() {
-      plugins = load()
-      return plugins
+    listens: (name: TriggerName) => listens(plugins.now(), name),
+    /** All of them, switched as they are now. */
+    list: () => plugins.load(),
+  }
+}
+
+/** The plugins there are: those that come with paas, and those of `own`. */
+function openPlugins(own: string, store: Store) {
+  let seen = ''
+  let loaded: Plugin[] = []
+  const load = () => (loaded = loadPlugins([bundledPlugins, own], store.pluginSwitches()))
+  load()
+  return {
+    load,
+    /** Whenever they were put there or changed. */
+    now(): Plugin[] {
+      const stamp = stampOf(own)
+      if (stamp !== seen) load()
+      seen = stamp
+      return loaded
     },
   }
 }

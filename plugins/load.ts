@@ -1,4 +1,4 @@
-import { accessSync, constants, readdirSync, readFileSync, statSync } from 'node:fs'
+import { accessSync, constants, type Dirent, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse } from 'smol-toml'
 import { errno } from '../core/errors.ts'
@@ -39,6 +39,18 @@ export function loadPlugins(dirs: string[], switches: ReadonlyMap<string, boolea
     }
   }
   return [...found.values()].sort((a, b) => byText(a.name, b.name))
+}
+
+/** Another text whenever a plugin in `dir` has come, gone or changed; cheap to ask each time. */
+export function stampOf(dir: string): string {
+  const inside = folders(dir).flatMap((name) => {
+    const plugin = join(dir, name)
+    return [plugin, ...entriesOf(plugin).map((entry) => join(plugin, entry.name))]
+  })
+  const changes = inside.map((path) => {
+    return `${path} ${statSync(path, { throwIfNoEntry: false })?.ctimeMs}`
+  })
+  return changes.join('\n')
 }
 
 function loadPlugin(
@@ -104,7 +116,8 @@ function problemOf(folder: string, name: unknown, api: unknown): string | null {
 }
 
 function scripts(dir: string): TriggerName[] {
-  return readdirSync(dir)
+  return entriesOf(dir)
+    .map(({ name }) => name)
     .filter(isTriggerName)
     .filter((name) => isExecutable(join(dir, name)))
 }
@@ -119,12 +132,15 @@ function isExecutable(path: string): boolean {
 }
 
 function folders(dir: string): string[] {
+  return entriesOf(dir)
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name)
+    .sort()
+}
+
+function entriesOf(dir: string): Dirent[] {
   try {
-    const entries = readdirSync(dir, { withFileTypes: true })
-    return entries
-      .filter((entry) => entry.isDirectory())
-      .map(({ name }) => name)
-      .sort()
+    return readdirSync(dir, { withFileTypes: true })
   } catch (error) {
     if (errno(error) === 'ENOENT') return []
     throw error

@@ -12,14 +12,15 @@ const user = 'paas'
 
 /**
  * Answers login attempts: public keys only, for the user `paas` only, at most `tries` failures.
- * `onLogin` is called once, before the client learns that it is in.
+ * `onLogin` is called once, before the client learns that it is in, with a function that asks again
+ * who came in: null once the key is known no more.
  */
 export function guardLogin(options: {
   client: Connection
   address: string
   tries: number
   authorize: Doors['authorize']
-  onLogin: (identity: Identity) => void
+  onLogin: (whoIsIt: () => Identity | null) => void
 }): void {
   const { client, address, tries, authorize, onLogin } = options
   let failures = 0
@@ -39,7 +40,7 @@ export function guardLogin(options: {
     if (!identity || context.method !== 'publickey') return refuse(context)
     if (!context.signature) return context.accept() // "would you take this key?"
     if (!proves(context)) return refuse(context)
-    onLogin(identity)
+    onLogin(() => identify(context, authorize))
     context.accept()
   })
 }

@@ -1,13 +1,11 @@
 import type { Socket } from 'node:net'
 import { resolve } from 'node:path'
 import { Failure } from '../core/errors.ts'
-import type { Say } from '../core/types.ts'
 import type { PushRequest } from './receive-pack.ts'
 
 /** The daemon's end of the two sockets that `hooks/pre-receive` inherits through git. */
 
 const factsBytesMost = 4 * 1024 * 1024
-const unsentBytesMost = 8 * 1024 * 1024
 
 /**
  * Resolves with what the hook tells, or null when git ends without running it (nothing to push).
@@ -44,25 +42,6 @@ export function parseFacts(text: string, repo: string): PushRequest {
     }
   }
   return request
-}
-
-/**
- * Writes lines for the pusher as they come. A client that does not read cannot make the daemon
- * grow: past 8 MiB unsent, lines are left out and counted.
- */
-export function sayTo(output: Socket): Say {
-  let dropped = 0
-  output.on('error', () => {})
-  return (line) => {
-    if (!output.writable) return
-    if (output.writableLength > unsentBytesMost) {
-      dropped += 1
-      return
-    }
-    if (dropped > 0) output.write(`       … ${dropped} lines left out, the client was too slow\n`)
-    dropped = 0
-    output.write(`${line}\n`)
-  }
 }
 
 function tooManyRefs(): Failure {

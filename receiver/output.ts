@@ -1,6 +1,11 @@
 import type { Socket } from 'node:net'
 import { Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
+import type { Say } from '../core/types.ts'
+
+const unsentBytesMost = 8 * 1024 * 1024
+/** What a line that waits takes of memory beside its text. */
+const lineBytes = 256
 
 /**
  * A stream onto an SSH channel (or its stderr) that waits for the window and for the socket, and
@@ -34,6 +39,28 @@ export function channelOutput(options: {
   gone.addEventListener('abort', destroy, { once: true })
   output.once('close', () => gone.removeEventListener('abort', destroy))
   return output
+}
+
+/**
+ * Writes lines for whoever asked as they come. A client that does not read cannot make the daemon
+ * grow: past 8 MiB of memory, lines are left out and counted.
+ */
+export function sayTo(output: Writable): Say {
+  let dropped = 0
+  let waiting = 0
+  const sent = () => void (waiting -= 1)
+  output.on('error', () => {})
+  return (line) => {
+    if (!output.writable) return
+    if (output.writableLength + waiting * lineBytes > unsentBytesMost) {
+      dropped += 1
+      return
+    }
+    if (dropped > 0) output.write(`       … ${dropped} lines left out, the client was too slow\n`)
+    dropped = 0
+    waiting += 1
+    output.write(`${line}\n`, sent)
+  }
 }
 
 /** Ends the stream and waits until all of it is with the socket or the client has gone. */

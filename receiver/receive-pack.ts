@@ -1,15 +1,16 @@
-import type { ChildProcess } from 'node:child_process'
 import { constants } from 'node:fs'
 import { access } from 'node:fs/promises'
-import { Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { cancelled, Failure, failureLines, statusOf } from '../core/errors.ts'
-import { spawnGroup, waitForEnd } from '../core/exec.ts'
+import { waitForEnd } from '../core/exec.ts'
 import { logError } from '../core/log.ts'
+import { type Program, startProgram } from '../core/spawn.ts'
 import type { Say } from '../core/types.ts'
 import { gitEnvironment, hooksPath, receivePackArgs, uploadPackArgs } from './git.ts'
 import { explainGit } from './git-words.ts'
-import { readPush, sayTo } from './hook-link.ts'
+import { readPush } from './hook-link.ts'
+import { sayTo } from './output.ts'
 import type { Session } from './session.ts'
 
 /** A session's streams and a repository: an absolute path, made by `ensureRepo`. */
@@ -58,7 +59,7 @@ export async function receivePack(options: ReceivePackOptions): Promise<number> 
     pushTimeoutMs,
   )
   const explained = explainGit(git.stdout)
-  const [control, output] = [socketAt(git, 3), socketAt(git, 4)]
+  const { control, output } = git
   let asked = false
   const onPush: OnPush = (...push) => {
     asked = true
@@ -98,7 +99,10 @@ export async function uploadPack(session: GitSession): Promise<number> {
   }
   if (session.signal.aborted) onAbort()
   session.signal.addEventListener('abort', onAbort, { once: true })
-  return ended.finally(() => session.signal.removeEventListener('abort', onAbort))
+  return ended.finally(() => {
+    session.signal.removeEventListener('abort', onAbort)
+    for (const unused of [git.control, git.output]) unused.destroy()
+  })
 }
 
 /** git runs the push unasked when the hook cannot be run: better to refuse than to let it pass. */
@@ -112,46 +116,52 @@ async function requireHook(hooks: string): Promise<void> {
   }
 }
 
-type RunningGit = { git: ChildProcess; kill: AbortController; ended: Promise<number> }
+type RunningGit = { git: Git; kill: AbortController; ended: Promise<number> }
+
+/** The program with our ends of its streams; the last two are those of its hook. */
+type Git = Record<'stdin' | 'stdout' | 'stderr' | 'control' | 'output', Socket>
 
 /** Starts git on the session's streams; aborting `kill` ends its whole group. */
 function startGit(session: GitSession, args: string[], timeoutMs: number): RunningGit {
   const env = gitEnvironment(session.env['GIT_PROTOCOL'])
-  const stdio = ['pipe', 'pipe', 'pipe', 'pipe', 'pipe'] as const
-  const git = spawnGroup('git', args, { cwd: '/', env, stdio: [...stdio] })
-  git.stdin?.on('error', () => {}) // git may close its input before the client is done
-  if (git.stdin) session.stdin.pipe(git.stdin)
-  session.stdin.once('close', () => git.stdin?.end()) // also when destroyed by a lost client
-  git.stdout?.pipe(session.stdout, { end: false })
-  git.stderr?.pipe(session.stderr, { end: false })
+  const streams = ['to it', 'from it', 'from it', 'both ways', 'both ways'] as const
+  const program = startProgram('git', args, { cwd: '/', env, streams: [...streams] })
+  const git = streamsOf(program)
+  git.stdin.on('error', () => {}) // git may close its input before the client is done
+  session.stdin.pipe(git.stdin)
+  session.stdin.once('close', () => git.stdin.end()) // also when destroyed by a lost client
+  git.stdout.pipe(session.stdout, { end: false })
+  git.stderr.pipe(session.stderr, { end: false })
   const kill = new AbortController()
-  const exited = waitForEnd(git, { signal: kill.signal, timeoutMs })
+  const exited = waitForEnd(program, { signal: kill.signal, timeoutMs })
   const ended = afterOutput(git, exited)
   ended.catch(() => {}) // whoever fails before awaiting it must not bring the daemon down
   return { git, kill, ended }
 }
 
+function streamsOf({ streams: [stdin, stdout, stderr, control, output] }: Program): Git {
+  if (stdin && stdout && stderr && control && output)
+    return { stdin, stdout, stderr, control, output }
+  throw new Error('git has not all of its streams')
+}
+
 /** Resolves once git has exited and the last of its output has been handed on. */
-async function afterOutput(git: ChildProcess, exited: Promise<number>): Promise<number> {
-  const closed = new Promise<void>((resolve) => git.once('close', () => resolve()))
+async function afterOutput({ stdout, stderr }: Git, exited: Promise<number>): Promise<number> {
+  const closed = [stdout, stderr].map(
+    (stream) => new Promise<void>((resolve) => stream.once('close', () => resolve())),
+  )
   const code = await exited
-  await closed
+  await Promise.all(closed)
   return code
 }
 
 /** Lets git come to its end without its client: what it says is read and thrown away. */
-function forget(git: ChildProcess): void {
-  git.stdin?.end()
+function forget(git: Git): void {
+  git.stdin.end()
   for (const stream of [git.stdout, git.stderr]) {
-    stream?.unpipe()
-    stream?.resume()
+    stream.unpipe()
+    stream.resume()
   }
-}
-
-function socketAt(git: ChildProcess, fd: number): Socket {
-  const stream = git.stdio[fd]
-  if (stream instanceof Socket) return stream
-  throw new Failure('failed', 'Could not start git: no socket for its hook')
 }
 
 /** Waits for the hook, asks `onPush`, answers. Resolves with the answer; 1 when it never came. */

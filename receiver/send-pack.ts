@@ -1,6 +1,7 @@
 import { PassThrough, type Readable } from 'node:stream'
 import { Failure } from '../core/errors.ts'
-import { spawnGroup, waitForEnd } from '../core/exec.ts'
+import { waitForEnd } from '../core/exec.ts'
+import { startProgram } from '../core/spawn.ts'
 import { gitEnvironment } from './git.ts'
 import { type OnPush, receivePack } from './receive-pack.ts'
 
@@ -54,13 +55,14 @@ async function writePack(
   signal: AbortSignal,
 ): Promise<void> {
   const args = ['pack-objects', '--stdout', '--revs', '--thin', '--delta-base-offset', '--quiet']
-  const git = spawnGroup('git', [`--git-dir=${from}`, ...args], {
+  const git = startProgram('git', [`--git-dir=${from}`, ...args], {
     env: gitEnvironment(),
-    stdio: ['pipe', 'pipe', 'ignore'],
+    streams: ['to it', 'from it', 'nowhere'],
   })
-  git.stdin?.on('error', () => {})
-  git.stdin?.end([wants, ...has.map((sha) => `^${sha}`)].map((line) => `${line}\n`).join(''))
-  git.stdout?.pipe(target)
+  const [stdin, stdout] = git.streams
+  stdin?.on('error', () => {})
+  stdin?.end([wants, ...has.map((sha) => `^${sha}`)].map((line) => `${line}\n`).join(''))
+  stdout?.pipe(target)
   const code = await waitForEnd(git, { signal, timeoutMs: packTimeoutMs })
   if (code !== 0) throw new Failure('failed', `git pack-objects exited with ${code}`)
 }

@@ -3,6 +3,7 @@ import ssh2, { type Connection } from 'ssh2'
 import { limits } from '../core/config.ts'
 import { errno, Failure } from '../core/errors.ts'
 import { log } from '../core/log.ts'
+import type { Identity } from '../core/types.ts'
 import { algorithms } from './algorithms.ts'
 import { guardLogin } from './auth.ts'
 import { serveChannel } from './channel.ts'
@@ -21,7 +22,10 @@ export type SshOptions = {
   channelsPerConnection?: number
   loginGraceMs?: number
   loginTries?: number
-  /** A client that answers none of three probes, this far apart, is cut off. */
+  /**
+   * A client that answers none of three probes, this far apart, is cut off, and as often it is
+   * looked whether its key still lets it in.
+   */
   keepAliveMs?: number
 }
 
@@ -130,13 +134,21 @@ function welcome(client: Connection, peer: Peer, state: State): void {
   }
   client.on('error', lose)
   client.on('end', lose)
+  const expel = () => {
+    log('ssh connection ended', { address, why: 'its key was removed' })
+    lose()
+  }
   let channels = 0
   const { loginTries: tries } = options
-  const onLogin = (identity: { name: string }) => {
+  const onLogin = (whoIsIt: () => Identity | null) => {
     peer.loggedIn()
-    const link = { socket, identity, gone: gone.signal, doors }
+    const watch = setInterval(() => whoIsIt() ?? expel(), options.keepAliveMs)
+    gone.signal.addEventListener('abort', () => clearInterval(watch), { once: true })
     client.on('session', (accept, reject) => {
+      const identity = whoIsIt()
+      if (!identity) return expel()
       if (channels >= options.channelsPerConnection) return reject()
+      const link = { socket, identity, gone: gone.signal, doors }
       const session = accept()
       channels += 1
       session.on('close', () => {

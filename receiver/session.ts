@@ -36,7 +36,10 @@ export type Terminal = {
  * Failure is printed to the client and becomes its own status.
  */
 export type Doors = {
-  /** `blob` is base64 of the SSH wire format. Called before the signature is checked. */
+  /**
+   * `blob` is base64 of the SSH wire format. Called before the signature is checked, and again for
+   * as long as the connection lasts: one whose key is gone is ended.
+   */
   authorize: (key: { algorithm: string; blob: string }) => Identity | null
   command: (session: CommandSession) => Promise<number>
   receivePack: (session: Session, app: string) => Promise<number>

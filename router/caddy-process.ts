@@ -4,13 +4,15 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import type { PaasConfig } from '../core/config.ts'
 import { errno, Failure } from '../core/errors.ts'
-import { exec, spawnGroup } from '../core/exec.ts'
+import { exec } from '../core/exec.ts'
+import { isAlive, readProc, sendSignal, startTime } from '../core/processes.ts'
+import { startProgram } from '../core/spawn.ts'
 import type { CaddyApi } from './caddy-api.ts'
 import type { HostUser } from './directories.ts'
 import { caddyConfig, routerPaths } from './routes.ts'
 
 /** One process for certain: its number may come round again, its number and start time do not. */
-export type CaddyProcess = { pid: number; startTime: string; version: string }
+export type CaddyProcess = { pid: number; startTime: number; version: string }
 
 const startTimeoutMs = 15_000
 
@@ -41,10 +43,6 @@ export function readProcess(pidFile: string): CaddyProcess | undefined {
   return recorded && isAlive(recorded) ? recorded : undefined
 }
 
-export function isAlive({ pid, startTime }: CaddyProcess): boolean {
-  return startTimeOf(pid) === startTime
-}
-
 /**
  * Caddies that read our configuration, recorded or not: they go by their own command line, for the
  * run directory may have been removed with everything that told of them.
@@ -55,21 +53,21 @@ export function findProcesses(configFile: string): CaddyProcess[] {
     .filter((name) => /^\d+$/.test(name))
     .flatMap((name) => {
       const pid = Number(name)
-      const words = read(`/proc/${pid}/cmdline`).split('\0').slice(0, -1)
-      const startTime = startTimeOf(pid)
-      if (startTime === undefined) return []
+      const words = readProc(`${pid}/cmdline`)?.split('\0').slice(0, -1) ?? []
+      const began = startTime(pid)
+      if (began === undefined) return []
       const isOurs = isDeepStrictEqual(words.slice(-wanted.length), wanted)
-      return isOurs ? [{ pid, startTime, version: '' }] : []
+      return isOurs ? [{ pid, startTime: began, version: '' }] : []
     })
 }
 
 /** SIGTERM, and SIGKILL when it outlives `graceMs`. */
 export async function endProcess(running: CaddyProcess, graceMs: number): Promise<void> {
-  signal(running, 'SIGTERM')
+  sendSignal(running.pid, 'SIGTERM')
   const patience = Date.now() + graceMs
   while (isAlive(running) && Date.now() < patience) await pause(20)
   if (!isAlive(running)) return
-  signal(running, 'SIGKILL')
+  sendSignal(running.pid, 'SIGKILL')
   const deadline = Date.now() + 5_000
   while (isAlive(running) && Date.now() < deadline) await pause(20)
   if (isAlive(running)) {
@@ -113,7 +111,8 @@ function spawnCaddy(at: ReturnType<typeof routerPaths>, user: HostUser): number 
     `--bounding-set=${only}`,
     '--no-new-privs',
   ]
-  const child = spawnGroup('setpriv', [...privileges, '--', ...caddyCommand(at.config)], {
+  const command = [...privileges, '--', ...caddyCommand(at.config)]
+  const { pid } = startProgram('setpriv', command, {
     cwd: '/',
     env: {
       PATH: process.env.PATH ?? '/usr/bin:/bin',
@@ -121,15 +120,10 @@ function spawnCaddy(at: ReturnType<typeof routerPaths>, user: HostUser): number 
       XDG_DATA_HOME: at.state,
       XDG_CONFIG_HOME: at.state,
     },
-    stdio: ['ignore', words, words],
+    streams: ['nowhere', words, words],
   })
-  child.once('error', () => {}) // a child that never was has no pid, which is what we look at
-  child.unref()
   closeSync(words)
-  if (child.pid !== undefined) return child.pid
-  throw new Failure('failed', 'Could not start setpriv: not installed', {
-    hint: 'Run: apt-get install util-linux',
-  })
+  return pid
 }
 
 function caddyCommand(configFile: string): string[] {
@@ -137,7 +131,7 @@ function caddyCommand(configFile: string): string[] {
 }
 
 function record(pidFile: string, pid: number, version: string): CaddyProcess {
-  const running = { pid, startTime: startTimeOf(pid) ?? '', version }
+  const running = { pid, startTime: startTime(pid) ?? 0, version }
   writeFileSync(`${pidFile}.new`, JSON.stringify(running))
   renameSync(`${pidFile}.new`, pidFile)
   return running
@@ -162,32 +156,11 @@ function parseProcess(text: string): CaddyProcess | undefined {
   try {
     const value: unknown = JSON.parse(text)
     if (typeof value !== 'object' || value === null) return undefined
-    const { pid, startTime, version } = value as Record<string, unknown>
-    if (typeof pid !== 'number' || typeof startTime !== 'string' || startTime === '') {
-      return undefined
-    }
-    return { pid, startTime, version: typeof version === 'string' ? version : '' }
+    const { pid, startTime: began, version } = value as Record<string, unknown>
+    if (typeof pid !== 'number' || !(Number(began) > 0)) return undefined
+    return { pid, startTime: Number(began), version: typeof version === 'string' ? version : '' }
   } catch {
     return undefined // no file, or half of one from before a crash
-  }
-}
-
-/**
- * Field 22 of /proc/<pid>/stat, in ticks since boot; undefined for the dead. Of a killed process
- * the first thread may be dead while others still hold the ports: it lives until they are gone.
- */
-function startTimeOf(pid: number): string | undefined {
-  const stat = read(`/proc/${pid}/stat`)
-  const [state, ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  const isDead = state === 'X' || (state === 'Z' && Number(fields[16]) <= 1)
-  return stat === '' || isDead ? undefined : fields[18]
-}
-
-function signal({ pid }: CaddyProcess, name: NodeJS.Signals): void {
-  try {
-    process.kill(pid, name)
-  } catch (error) {
-    if (errno(error) !== 'ESRCH') throw error
   }
 }
 
@@ -195,7 +168,7 @@ function read(file: string): string {
   try {
     return readFileSync(file, 'utf8')
   } catch (error) {
-    if (errno(error) === 'ENOENT' || errno(error) === 'ESRCH') return ''
+    if (errno(error) === 'ENOENT') return ''
     throw error
   }
 }

@@ -5,12 +5,12 @@ import { isDeepStrictEqual } from 'node:util'
 import type { PaasConfig } from '../core/config.ts'
 import { errno } from '../core/errors.ts'
 import { log } from '../core/log.ts'
+import { isAlive } from '../core/processes.ts'
 import { type CaddyApi, caddyApi } from './caddy-api.ts'
 import {
   type CaddyProcess,
   endProcess,
   findProcesses,
-  isAlive,
   readProcess,
   startCaddy,
 } from './caddy-process.ts'

@@ -14,9 +14,9 @@ export function showPage(router: Router, hosts: string[], html: string): void {
   mkdirSync(router.at.pages, { recursive: true })
   const text = html === '' ? maintenancePage() : html
   for (const host of hosts) {
-    const file = pageFile(router, host)
-    writeFileSync(`${file}.new`, text, { mode: 0o644 })
-    renameSync(`${file}.new`, file)
+    const beside = join(router.at.routes, 'page')
+    writeFileSync(beside, text, { mode: 0o644 })
+    renameSync(beside, pageFile(router, host))
   }
 }
 
@@ -31,5 +31,5 @@ export function hasPage(router: Router, hosts: string[]): boolean {
 }
 
 function pageFile(router: Router, host: string): string {
-  return join(router.at.pages, `${parseDomain(host)}.html`)
+  return join(router.at.pages, parseDomain(host)) // which may be as long as a file's name
 }

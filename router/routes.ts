@@ -10,7 +10,7 @@ import { proxies } from './proxies.ts'
  *
  *   routes/a/<app>/<ip:port>[,<ip:port>…]   an empty file; its name is where the app answers
  *   routes/h/<host> -> ../a/<app>           the names an app answers to
- *   routes/m/<host>.html                    what stands in for it while it has no upstream
+ *   routes/m/<host>                         what stands in for it while it has no upstream
  */
 
 export type CaddyConfig = Record<string, unknown>
@@ -154,12 +154,18 @@ function serveRoutes(root: string, facts: { caddyVersion: string }): Json {
 /** The app's page for its time of maintenance, whatever the path and method. */
 function ownPage(root: string): Json {
   return {
-    match: [{ file: { root, try_files: ['/m/{http.request.host}.html'] } }],
+    match: [{ file: { root, try_files: ['/m/{http.request.host}'] } }],
     handle: [
       {
         handler: 'headers',
         request: { delete: ['If-*', 'Range'] },
-        response: { set: { 'Cache-Control': ['no-store'], 'Retry-After': ['60'] } },
+        response: {
+          set: {
+            'Content-Type': ['text/html; charset=utf-8'],
+            'Cache-Control': ['no-store'],
+            'Retry-After': ['60'],
+          },
+        },
       },
       { handler: 'rewrite', method: 'GET', uri: '{http.matchers.file.relative}' },
       { handler: 'file_server', root, status_code: '503' },
@@ -212,8 +218,12 @@ function upstreamsOfHost(root: string): Json {
 const requestHeaders = {
   handler: 'headers',
   request: {
-    // Caddy itself then sets X-Forwarded-For, -Proto and -Host. Many runtimes read `_` as `-`.
-    delete: ['X-Forwarded-*', 'X_Forwarded*', 'X-Real-Ip', 'Forwarded', 'Proxy'],
+    // Caddy itself then sets X-Forwarded-For, -Proto and -Host. Many runtimes read `_` as `-`. What
+    // is set below must match none of these: it is set first.
+    delete: [
+      ...['X-Forwarded*', 'X_Forwarded*', 'X-Real-*', 'X-Real_*', 'X_Real*'],
+      ...['X-Request_*', 'X_Request*', 'Forwarded', 'Proxy'],
+    ],
     set: {
       'X-Request-Id': ['{http.request.uuid}'],
       'X-Request-Start': ['{time.now.unix_ms}'],

@@ -34,12 +34,7 @@ const confirmTimeoutMs = 2_000
  * once the running Caddy says so itself. On a Failure the app's old route is back.
  */
 export async function publish(router: Router, app: string, upstreams: string[]): Promise<void> {
-  const dir = join(router.at.apps, parseAppName(app))
-  const name = routeName(upstreams)
-  mkdirSync(dir, { recursive: true })
-  const others = readdirSync(dir).filter((other) => other !== name)
-  if (name) appear(dir, name)
-  for (const other of others) vanish(dir, other)
+  const { dir, name, others } = replaceRoute(router, app, upstreams)
   try {
     await confirmed(router, app, name)
   } catch (error) {
@@ -48,6 +43,20 @@ export async function publish(router: Router, app: string, upstreams: string[]):
     if (name && others.length > 0) vanish(dir, name)
     throw error
   }
+}
+
+/**
+ * As `publish`, asking nobody: for a route that leads to another app's container, or is about to,
+ * and may not come back whatever the router says.
+ */
+export function replaceRoute(router: Router, app: string, upstreams: string[]) {
+  const dir = join(router.at.apps, parseAppName(app))
+  const name = routeName(upstreams)
+  mkdirSync(dir, { recursive: true })
+  const others = readdirSync(dir).filter((other) => other !== name)
+  if (name) appear(dir, name)
+  for (const other of others) vanish(dir, other)
+  return { dir, name, others }
 }
 
 /**

@@ -1,8 +1,9 @@
-import type { ChildProcess } from 'node:child_process'
 import type { Readable, Writable } from 'node:stream'
 import { cancelled, Failure } from '../core/errors.ts'
-import { spawnGroup, waitForEnd } from '../core/exec.ts'
-import { lineSplitter } from './lines.ts'
+import { waitForEnd } from '../core/exec.ts'
+import { sendSignal } from '../core/processes.ts'
+import { type Program, startProgram } from '../core/spawn.ts'
+import { lineSplitter } from '../core/lines.ts'
 import { openPty, type Terminal } from './pty.ts'
 
 /** Where output goes: a stream, which may push back, or a function called with each line. */
@@ -49,7 +50,7 @@ export async function attach(
   }
 }
 
-type Joined = { child: ChildProcess; outputs: Promise<void>[] } & Disposable
+type Joined = { child: Program; outputs: Promise<void>[] } & Disposable
 
 function joinPipes(
   file: string,
@@ -57,17 +58,19 @@ function joinPipes(
   io: Exclude<AttachedIo, { terminal: Terminal }>,
   signal: AbortSignal,
 ): Joined {
-  const child = spawnGroup(file, args, {
-    stdio: [io.stdin instanceof Object ? 'pipe' : 'ignore', 'pipe', 'pipe'],
+  const input = io.stdin instanceof Object ? 'to it' : 'nowhere'
+  const child = startProgram(file, args, {
+    streams: [input, 'from it', 'from it'],
   })
+  const [stdin, stdout, stderr] = child.streams
   const sinks = 'onLine' in io ? { stdout: io.onLine, stderr: io.onLine } : io
-  const stopInput = feed(io.stdin, child.stdin, { end: true })
+  const stopInput = feed(io.stdin, stdin, { end: true })
   return {
     child,
-    outputs: [drain(child.stdout, sinks.stdout, signal), drain(child.stderr, sinks.stderr, signal)],
+    outputs: [drain(stdout, sinks.stdout, signal), drain(stderr, sinks.stderr, signal)],
     [Symbol.dispose]: () => {
       stopInput()
-      child.stdin?.destroy()
+      stdin?.destroy()
     },
   }
 }
@@ -83,27 +86,37 @@ function joinTerminal(
   signal: AbortSignal,
 ): Joined {
   const pty = openPty(io.terminal)
-  const child = spawnGroup(file, args, { stdio: [pty.program, pty.program, pty.program] })
+  const streams = [pty.program, pty.program, pty.program]
+  const child = startProgram(file, args, { streams })
   pty.closeProgram()
   io.terminal.onResize((columns, rows) => {
     pty.resize(columns, rows)
-    child.kill('SIGWINCH') // does nothing once it has ended
+    if (child.exitCode === null) sendSignal(child.pid, 'SIGWINCH')
   })
   // Input that ends says nothing to a terminal: whoever wants to end it types ^D.
-  const stopInput = feed(io.stdin, pty.stream, { end: false })
+  const stopInput = feed(io.stdin, pty.typed, { end: false })
   return {
     child,
-    outputs: [drain(pty.stream, io.stdout, signal)],
+    outputs: [drain(pty.output, io.stdout, signal)],
     [Symbol.dispose]: () => {
       stopInput()
-      pty.stream.destroy()
+      pty.output.destroy()
     },
   }
 }
 
+/** Of the one thread that all of the daemon has, lines take a quarter at most. */
+const restFactor = 3
+
+/** Meanwhile the program waits for somebody who reads, as it would at a slow terminal. */
+function restFrom(source: Readable, ms: number): void {
+  source.pause()
+  setTimeout(() => source.resume(), ms)
+}
+
 function feed(
   source: AttachedIo['stdin'],
-  target: Writable | null,
+  target: Writable | undefined,
   options: { end: boolean },
 ): () => void {
   if (!target || typeof source !== 'object') return () => {}
@@ -113,7 +126,7 @@ function feed(
 }
 
 /** Resolves when all output has been handed on, or at an abort, whatever the sink then does. */
-function drain(source: Readable | null, sink: Sink, signal: AbortSignal): Promise<void> {
+function drain(source: Readable | undefined, sink: Sink, signal: AbortSignal): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
   if (!source) return Promise.resolve()
   const give = () => source.destroy()
@@ -125,7 +138,12 @@ function drain(source: Readable | null, sink: Sink, signal: AbortSignal): Promis
   })
   if (typeof sink === 'function') {
     const splitter = lineSplitter(sink)
-    source.on('data', splitter.write)
+    source.on('data', (chunk: Buffer) => {
+      const began = performance.now()
+      splitter.write(chunk)
+      const tookMs = performance.now() - began
+      if (tookMs >= 1) restFrom(source, tookMs * restFactor)
+    })
     source.once('end', splitter.end)
   } else {
     source.pipe(sink, { end: false })

@@ -3,6 +3,7 @@ import { mkdir, rmdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { errno, Failure } from '../core/errors.ts'
+import { sendSignal } from '../core/processes.ts'
 import type { Limits } from '../core/types.ts'
 
 /** The control groups of a container, on version 1, on the hybrid layout and on version 2. */
@@ -77,7 +78,7 @@ export async function killCgroup(path: string, timeoutMs = 5000): Promise<void> 
       const file = join(directory, 'cgroup.kill')
       if (existsSync(file)) await writeFile(file, '1').catch(() => {})
     }
-    for (const pid of pids) kill(pid)
+    for (const pid of pids) sendSignal(pid, 'SIGKILL')
     await thaw(path) // in version 1 the frozen do not even die
     await delay(5)
   }
@@ -109,7 +110,7 @@ async function removeTree(directory: string): Promise<void> {
       const code = errno(error)
       if (code === 'ENOENT') return
       if (code !== 'EBUSY' || wait > 1024) throw error
-      for (const pid of processes(directory)) kill(pid) // it was joining when the others died
+      for (const pid of processes(directory)) sendSignal(pid, 'SIGKILL') // it was joining when the others died
       await delay(wait)
     }
   }
@@ -133,14 +134,6 @@ function processes(directory: string): number[] {
   const own = readText(join(directory, 'cgroup.procs')) ?? ''
   const below = subdirectories(directory).flatMap((child) => processes(join(directory, child)))
   return [...own.split('\n').filter(Boolean).map(Number), ...below]
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL')
-  } catch (error) {
-    if (errno(error) !== 'ESRCH') throw error
-  }
 }
 
 function cpuOfVersion1(path: string): number {

@@ -1,13 +1,14 @@
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Failure, stopIfCancelled } from '../core/errors.ts'
+import { logError } from '../core/log.ts'
 import { kernelNames, newId, paths } from '../core/names.ts'
 import type { Instance, WindowSize } from '../core/types.ts'
 import { attach, type AttachedIo } from './attach.ts'
 import { cgroupVersion, childGroups, killCgroup, makeGroup, removeCgroup } from './cgroup.ts'
 import type { Host } from './host.ts'
 import { pidIn } from './processes.ts'
-import { rootArguments } from './runtime.ts'
+import { lastWords, rootArguments } from './runtime.ts'
 import { terminalOf } from './spec.ts'
 
 /** A further program in a container that runs: `enter`. */
@@ -47,7 +48,7 @@ export async function enterInstance(
     const said = await lastWords(log)
     // The runtime has told the client; the status is the one that every shell gives.
     if (/executable file not found|no such file/.test(said)) return 127
-    const why = said.replace(/^exec failed: /, '') || 'the runtime said nothing'
+    const why = said.replace(/^exec failed: /, '')
     throw new Failure('failed', `Could not start the program in ${instance.process}: ${why}`)
   } finally {
     await leave(group)
@@ -61,7 +62,9 @@ export async function sweepEntered(host: Host, ids: string[]): Promise<void> {
   const { cgroup } = kernelNames(host.config)
   for (const id of ids) {
     const left = childGroups(cgroup(id)).filter((name) => name.startsWith(prefix))
-    for (const name of left) await leave(`${cgroup(id)}/${name}`)
+    for (const name of left) {
+      await leave(`${cgroup(id)}/${name}`).catch((error) => logError('entered-left', error, { id }))
+    }
   }
 }
 
@@ -90,10 +93,4 @@ function isSpec(value: unknown): value is Spec {
   const own = value.process
   if (typeof own !== 'object' || own === null) return false
   return 'args' in own && 'env' in own && Array.isArray(own.env)
-}
-
-/** The last message of the runtime's log; empty when there is none. */
-async function lastWords(log: string): Promise<string> {
-  const text = await readFile(log, 'utf8').catch(() => '')
-  return /"msg":"((?:[^"\\]|\\.)*)"/.exec(text.trim().split('\n').at(-1) ?? '')?.[1] ?? ''
 }

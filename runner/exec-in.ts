@@ -2,8 +2,8 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { newId, paths } from '../core/names.ts'
-import { errno } from '../core/errors.ts'
 import { exec, type ExecResult } from '../core/exec.ts'
+import { sendSignal } from '../core/processes.ts'
 import type { Host } from './host.ts'
 import { pidIn } from './processes.ts'
 import { rootArguments } from './runtime.ts'
@@ -53,10 +53,5 @@ export async function execInside(
 
 /** The program leads a session of its own, in which its children outlive the runtime's client. */
 function killSession(pid: number | undefined): void {
-  if (pid === undefined) return
-  try {
-    process.kill(-pid, 'SIGKILL')
-  } catch (error) {
-    if (errno(error) !== 'ESRCH') throw error
-  }
+  if (pid !== undefined) sendSignal(-pid, 'SIGKILL')
 }

@@ -2,13 +2,14 @@ import { watch } from 'node:fs'
 import { readFile, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { errno } from '../core/errors.ts'
+import { ignoreMissing } from '../core/errors.ts'
 import { kernelNames, paths } from '../core/names.ts'
+import { isAlive } from '../core/processes.ts'
 import type { Exit } from '../core/types.ts'
 import { readJson, readRecord, writeJson } from './bundle.ts'
 import type { Host } from './host.ts'
 import { readUsage } from './usage.ts'
-import { hasArgument, isAlive, pidIn } from './processes.ts'
+import { hasArgument, pidIn } from './processes.ts'
 
 /** How a container ended. Its monitor leaves a file; we keep what it says with the bundle. */
 
@@ -100,7 +101,7 @@ async function lostContainer(
   const record = await readRecord(host, id)
   if (!record) return undefined
   while (!signal.aborted) {
-    const gone = !isAlive(record.pid, record.startTime) && !isMonitored(host, id)
+    const gone = !isAlive(record) && !isMonitored(host, id)
     // The monitor writes its file before it goes: look for that last.
     if (gone) return (await readExit(host, id)) ?? keepExit(host, makeExit(host, id, killedCode))
     await delay(lostLookMs, undefined, { signal }).catch(() => {})
@@ -118,8 +119,4 @@ async function keepExit(host: Host, exit: Exit): Promise<Exit> {
 
 function isExit(value: unknown): value is Exit {
   return typeof value === 'object' && value !== null && 'code' in value && 'oom' in value
-}
-
-function ignoreMissing(error: unknown): undefined {
-  if (errno(error) !== 'ENOENT') throw error
 }

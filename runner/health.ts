@@ -43,9 +43,13 @@ export async function waitUntilReady(
   const first = await Promise.race([ended, done])
   stopIfCancelled(waiting.signal)
   if (first === undefined) return
-  const limits = (await readRecord(host, instance.id))?.limits
-  const sentence = typeof first === 'string' ? first : death(instance, check, first, limits)
-  throw await withLastLines(host, instance, sentence)
+  if (typeof first === 'string') throw await withLastLines(host, instance, first)
+  throw await failureOf(host, instance, first, momentOf(check))
+}
+
+/** The Failure, with its last log lines, of one that has exited though it was ready. */
+export function endedSince(host: Host, instance: Instance, exit: Exit): Promise<Failure> {
+  return failureOf(host, instance, exit, 'after it was ready')
 }
 
 /** Resolves with undefined when all is well, or with what was wrong when the time is up. */
@@ -111,12 +115,20 @@ function wrongPort(type: string, port: number, pid: number): string | undefined 
   return explainSockets(type, port, socketsOf(pid))
 }
 
-function death(instance: Instance, check: Check, exit: Exit, limits?: Limits): string {
-  const type = typeOf(instance)
+async function failureOf(
+  host: Host,
+  instance: Instance,
+  exit: Exit,
+  when: string,
+): Promise<Failure> {
+  const limits = (await readRecord(host, instance.id))?.limits
+  return withLastLines(host, instance, death(typeOf(instance), exit, when, limits))
+}
+
+function death(type: string, exit: Exit, when: string, limits?: Limits): string {
   if (exit.oom && limits) {
     return `${type} ran out of memory: it was killed at its limit of ${mebibytes(limits)} MiB`
   }
-  const when = momentOf(check)
   if (exit.code > 128) return `${type} was killed by signal ${signalName(exit.code - 128)} ${when}`
   return `${type} exited with code ${exit.code} ${when}`
 }

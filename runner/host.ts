@@ -9,7 +9,15 @@ import { hardwareAddress, isWithin, parseSubnet } from './address.ts'
 import { limitsSwap, removeCgroup } from './cgroup.ts'
 import { firewall, noFirewall } from './firewall.ts'
 import { firstProject, whyNoQuota } from './quota.ts'
-import { closeIdmap, guard, guardShared, type Idmap, idmappedApps, whyNoIdmap } from './idmap.ts'
+import {
+  closeIdmap,
+  guard,
+  guardShared,
+  type Idmap,
+  idmappedApps,
+  sweepProbes,
+  whyNoIdmap,
+} from './idmap.ts'
 
 /** The machine, made ready to run containers: facts; all state lies in the kernel and in files. */
 export type Host = {
@@ -42,6 +50,7 @@ export async function openHost(config: PaasConfig): Promise<Host> {
   await makeDirectories(config)
   await checkPassage(config)
   await openNetwork(config)
+  await sweepProbes(config)
   const noUserNamespace = await whyNoIdmap(config)
   if (noUserNamespace === undefined) for (const path of storeParts(config)) await guard(path)
   await guardShared(config)

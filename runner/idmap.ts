@@ -14,8 +14,9 @@ import {
 import { join, relative } from 'node:path'
 import type { PaasConfig } from '../core/config.ts'
 import { errno, Failure } from '../core/errors.ts'
-import { spawnGroup, waitForEnd } from '../core/exec.ts'
+import { waitForEnd } from '../core/exec.ts'
 import { newId, paths } from '../core/names.ts'
+import { type Program, startProgram } from '../core/spawn.ts'
 import { makeReadOnly, mountIdmapped, mountOverlay, unmount } from './kernel.ts'
 
 /**
@@ -100,9 +101,8 @@ export function mapped(config: PaasConfig, idmap: Idmap | undefined, path: strin
 
 /** Tries the whole mechanism once, on the file systems in question; the reason when it fails. */
 export async function whyNoIdmap(config: PaasConfig): Promise<string | undefined> {
-  const app = `probe.${newId()}` // no app is named so
-  const scratch = join(paths(config).store, app)
-  const target = join(config.run, app)
+  const app = `${probe}${newId()}`
+  const { scratch, target } = placesOf(config, app)
   try {
     for (const name of ['lower', 'upper', 'work'])
       await mkdir(join(scratch, name), { recursive: true })
@@ -118,11 +118,30 @@ export async function whyNoIdmap(config: PaasConfig): Promise<string | undefined
   } catch (error) {
     return error instanceof Error ? error.message : String(error)
   } finally {
-    unmount(target, { detach: true })
-    await closeIdmap(config, app)
-    await rm(target, { recursive: true, force: true })
-    await rm(scratch, { recursive: true, force: true })
+    await removeProbe(config, app)
   }
+}
+
+/** Removes what a process that was killed has left of `whyNoIdmap`. */
+export async function sweepProbes(config: PaasConfig): Promise<void> {
+  const places = [config.run, paths(config).store, paths(config).idmaps]
+  const names = (await Promise.all(places.map((place) => readdir(place)))).flat()
+  const left = new Set(names.filter((name) => name.startsWith(probe)))
+  for (const app of left) await removeProbe(config, app)
+}
+
+const probe = 'probe.' // no app is named so
+
+function placesOf(config: PaasConfig, app: string) {
+  return { scratch: join(paths(config).store, app), target: join(config.run, app) }
+}
+
+async function removeProbe(config: PaasConfig, app: string): Promise<void> {
+  const { scratch, target } = placesOf(config, app)
+  unmount(target, { detach: true })
+  await closeIdmap(config, app)
+  await rm(target, { recursive: true, force: true })
+  await rm(scratch, { recursive: true, force: true })
 }
 
 async function isMounted(target: string, base: number): Promise<boolean> {
@@ -147,8 +166,8 @@ async function freeBase(config: PaasConfig, app: string): Promise<number> {
 
 /** A file descriptor of a user namespace; a process of ours holds it until we have opened it. */
 async function openUserNamespace(base: number): Promise<number> {
-  const holder = spawnGroup('unshare', ['--user', '--', 'cat'], {
-    stdio: ['pipe', 'pipe', 'ignore'],
+  const holder = startProgram('unshare', ['--user', '--', 'cat'], {
+    streams: ['to it', 'from it', 'nowhere'],
   })
   const ended = waitForEnd(holder, { timeoutMs: 10_000 })
   try {
@@ -161,7 +180,7 @@ async function openUserNamespace(base: number): Promise<number> {
     await writeFile(`/proc/${holder.pid}/gid_map`, map)
     return openSync(`/proc/${holder.pid}/ns/user`, 'r')
   } finally {
-    holder.stdin?.end()
+    holder.streams[0]?.end()
     await ended.catch(() => {})
   }
 }
@@ -170,11 +189,11 @@ function noNamespace(): Failure {
   return new Failure('failed', 'unshare could not make a user namespace')
 }
 
-function echo(holder: ReturnType<typeof spawnGroup>): Promise<void> {
+function echo({ streams: [stdin, stdout] }: Program): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
-  holder.stdout?.once('data', () => resolve())
-  holder.stdin?.on('error', () => {}) // it ended early, which the caller sees by itself
-  holder.stdin?.write('\n')
+  stdout?.once('data', () => resolve())
+  stdin?.on('error', () => {}) // it ended early, which the caller sees by itself
+  stdin?.write('\n')
   return promise
 }
 

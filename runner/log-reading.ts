@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { zstdDecompress } from 'node:zlib'
 import { limits } from '../core/config.ts'
-import { errno } from '../core/errors.ts'
+import { ignoreMissing } from '../core/errors.ts'
 import { type LogFile, type LogLine, lineReader, parseLogFile } from './log-files.ts'
 
 /** Finds the log files of an app and reads entries from them. */
@@ -128,7 +128,3 @@ async function readBytes(file: FoundFile, start: number, stop: number): Promise<
 
 const decompress = promisify(zstdDecompress)
 const pieceBytesMax = 64 * 1024 * 1024
-
-function ignoreMissing(error: unknown): undefined {
-  if (errno(error) !== 'ENOENT') throw error
-}

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { constants, zstdCompress } from 'node:zlib'
 import { limits } from '../core/config.ts'
-import { errno } from '../core/errors.ts'
+import { ignoreMissing } from '../core/errors.ts'
 import { paths } from '../core/names.ts'
 import type { Host } from './host.ts'
 import { type LogFile, logFile, logPiece, logPiecesPerApp, ownLogId } from './log-files.ts'
@@ -118,8 +118,4 @@ async function deleteOldest(
     total -= file.size
     count -= 1
   }
-}
-
-function ignoreMissing(error: unknown): undefined {
-  if (errno(error) !== 'ENOENT') throw error
 }

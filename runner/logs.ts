@@ -22,6 +22,8 @@ export type { LogLine } from './log-files.ts'
 export type LogPosition = Record<string, number>
 
 const followLookMs = 1000
+/** Of a file at once: whoever goes on after a long time may have gigabytes before it. */
+const lookBytesMost = 4 * 1024 * 1024
 
 /** The last lines, oldest first, and where they end, for followLogs to go on from. */
 export async function tailLogs(
@@ -70,19 +72,23 @@ export async function followLogs(
   while (!signal.aborted) {
     const { promise, resolve } = Promise.withResolvers<void>()
     wake = resolve
-    for (const line of await select(await readOn(held, options, position, readers), wanted)) {
+    const { lines, more } = await readOn(held, options, position, readers)
+    for (const line of await select(lines, wanted)) {
       if (signal.aborted) return
       await onLine(line)
     }
     options.onPosition?.(position)
+    if (more) continue
     // The look once a second is for an event that the kernel's full queue has dropped.
     using timer = stopTimer(signal)
     await Promise.race([promise, delay(followLookMs, undefined, timer).catch(() => {})])
   }
 }
 
+export type Line = { at: Date; text: string }
+
 /** What is said, now or, a line at a time and in the order of time, earlier. */
-export type Said = string | { at: Date; text: string }[]
+export type Said = string | Line[]
 
 /**
  * Adds what paas itself says to an app log; `source.process` is `paas`, `build.1` or the like;
@@ -102,7 +108,8 @@ export async function appendLog(
   await appendFile(join(directory, file), entries.join(''), { mode: 0o600 })
 }
 
-function linesNow(text: string): Exclude<Said, string> {
+/** The lines of a text that is said now. */
+export function linesNow(text: string): Line[] {
   const at = new Date()
   const lines = text.replace(/\n$/, '').split('\n')
   return lines.map((line) => ({ at, text: line }))
@@ -113,21 +120,27 @@ async function readOn(
   filter: LogFilter,
   position: LogPosition,
   readers: Map<string, ReturnType<typeof lineReader>>,
-): Promise<LogLine[]> {
+): Promise<{ lines: LogLine[]; more: boolean }> {
   const files = await findFiles(directory, filter)
   const lines: LogLine[] = []
+  let more = false
   for (const file of files) {
     const from = position[file.inode] ?? 0
     // What lies compressed was read long ago, while it was still being written.
     if (file.size <= from || file.compressed) continue
     const reader = readers.get(file.inode) ?? lineReader(file, limits.logLineBytes)
     readers.set(file.inode, reader)
-    const { entries, end } = await readEntries(file, from, file.size)
+    const stop = Math.min(file.size, from + lookBytesMost)
+    const { entries, end } = await readEntries(file, from, stop)
     position[file.inode] = end
-    lines.push(...entries.map(reader).filter((line) => line !== undefined))
+    more ||= stop < file.size && end > from
+    for (const entry of entries) {
+      const line = reader(entry)
+      if (line) lines.push(line)
+    }
   }
   forget(position, readers, files)
-  return lines.sort(byTime)
+  return { lines: lines.sort(byTime), more }
 }
 
 /** An inode may be given to a new file once the old one is gone. */

@@ -1,61 +1,51 @@
-import { existsSync } from 'node:fs'
-import { readdir, writeFile } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { readdir } from 'node:fs/promises'
+import { basename, dirname } from 'node:path'
 import { logError } from '../core/log.ts'
 import { kernelNames, paths } from '../core/names.ts'
+import { isAlive } from '../core/processes.ts'
 import type { Exit, Instance } from '../core/types.ts'
 import { readRecord } from './bundle.ts'
 import { childGroups } from './cgroup.ts'
 import { isMonitored, readExit, watchDirectory } from './exits.ts'
 import type { Host } from './host.ts'
-import { isAlive } from './processes.ts'
+import { isMarked, type Mark } from './marks.ts'
 import { removeInstance } from './stop.ts'
 
-/** What a look at a container finds: `ready` once it has been, whatever it is doing now. */
-export type Seen = Instance & { alive: boolean; ready: boolean }
+/** What a look at a container finds: whether it lives, and its marks. */
+export type Seen = Instance & { alive: boolean } & Record<Mark, boolean>
 
-/** Every container that was started and not yet removed, read from the bundles alone. */
+/** Every container that was started and not yet removed, the newest first, from bundles alone. */
 export async function listInstances(host: Host): Promise<Seen[]> {
   const ids = await names(paths(host.config).bundles)
   const records = await Promise.all(ids.map((id) => readRecord(host, id)))
   return records
     .filter((record) => record !== undefined)
-    .map(({ startTime, limits: _limits, ...instance }) => {
-      const ready = existsSync(join(paths(host.config).bundle(instance.id), readyFile))
-      return { ...instance, ready, alive: isAlive(instance.pid, startTime) }
-    })
-}
-
-const readyFile = 'ready'
-
-/**
- * Notes that a container has been ready. A daemon that comes after a killed one lets requests reach
- * those alone: another may have been starting beside one that serves.
- */
-export async function markReady(host: Host, id: string): Promise<void> {
-  await writeFile(join(paths(host.config).bundle(id), readyFile), '')
+    .map(({ startTime, limits: _limits, ...instance }) => ({
+      ...instance,
+      alive: isAlive({ pid: instance.pid, startTime }),
+      ready: isMarked(host, instance.id, 'ready'),
+      leaving: isMarked(host, instance.id, 'leaving'),
+    }))
+    .sort((a, b) => b.startedAt - a.startedAt)
 }
 
 /** Whether a container lives, lives with nobody left to report its end, or is gone. */
 export async function vitalSigns(host: Host, id: string): Promise<'alive' | 'unwatched' | 'gone'> {
   const record = await readRecord(host, id)
-  if (!record || !isAlive(record.pid, record.startTime)) return 'gone'
+  if (!record || !isAlive(record)) return 'gone'
   return isMonitored(host, id) ? 'alive' : 'unwatched'
 }
 
 /**
- * Calls back once with the exit of each container that still has a bundle, those included that
- * ended while nobody watched. A container that stopInstance removed meanwhile is not reported.
+ * Calls back with the exit of each container that still has a bundle, those included that ended
+ * while nobody watched; maybe more than once. A container that stopInstance removed meanwhile is
+ * not reported.
  */
 export function watchExits(host: Host, onExit: (exit: Exit) => void): Disposable {
-  const seen = new Set<string>()
   let open = true
   const look = async (id: string) => {
-    if (!isId(id) || seen.has(id)) return
-    const exit = await readExit(host, id)
-    if (!exit || seen.has(id) || !open) return
-    seen.add(id)
-    onExit(exit)
+    const exit = isId(id) ? await readExit(host, id) : undefined
+    if (exit && open) onExit(exit)
   }
   const report = (id: string) => {
     look(id).catch((error: unknown) => logError('exit-unread', error, { id }))
@@ -74,11 +64,35 @@ export function watchExits(host: Host, onExit: (exit: Exit) => void): Disposable
 }
 
 /**
- * Removes every container, or part of one, whose id is not in `keepIds`: what a killed daemon has
- * left in bundles, the runtime's state, control groups, network or writable directories.
- * Returns the ids it removed.
+ * Removes every container, or part of one, whose id is not in `keepIds`, of those that listRemains
+ * has found. Returns the ids it removed: the kernel may keep a process that was killed, and no
+ * daemon's start may hang on that.
  */
-export async function sweepOrphans(host: Host, keepIds: ReadonlySet<string>): Promise<string[]> {
+export async function sweepOrphans(
+  host: Host,
+  keepIds: ReadonlySet<string>,
+  remains?: string[],
+): Promise<string[]> {
+  const orphans = (remains ?? (await listRemains(host))).filter((id) => !keepIds.has(id))
+  const removed = await Promise.all(
+    orphans.map((id) =>
+      removeInstance(host, id).then(
+        () => [id],
+        (error: unknown) => {
+          logError('orphan-left', error, { id })
+          return []
+        },
+      ),
+    ),
+  )
+  return removed.flat()
+}
+
+/**
+ * Every container, or part of one, that there is: in bundles, the runtime's state, control groups,
+ * network or writable directories.
+ */
+export async function listRemains(host: Host): Promise<string[]> {
   const p = paths(host.config)
   const places = [p.bundles, p.runcRoot, p.exits, dirname(p.scratch('x'))]
   const found = [
@@ -88,11 +102,7 @@ export async function sweepOrphans(host: Host, keepIds: ReadonlySet<string>): Pr
     ...childGroups(kernelNames(host.config).monitors),
     ...(await vethIds(host)),
   ]
-  const orphans = [...new Set(found)].filter((id) => isId(id) && !keepIds.has(id))
-  const removed = await Promise.allSettled(orphans.map((id) => removeInstance(host, id)))
-  const failed = removed.find((result) => result.status === 'rejected')
-  if (failed) throw failed.reason
-  return orphans
+  return [...new Set(found)].filter(isId)
 }
 
 /** Ids of the pairs on this instance's bridge. */

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { HealthCheck, Probe } from '../core/app-json.ts'
+import { appPort } from '../core/config.ts'
 import { cancelled, Failure } from '../core/errors.ts'
 import { http } from '../core/http.ts'
 import type { Instance } from '../core/types.ts'
@@ -18,8 +19,9 @@ export async function probe(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const limits = { timeoutMs, signal }
-  if (asked.kind === 'path') return get(instance.address, asked, limits)
-  if (asked.kind === 'listening') return dial(instance.address, asked.port, limits)
+  const own = instance.port ?? appPort
+  if (asked.kind === 'path') return get(instance.address, { port: own, ...asked }, limits)
+  if (asked.kind === 'listening') return dial(instance.address, asked.port ?? own, limits)
   if (asked.kind === 'command') return run(host, instance, asked.argv, limits)
   const left = instance.startedAt + asked.uptimeMs - Date.now()
   await delay(Math.max(0, left), undefined, { signal }).catch(() => {})
@@ -28,8 +30,10 @@ export async function probe(
 
 /** What is asked, as a person would say it. */
 export function describeProbe(asked: Probe): string {
-  if (asked.kind === 'path') return `GET ${asked.path}`
-  if (asked.kind === 'listening') return `port ${asked.port}`
+  if (asked.kind === 'path') {
+    return `GET ${asked.path}${asked.port === undefined ? '' : ` on port ${asked.port}`}`
+  }
+  if (asked.kind === 'listening') return `port ${asked.port ?? '$PORT'}`
   if (asked.kind === 'uptime') return `${asked.uptimeMs / 1000} s up`
   return `"${(asked.argv[0] === 'sh' ? asked.argv.slice(2) : asked.argv).join(' ')}"`
 }

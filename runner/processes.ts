@@ -1,21 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { basename } from 'node:path'
-import { errno } from '../core/errors.ts'
+import { readProc, statFields } from '../core/processes.ts'
 
 /** What /proc says of processes. Small synchronous reads: the kernel answers from memory. */
-
-/** When the process began, in clock ticks since boot: with the pid, a name no other ever has. */
-export function startTime(pid: number): number | undefined {
-  const text = readProc(`${pid}/stat`)
-  const fields = afterName(text)
-  if (!fields || fields[0] === 'Z' || fields[0] === 'X') return undefined
-  return Number(fields[19])
-}
-
-/** Whether the very process that began at `started` still runs. */
-export function isAlive(pid: number, started: number): boolean {
-  return startTime(pid) === started
-}
 
 /** Whether an init has its program in a group of its own: before that, signals for it are lost. */
 export function leadsProgram(pid: number): boolean {
@@ -76,12 +63,7 @@ function argumentsOf(pid: string): string[] {
 }
 
 function groupOf(pid: string): number {
-  return Number(afterName(readProc(`${pid}/stat`))?.[2])
-}
-
-/** The fields of a stat file from the third on: the second is a name and may hold anything. */
-function afterName(text: string | undefined): string[] | undefined {
-  return text?.slice(text.lastIndexOf(')') + 2).split(' ')
+  return Number(statFields(Number(pid))[2])
 }
 
 function stateOf(hex: string): Socket['state'] {
@@ -101,14 +83,4 @@ function parseAddress(hex: string): string {
   return `[${Buffer.from(bytes)
     .toString('hex')
     .replace(/(.{4})(?=.)/g, '$1:')}]`
-}
-
-function readProc(file: string): string | undefined {
-  try {
-    return readFileSync(`/proc/${file}`, 'utf8')
-  } catch (error) {
-    const code = errno(error)
-    if (code === 'ENOENT' || code === 'ESRCH' || code === 'EINVAL') return undefined
-    throw error
-  }
 }

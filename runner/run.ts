@@ -1,4 +1,4 @@
-import { readFile, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Failure, stopIfCancelled } from '../core/errors.ts'
 import { paths } from '../core/names.ts'
@@ -10,7 +10,7 @@ import { type Gate, makeGate } from './gate.ts'
 import type { Host } from './host.ts'
 import { joinNetwork } from './network.ts'
 import { pidIn } from './processes.ts'
-import { rootArguments } from './runtime.ts'
+import { lastWords, rootArguments } from './runtime.ts'
 import { removeInstance } from './stop.ts'
 
 /**
@@ -80,10 +80,6 @@ function runArguments(host: Host, id: string, bundle: string): string[] {
 }
 
 async function creationFailure(spec: InstanceSpec, bundle: string): Promise<Failure> {
-  const text = await readFile(join(bundle, 'runtime.log'), 'utf8').catch(() => '')
-  const said = /"msg":"((?:[^"\\]|\\.)*)"/.exec(text.trim().split('\n').at(-1) ?? '')?.[1]
-  return new Failure(
-    'failed',
-    `Could not create the container of ${spec.process}: ${said ?? 'the runtime said nothing'}`,
-  )
+  const why = await lastWords(join(bundle, 'runtime.log'))
+  return new Failure('failed', `Could not create the container of ${spec.process}: ${why}`)
 }

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { type FileHandle, open, readdir, rm, unlink } from 'node:fs/promises'
+import { type FileHandle, open, readdir, readFile, rm, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
@@ -7,11 +7,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { limits } from '../core/config.ts'
 import { errno, Failure, stopIfCancelled } from '../core/errors.ts'
 import { paths } from '../core/names.ts'
+import { isAlive, startTime } from '../core/processes.ts'
 import type { InstanceSpec } from '../core/types.ts'
 import type { Host } from './host.ts'
 import { unmount } from './kernel.ts'
 import { logFile, logPiecesPerApp } from './log-files.ts'
-import { isAlive, startTime } from './processes.ts'
 import { spawnReporting } from './spawn.ts'
 
 /** runc and conmon: the only place that knows their arguments and their files. */
@@ -63,7 +63,7 @@ export async function startContainer(host: Host, id: string, pid: number): Promi
   const handle = await open(fifo, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
     while (!(await readByte(handle))) {
-      const alive = started !== undefined && isAlive(pid, started)
+      const alive = started !== undefined && isAlive({ pid, startTime: started })
       if (!alive || performance.now() > deadline) {
         throw new Failure('failed', 'The container ended before its program could start')
       }
@@ -92,6 +92,13 @@ export async function deleteContainer(host: Host, id: string): Promise<void> {
 /** What comes before every verb of runc. */
 export function rootArguments(host: Host): string[] {
   return ['--root', paths(host.config).runcRoot]
+}
+
+/** The last message of a log that the runtime wrote as JSON. */
+export async function lastWords(log: string): Promise<string> {
+  const text = await readFile(log, 'utf8').catch(() => '')
+  const said = /"msg":"((?:[^"\\]|\\.)*)"/.exec(text.trim().split('\n').at(-1) ?? '')?.[1]
+  return said || 'the runtime said nothing'
 }
 
 function monitorArguments(host: Host, spec: InstanceSpec): string[] {

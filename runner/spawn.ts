@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { once } from 'node:events'
-import { errno, Failure } from '../core/errors.ts'
+import { Failure } from '../core/errors.ts'
+import { sendSignal } from '../core/processes.ts'
 import { type Program, startProgram } from '../core/spawn.ts'
 
 export type Spawned = {
@@ -36,7 +37,7 @@ function start(file: string, args: string[], options: { cwd: string; env: NodeJS
 }
 
 async function waitFor(program: Program, signal: AbortSignal): Promise<void> {
-  const kill = () => killGroup(program.pid)
+  const kill = () => sendSignal(-program.pid, 'SIGKILL')
   if (program.exitCode !== null) return
   if (signal.aborted) kill()
   signal.addEventListener('abort', kill)
@@ -44,13 +45,5 @@ async function waitFor(program: Program, signal: AbortSignal): Promise<void> {
     await once(program, 'exit')
   } finally {
     signal.removeEventListener('abort', kill)
-  }
-}
-
-function killGroup(pid: number): void {
-  try {
-    process.kill(-pid, 'SIGKILL')
-  } catch (error) {
-    if (errno(error) !== 'ESRCH') throw error
   }
 }

@@ -1,13 +1,13 @@
 import { mkdir } from 'node:fs/promises'
 import { Failure, stopIfCancelled } from '../core/errors.ts'
 import { kernelNames, paths } from '../core/names.ts'
+import { startTime } from '../core/processes.ts'
 import type { Instance, InstanceSpec } from '../core/types.ts'
 import { makeBundle, writeRecord } from './bundle.ts'
 import { checkLimits } from './cgroup.ts'
 import type { Host } from './host.ts'
 import { limitMonitor } from './monitor-group.ts'
 import { joinNetwork } from './network.ts'
-import { startTime } from './processes.ts'
 import { createContainer, startContainer } from './runtime.ts'
 import { removeInstance } from './stop.ts'
 
@@ -34,7 +34,9 @@ export async function startInstance(
     throw new Failure('failed', `The container of ${spec.process} ended before it began`)
   }
   const { id, app, process, release, address } = spec
-  const instance: Instance = { id, app, process, release, address, pid, startedAt: Date.now() }
+  const layers = spec.layers.map(({ key }) => key)
+  const startedAt = Date.now()
+  const instance: Instance = { id, app, process, release, address, pid, startedAt, layers }
   if (spec.kind === 'run') instance.kind = 'run'
   if (spec.port !== undefined) instance.port = spec.port
   stopIfCancelled(signal)

@@ -2,16 +2,19 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { errno } from '../core/errors.ts'
+import { logError } from '../core/log.ts'
 import { kernelNames, paths } from '../core/names.ts'
+import { isAlive, sendSignal } from '../core/processes.ts'
 import type { Exit } from '../core/types.ts'
 import { readRecord } from './bundle.ts'
 import { killCgroup, removeCgroup, thaw } from './cgroup.ts'
 import { forgetExit, isMonitored, waitForExit } from './exits.ts'
 import type { Host } from './host.ts'
 import { unmount } from './kernel.ts'
+import { mark } from './marks.ts'
 import { removeMonitor } from './monitor-group.ts'
 import { removeLink } from './network.ts'
-import { isAlive, leadsProgram, processesWith } from './processes.ts'
+import { leadsProgram, processesWith } from './processes.ts'
 import { deleteContainer } from './runtime.ts'
 
 const signalsTimeoutMs = 500
@@ -35,7 +38,8 @@ export async function endInstance(
 ): Promise<Exit | undefined> {
   const record = await readRecord(host, id)
   let exit: Exit | undefined
-  if (record && isAlive(record.pid, record.startTime)) {
+  if (record && isAlive(record)) {
+    await mark(host, id, 'leaving').catch((error) => logError('mark-failed', error, { id }))
     await thaw(kernelNames(host.config).cgroup(id))
     await terminate(record.pid)
     exit = await waitForExit(host, id, { timeoutMs: options.graceMs })
@@ -74,7 +78,7 @@ export async function removeInstance(
 async function terminate(pid: number): Promise<void> {
   const deadline = performance.now() + signalsTimeoutMs
   while (!leadsProgram(pid) && performance.now() < deadline) await delay(1)
-  kill(pid, 'SIGTERM')
+  sendSignal(pid, 'SIGTERM')
 }
 
 /**
@@ -86,7 +90,7 @@ async function killMakers(id: string): Promise<void> {
   for (;;) {
     const makers = processesWith(['conmon', 'runc'], id)
     if (makers.length === 0 || performance.now() > deadline) return
-    for (const pid of makers) kill(pid, 'SIGKILL')
+    for (const pid of makers) sendSignal(pid, 'SIGKILL')
     await delay(1)
   }
 }
@@ -108,12 +112,4 @@ async function unmountRoot(target: string): Promise<void> {
     }
   }
   unmount(target, { detach: true })
-}
-
-function kill(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(pid, signal)
-  } catch (error) {
-    if (errno(error) !== 'ESRCH') throw error
-  }
 }

@@ -15,7 +15,7 @@ await script(async () => {
   const { code } = await exec(
     process.execPath,
     [join(repository, 'daemon/down.ts'), ...(purge ? ['--purge'] : [])],
-    { timeoutMs: 5 * 60_000, onLine: say, accept: [0, 1, 2, 75] },
+    { timeoutMs: 5 * 60_000 + config.graceTimeoutMs, onLine: say, accept: [0, 1, 2, 75] },
   )
   if (code !== 0) {
     process.exitCode = code // it has said why

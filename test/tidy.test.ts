@@ -178,7 +178,7 @@ function withoutInnerFunctions(block: string[]): string[] {
 
 /** Where the environment comes in: the entry points, and what passes it on to a child. */
 function envReaders(): RegExp {
-  return /^(scripts|plugins|core\/exec\.ts|daemon\/(main|cli|down)\.ts)/
+  return /^(scripts|plugins|core\/spawn\.ts|daemon\/(main|cli|down)\.ts)/
 }
 
 function offending(is: (at: { path: string; line: string }) => boolean): string[] {

@@ -11,7 +11,8 @@ import { parseReference } from '../image/reference.ts'
 import { openRegistry } from '../image/registry.ts'
 import { environment as pairs } from '../image/run-settings.ts'
 import { takeLayers } from '../image/take.ts'
-import { hasLayer, pinLayers } from '../layers.ts'
+import { pinLayers } from '../layer-pins.ts'
+import { hasLayer } from '../layers.ts'
 import { ensureAccounts } from './accounts.ts'
 
 /** Which image an app wants beneath it, and who says so. */

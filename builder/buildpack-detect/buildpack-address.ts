@@ -1,5 +1,6 @@
 import { posix } from 'node:path'
 import { Failure } from '../../core/errors.ts'
+import { maskAddresses } from '../../core/mask.ts'
 import { printable } from '../../core/names.ts'
 
 /** Where a buildpack comes from: a git repository elsewhere, or a folder of the app's own. */
@@ -19,9 +20,10 @@ export const buildpacksMost = 20
  */
 export function parseBuildpack(text: string): BuildpackAddress {
   const [address = '', ref = 'HEAD', ...more] = text.trim().split('#')
-  const shown = printable(shownAddress(address))
+  const shown = printable(maskAddresses(address))
   if (more.length > 0 || !/^[A-Za-z0-9][\w./+-]{0,199}$/.test(ref)) {
-    throw new Failure('usage', `"${shown}" has no branch, tag or commit behind its "#"`)
+    const all = printable(maskAddresses(text))
+    throw new Failure('usage', `"${all}" has no branch, tag or commit behind its "#"`)
   }
   const heroku = /^heroku(?:-community)?\/([a-z0-9][a-z0-9-]*)$/.exec(address)?.[1]
   if (heroku) {
@@ -41,9 +43,4 @@ export function parseBuildpack(text: string): BuildpackAddress {
   throw new Failure('usage', `"${shown}" is no address of a buildpack`, {
     hint: 'Use a git repository over https or ssh, such as https://example.com/pack.git#v1, or heroku/NAME',
   })
-}
-
-/** Over https a user and a password may be in it; over ssh it is the user alone. */
-export function shownAddress(address: string): string {
-  return address.replace(/^(https:\/\/)[^/@]*@/, '$1')
 }

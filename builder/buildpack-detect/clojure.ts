@@ -2,7 +2,7 @@ import { Failure } from '../../core/errors.ts'
 import type { Source } from '../source.ts'
 import { findJar, jarWeb } from './java-jar.ts'
 import { javaEnv, javaRequest } from './java-version.ts'
-import { cacheTarget, type Detector, type LanguagePlan } from './plan.ts'
+import { cacheTarget, type Detector, type LanguagePlan, type Surroundings } from './plan.ts'
 
 /** Clojure by Debian's Leiningen. */
 export const clojure: Detector = {
@@ -12,7 +12,7 @@ export const clojure: Detector = {
   plan: planClojure,
 }
 
-function planClojure(source: Source): LanguagePlan {
+function planClojure(source: Source, around: Surroundings): LanguagePlan {
   if (!source.isFile('project.clj')) {
     throw new Failure('failed', 'Clojure detected (deps.edn), but Debian has no Clojure CLI', {
       hint: 'Add a project.clj for Leiningen, or build with a Dockerfile',
@@ -27,7 +27,7 @@ function planClojure(source: Source): LanguagePlan {
         name: 'build',
         kind: 'build',
         title: 'lein uberjar',
-        argv: ['sh', '-c', `set -e\nlein \${LEIN_BUILD_TASK:-uberjar}\n${findJar(source)}`],
+        argv: ['sh', '-c', `set -e\nlein \${LEIN_BUILD_TASK:-uberjar}\n${findJar(around)}`],
         env: {
           LEIN_HOME: `${cacheTarget}/lein`,
           LEIN_JVM_OPTS: `-Xmx512m -Duser.home=${cacheTarget}/lein`,

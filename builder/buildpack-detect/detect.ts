@@ -116,9 +116,11 @@ function decide(
   return choose(app, name)
 }
 
-function choose(source: Source, builder = 'detect'): Decision {
-  if (builder !== 'detect') return chosen(source, builder)
-  for (const [, detector] of detectors) {
+/** Whoever wants a language detected wants it instead of buildpacks. */
+function choose(source: Source, builder: string | undefined): Decision {
+  if (builder !== undefined && builder !== 'detect') return chosen(source, builder)
+  for (const [name, detector] of detectors) {
+    if (name === 'buildpacks' && builder === 'detect') continue
     const because = detector.detect(source)
     if (because) return { detector, because }
   }

@@ -3,7 +3,7 @@ import type { Source } from '../source.ts'
 import { findJar, jarWeb } from './java-jar.ts'
 import { frameworkOf } from './java-maven.ts'
 import { atLeast, javaEnv, javaRequest, javaVersion } from './java-version.ts'
-import { cacheTarget, type LanguagePlan, type VersionText } from './plan.ts'
+import { cacheTarget, type LanguagePlan, type Surroundings, type VersionText } from './plan.ts'
 
 /** The file that says a tree is built by Gradle. */
 export function isGradle(source: Source): string | undefined {
@@ -18,7 +18,7 @@ const gradleFiles = [
 ] as const
 
 /** Gradle by its wrapper alone: that of Debian is from 2018 and runs on no Java that it has. */
-export function gradlePlan(source: Source): LanguagePlan {
+export function gradlePlan(source: Source, around: Surroundings): LanguagePlan {
   refuseWithoutWrapper(source)
   const build = read(source, 'build.gradle')
   const app = read(source, 'app/build.gradle')
@@ -36,7 +36,7 @@ export function gradlePlan(source: Source): LanguagePlan {
         name: 'build',
         kind: 'build',
         title: `./gradlew ${task}`,
-        argv: ['sh', '-c', script + (web ? '' : findJar(source)), task],
+        argv: ['sh', '-c', script + (web ? '' : findJar(around)), task],
         env: { GRADLE_USER_HOME: `${cacheTarget}/gradle`, GRADLE_OPTS: '-Xmx64m' },
         configKeys: [...new Set(['GRADLE_TASK', ...askedKeys(all)])],
         configPrefixes: ['ORG_GRADLE_PROJECT_'],

@@ -1,6 +1,4 @@
-import type { Source } from '../source.ts'
-import type { LanguagePlan } from './plan.ts'
-import { readWishes } from './paas-toml.ts'
+import type { LanguagePlan, Surroundings } from './plan.ts'
 
 /** Arguments of `java` that start the app; written by the build, which alone knows jars' names. */
 const argumentsFile = '.paas/web.args'
@@ -13,11 +11,10 @@ export function jarWeb(options: string, from: string): LanguagePlan['web'] {
 
 /**
  * Shell text that finds the runnable jar below `target` or `build/libs`. With none, or several, the
- * build fails, unless the tree itself says what to start.
+ * build fails, unless the app itself says what to start.
  */
-export function findJar(source: Source): string {
-  const saysItself = source.isFile('Procfile') || readWishes(source).processes !== undefined
-  return saysItself ? '' : script
+export function findJar({ processes }: Surroundings): string {
+  return processes ? '' : script
 }
 
 const script = `

@@ -2,10 +2,10 @@ import { Failure } from '../../core/errors.ts'
 import type { Source } from '../source.ts'
 import { findJar, jarWeb } from './java-jar.ts'
 import { atLeast, javaEnv, javaRequest } from './java-version.ts'
-import { cacheTarget, type LanguagePlan, type VersionText } from './plan.ts'
+import { cacheTarget, type LanguagePlan, type Surroundings, type VersionText } from './plan.ts'
 
 /** A pom.xml: by the wrapper where there is one, else by Debian's Maven. */
-export function mavenPlan(source: Source): LanguagePlan {
+export function mavenPlan(source: Source, around: Surroundings): LanguagePlan {
   const pom = source.readText('pom.xml') ?? ''
   if (!/<project[\s>]/.test(pom)) {
     throw new Failure('failed', 'pom.xml has no <project>', {
@@ -25,7 +25,7 @@ export function mavenPlan(source: Source): LanguagePlan {
         name: 'build',
         kind: 'build',
         title,
-        argv: ['sh', '-c', script(maven, pom) + (framework.web ? '' : findJar(source))],
+        argv: ['sh', '-c', script(maven, pom) + (framework.web ? '' : findJar(around))],
         env: { MAVEN_USER_HOME: `${cacheTarget}/m2`, MAVEN_OPTS: '-Xmx512m' },
         configKeys: [...new Set([...ownKeys, ...askedKeys(source, pom)])],
         configPrefixes: [],

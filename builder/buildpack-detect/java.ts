@@ -3,7 +3,7 @@ import type { Source } from '../source.ts'
 import { gradlePlan, isGradle } from './java-gradle.ts'
 import { mavenPlan } from './java-maven.ts'
 import { javaEnv, javaRequest } from './java-version.ts'
-import type { Detector, LanguagePlan } from './plan.ts'
+import type { Detector, LanguagePlan, Surroundings } from './plan.ts'
 
 /**
  * Java and Kotlin: Maven, Gradle by its wrapper, or a lone Main.java. The image has no compiler.
@@ -25,14 +25,14 @@ const markers = [
   ...mains,
 ]
 
-function planJava(source: Source): LanguagePlan {
+function planJava(source: Source, around: Surroundings): LanguagePlan {
   if (source.isFile('pom.xml')) {
-    const plan = mavenPlan(source)
+    const plan = mavenPlan(source, around)
     const other = isGradle(source)
     if (other) plan.warnings.push(`pom.xml and ${other} are both there: pom.xml is used`)
     return plan
   }
-  if (isGradle(source)) return gradlePlan(source)
+  if (isGradle(source)) return gradlePlan(source, around)
   return plainPlan(source)
 }
 

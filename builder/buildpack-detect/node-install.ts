@@ -1,6 +1,6 @@
 import { isExact, isPinned } from './node-lock.ts'
 import { installInputs } from './node-inputs.ts'
-import type { NodeManager } from './node-manager.ts'
+import { type NodeManager, usualLockfile } from './node-manager.ts'
 import type { NodeProject } from './node-project.ts'
 import { ownRegistryEnv, registryKeys } from './node-registry.ts'
 import { cacheTarget, type Step } from './plan.ts'
@@ -140,13 +140,7 @@ const dropped: Record<NodeManager['name'], string[]> = {
 }
 
 function hintOf({ name, lockfile }: NodeManager): string {
-  const usual = {
-    npm: 'package-lock.json',
-    pnpm: 'pnpm-lock.yaml',
-    yarn: 'yarn.lock',
-    bun: 'bun.lock',
-  }
   return lockfile
     ? `If ${lockfile} is out of date: ${name} install, commit ${lockfile}, push again`
-    : `Try it at home with: ${name} install, and commit ${usual[name]}`
+    : `Try it at home with: ${name} install, and commit ${usualLockfile[name]}`
 }

@@ -32,6 +32,19 @@ const lockfiles: [file: string, manager: ManagerName][] = [
   ['package-lock.json', 'npm'],
 ]
 
+/** Whether a tree has a lockfile of any manager. */
+export function hasLockfile(source: Source): boolean {
+  return lockfiles.some(([file]) => source.isFile(file))
+}
+
+/** The lockfile that a manager writes by itself. */
+export const usualLockfile: Record<ManagerName, string> = {
+  npm: 'package-lock.json',
+  pnpm: 'pnpm-lock.yaml',
+  yarn: 'yarn.lock',
+  bun: 'bun.lock',
+}
+
 /** `packageManager` decides; without it the lockfile; without one it is npm. */
 export function findNodeManager(root: Source, packageJson: PackageJson): NodeManager {
   const asked = parseAsked(packageJson.packageManager)

@@ -1,5 +1,5 @@
 import type { Source } from '../source.ts'
-import { findNodeManager, type NodeManager } from './node-manager.ts'
+import { findNodeManager, hasLockfile, type NodeManager } from './node-manager.ts'
 import { readWorkspaces, type Workspace } from './node-workspaces.ts'
 import { type PackageJson, readPackageJson } from './package-json.ts'
 import type { Surroundings } from './plan.ts'
@@ -20,15 +20,6 @@ export type NodeProject = {
   buildCommand: string | undefined
 }
 
-const anyLockfile = [
-  'bun.lock',
-  'bun.lockb',
-  'pnpm-lock.yaml',
-  'yarn.lock',
-  'npm-shrinkwrap.json',
-  'package-lock.json',
-]
-
 /**
  * An app in a folder (`app_dir`) without a lockfile of its own, which the workspace at the top of
  * the repository counts among its packages, is installed there.
@@ -36,8 +27,12 @@ const anyLockfile = [
 export function readProject(source: Source, around?: Surroundings): NodeProject {
   const packageJson = readPackageJson(source)
   const buildCommand = around?.buildCommand
-  const own = anyLockfile.some((file) => source.isFile(file))
-  if (around && around.folder !== '' && !own && around.root.isFile('package.json')) {
+  if (
+    around &&
+    around.folder !== '' &&
+    !hasLockfile(source) &&
+    around.root.isFile('package.json')
+  ) {
     const { root, folder } = around
     const rootJson = readPackageJson(root)
     const workspaces = readWorkspaces(root, rootJson)

@@ -4,6 +4,7 @@ import { printable } from '../../core/names.ts'
 import type { Source } from '../source.ts'
 import type { PackageJson } from './package-json.ts'
 import type { ToolRequest, VersionText } from './plan.ts'
+import { firstLine, firstPin, toolVersion } from './version-files.ts'
 
 /** Long-term support lines: what their names mean, and which one is the newest. */
 const ltsNames: Record<string, number> = {
@@ -35,21 +36,13 @@ export function nodeRequest(
   source: Source,
   packageJson: PackageJson,
 ): { tool: ToolRequest; warnings: string[] } {
-  const engines = packageJson.engines.node
-  const constraint =
-    engines === undefined ? undefined : versionText(engines, 'engines.node in package.json')
-  const pins = [
-    pinFile(source, '.nvmrc'),
-    pinFile(source, '.node-version'),
-    toolVersions(source),
-    packageJson.volta.node === undefined
-      ? undefined
-      : versionText(packageJson.volta.node, 'volta.node in package.json'),
-  ].filter((pin) => pin !== undefined)
-  const [pin, ...others] = pins
-  const warnings = others
-    .filter((other) => other.range !== pin?.range)
-    .map((other) => `${other.from} says "${other.text}"; ${pin?.from} comes first`)
+  const constraint = said(packageJson.engines.node, 'engines.node in package.json')
+  const { pin, warnings } = firstPin([
+    said(firstLine(source, '.nvmrc'), '.nvmrc'),
+    said(firstLine(source, '.node-version'), '.node-version'),
+    said(toolVersion(source, ['nodejs', 'node']), '.tool-versions'),
+    said(packageJson.volta.node, 'volta.node in package.json'),
+  ])
   return {
     tool: {
       tool: 'node',
@@ -60,6 +53,10 @@ export function nodeRequest(
     },
     warnings,
   }
+}
+
+function said(text: string | undefined, from: string): VersionText | undefined {
+  return text === undefined ? undefined : versionText(text, from)
 }
 
 /** The semver range that a version file's words mean. Throws a Failure that names the file. */
@@ -81,25 +78,4 @@ function aliasRange(words: string): string | undefined {
   const back = /^-(\d)$/.exec(name)
   const major = back ? newestLts - 2 * Number(back[1]) : ltsNames[name]
   return major === undefined ? undefined : `${major}.x`
-}
-
-/** The first line that is neither empty nor a comment, as nvm and its like read it. */
-function pinFile(source: Source, file: string): VersionText | undefined {
-  const text = source.readText(file, 4096)
-  if (text === undefined) return undefined
-  const line = text.split(/\r?\n/).map(withoutComment).find(Boolean)
-  return versionText(line ?? '', file)
-}
-
-function toolVersions(source: Source): VersionText | undefined {
-  const lines = (source.readText('.tool-versions', 65536) ?? '').split(/\r?\n/).map(withoutComment)
-  for (const line of lines) {
-    const [tool, version] = line.split(/\s+/)
-    if (tool === 'nodejs' || tool === 'node') return versionText(version ?? '', '.tool-versions')
-  }
-  return undefined
-}
-
-function withoutComment(line: string): string {
-  return line.replace(/#.*$/, '').trim()
 }

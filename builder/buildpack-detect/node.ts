@@ -1,4 +1,5 @@
 import { focusPlugin, pnpmRunEnv } from './node-install.ts'
+import { usualLockfile } from './node-manager.ts'
 import { appThenRoot, type NodeProject, readProject } from './node-project.ts'
 import { planSteps } from './node-steps.ts'
 import { nodeRequest } from './node-version.ts'
@@ -94,15 +95,11 @@ function envOf({ manager, folder }: NodeProject, framework?: Record<string, stri
 
 function warningsOf({ root, manager }: NodeProject, steps: Step[]): string[] {
   const { name, lockfile } = manager
-  const usual = {
-    npm: 'package-lock.json',
-    pnpm: 'pnpm-lock.yaml',
-    yarn: 'yarn.lock',
-    bun: 'bun.lock',
-  }
   const warnings: string[] = []
   if (!lockfile && steps.some((step) => step.kind === 'dependencies')) {
-    warnings.push(`No ${usual[name]}: versions of dependencies are chosen anew when they change`)
+    warnings.push(
+      `No ${usualLockfile[name]}: versions of dependencies are chosen anew when they change`,
+    )
   }
   if (root.isDirectory('node_modules')) {
     warnings.push('node_modules is in the repository: add it to .gitignore and remove it from git')

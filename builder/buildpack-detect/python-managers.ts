@@ -1,5 +1,6 @@
 import type { Source } from '../source.ts'
 import { cacheTarget, type Step, type StepInputs, type VersionText } from './plan.ts'
+import { localIn } from './python-local.ts'
 import { packageName, readRequirements } from './python-requirements.ts'
 import { pythonVersion } from './python-version.ts'
 import { readToml, table } from './toml.ts'
@@ -106,23 +107,24 @@ function pipenvStep(source: Source): Step {
 function pipStep(source: Source): Step | undefined {
   const { reads, local, configKeys, names, exact } = readRequirements(source, 'requirements.txt')
   if (names.size === 0 && reads.length === 1 && !local) return undefined
-  const inputs: StepInputs = local
-    ? { kind: 'tree', why: `${local} in requirements.txt lies in the repository` }
-    : { kind: 'files', why: 'requirements.txt', copy: [...new Set(reads)] }
+  const inputs = inputsOf(source, 'requirements.txt', reads, local)
   const title = 'pip install -r requirements.txt'
   const shareable = exact && inputs.kind === 'files'
   return installBy({ title, script: pipScript, inputs, hint: pipHint, configKeys, shareable })
 }
 
 function locked(source: Source, lockfile: string, title: string, script: string): Step {
-  const copy = [lockfile, 'pyproject.toml', 'Pipfile', 'uv.toml', 'poetry.toml']
-  const inputs: StepInputs = {
-    kind: 'files',
-    why: lockfile,
-    copy: copy.filter((file) => source.isFile(file)),
-  }
+  const files = [lockfile, 'pyproject.toml', 'Pipfile', 'uv.toml', 'poetry.toml']
+  const inputs = inputsOf(source, lockfile, files, localIn(source, lockfile))
   const hint = `If ${lockfile} is out of date: make it anew, commit it, push again`
-  return installBy({ title, script, inputs, hint, shareable: lockfile !== 'Pipfile' })
+  const shareable = lockfile !== 'Pipfile' && inputs.kind === 'files'
+  return installBy({ title, script, inputs, hint, shareable })
+}
+
+function inputsOf(source: Source, file: string, reads: string[], local?: string): StepInputs {
+  if (local) return { kind: 'tree', why: `${local} in ${file} lies in the repository` }
+  const copy = [...new Set(reads)].filter((path) => path.endsWith('/') || source.isFile(path))
+  return { kind: 'files', why: file, copy }
 }
 
 function installBy(o: {

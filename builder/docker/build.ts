@@ -1,8 +1,8 @@
-import { rm } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join, posix } from 'node:path'
 import type { PaasConfig } from '../../core/config.ts'
 import { Failure, stopIfCancelled } from '../../core/errors.ts'
-import { paths } from '../../core/names.ts'
+import { newId, paths } from '../../core/names.ts'
 import type { Image, Layer, Say } from '../../core/types.ts'
 import type { LayerWork } from '../image/layer-work.ts'
 import { readLayout } from '../image/import.ts'
@@ -10,15 +10,16 @@ import type { OwnName } from '../image/own-name.ts'
 import { readNote } from '../image/notes.ts'
 import type { RegistryAccess } from '../image/registry-door.ts'
 import { type ForeignImage, planLayers, takeImage } from '../image/take.ts'
-import { hasLayer, pinLayers } from '../layers.ts'
+import { pinLayers } from '../layer-pins.ts'
+import { hasLayer } from '../layers.ts'
 import type { Sandbox, SandboxJob, SandboxResult } from '../sandbox.ts'
-import { boundStep, type Command, filledDisk, isFull, stepFailure } from '../step-bounds.ts'
+import { type Bounds, type Command, filledDisk, isFull, stepFailure } from '../step-bounds.ts'
 import { stackLayers } from '../stack.ts'
 import { basesTarget, fetchBases, isRenamed, storageNames } from './bases.ts'
 import { boundCache, type Cache, dropCache, openCache } from './cache.ts'
-import { hollowOut, isWhole, layoutImage, type Read } from './layout.ts'
+import { hollowOut, isWhole, layoutImage, type Read, requireLayout } from './layout.ts'
 import type { DockerPlan } from './plan.ts'
-import { buildJob, ensureTool, pullJob, storageTarget } from './tool.ts'
+import { argsTarget, buildJob, ensureTool, pullJob, storageTarget } from './tool.ts'
 import { openWords } from './words.ts'
 
 /** What builds of Dockerfiles need beyond a sandbox. */
@@ -41,8 +42,7 @@ export type DockerContext = {
   noCache: boolean
   say: Say
   signal: AbortSignal
-  /** Milliseconds since the epoch. */
-  deadline: number
+  bounds: Bounds
 }
 
 /**
@@ -141,17 +141,19 @@ async function runBuild(plan: DockerPlan, context: Making): Promise<void> {
     prune: cache.isLarge,
   })
   const source = join(paths(config).layer(tree), 'app')
+  await using args = await writeArgs(config, job.argsFile)
   const result = await inSandbox(context, words.command, {
     ...job,
     mounts: [
       { source, target: sourceTarget, readOnly: true },
+      { source: args.dir, target: argsTarget, readOnly: true },
       { source: cache.out, target: '/out', readOnly: false },
     ],
     onLine: words.onLine,
   })
   try {
     stopIfCancelled(signal)
-    if (result.code === 0) return
+    if (result.code === 0) return await requireLayout(cache.out)
     if (await isFull(config)) throw filledDisk(words.command)
     const known = result.oom ? undefined : words.failure(file)
     throw known ?? stepFailure(words.command, result, config)
@@ -162,12 +164,23 @@ async function runBuild(plan: DockerPlan, context: Making): Promise<void> {
 
 const sourceTarget = '/source'
 
+async function writeArgs(
+  config: PaasConfig,
+  text: string,
+): Promise<{ dir: string } & AsyncDisposable> {
+  const dir = join(paths(config).making, `args-${newId()}`)
+  await mkdir(dir, { recursive: true, mode: 0o700 })
+  await writeFile(join(dir, 'args'), text, { mode: 0o400 })
+  return { dir, [Symbol.asyncDispose]: () => rm(dir, { recursive: true, force: true }) }
+}
+
 async function inSandbox(
-  { app, config, sandbox, cache, tool, signal, deadline }: Making,
+  { app, config, sandbox, cache, tool, signal, bounds }: Making,
   command: Command,
   job: Pick<SandboxJob, 'argv' | 'env' | 'mounts' | 'onLine'>,
 ): Promise<SandboxResult> {
-  using bounds = boundStep(command, config, deadline)
+  using here = bounds.during(command)
+  void here
   return await sandbox({
     ...job,
     app,
@@ -175,7 +188,7 @@ async function inSandbox(
     user: 'root',
     nested: true,
     mounts: [...job.mounts, { source: cache.storage, target: storageTarget, readOnly: false }],
-    signal: AbortSignal.any([signal, bounds.signal]),
+    signal,
     timeoutMs: config.buildTimeoutMs + 60_000,
   })
 }

@@ -8,10 +8,12 @@ import { architecture } from '../image/oci.ts'
  */
 export type Dockerfile = {
   name: string
-  /** `ARG`s before the first FROM, with their defaults. */
-  args: Record<string, string | undefined>
+  /** `ARG`s before the first FROM in their order, with their defaults. */
+  args: Arg[]
   stages: Stage[]
 }
+
+type Arg = [key: string, value: string | undefined]
 
 type Stage = {
   line: number
@@ -30,13 +32,13 @@ export type Shells = { entrypoint?: string[]; cmd?: string[] }
 
 /** Throws a Failure with the line of what no build could read. */
 export function parseDockerfile(name: string, text: string): Dockerfile {
-  const found: Dockerfile = { name, args: {}, stages: [] }
+  const found: Dockerfile = { name, args: [], stages: [] }
   for (const { line, word, rest } of instructions(text)) {
     const stage = found.stages.at(-1)
     if (!known.has(word)) throw wrong(name, line, `"${printable(word)}" is no instruction`)
     if (rest === '') throw wrong(name, line, `${word} says nothing`)
     if (word === 'FROM') found.stages.push(readFrom(name, line, rest))
-    else if (word === 'ARG' && !stage) Object.assign(found.args, readArgs(rest))
+    else if (word === 'ARG' && !stage) found.args.push(...readArgs(rest))
     else if (!stage) throw wrong(name, line, `${word} comes before the first FROM`)
     if (!stage) continue
     if (word === 'EXPOSE') stage.ports.push(...rest.split(/\s+/))
@@ -65,7 +67,7 @@ export function imagesOf(file: Dockerfile, options: Options): NamedImage[] {
     const stage = file.stages[at]
     if (!stage || seen.has(at)) continue
     seen.add(at)
-    const base = { written: stage.base, name: expand(file, stage, options.args) }
+    const base = { written: stage.base, name: nameOf(file, stage, options.args) }
     for (const image of [base, ...stage.from.map((name) => ({ written: name, name }))]) {
       const other = stageNamed(file, image.name, at)
       if (other !== undefined) waiting.push(other)
@@ -143,14 +145,12 @@ function readFrom(name: string, line: number, rest: string): Stage {
   return { line, name: stage?.toLowerCase(), base, ...nothing }
 }
 
-function readArgs(rest: string): Record<string, string | undefined> {
+function readArgs(rest: string): Arg[] {
   const pairs = rest.split(/\s+(?=[A-Za-z_]\w*(?:=|\s|$))/)
-  return Object.fromEntries(
-    pairs.map((pair) => {
-      const [, key = pair, value] = /^(\w+)=(.*)$/.exec(pair) ?? []
-      return [key, value?.replace(/^(["'])(.*)\1$/, '$2')]
-    }),
-  )
+  return pairs.map((pair) => {
+    const [, key = pair, value] = /^(\w+)=(.*)$/.exec(pair) ?? []
+    return [key, value?.replace(/^(["'])(.*)\1$/, '$2')]
+  })
 }
 
 function targetOf({ name, stages }: Dockerfile, target: string | undefined): number {
@@ -171,21 +171,36 @@ function stageNamed({ stages }: Dockerfile, from: string, before: number): numbe
   return at >= 0 ? at : undefined
 }
 
-/** Of what a FROM may have in its name, as those who build take it. */
-function expand(file: Dockerfile, stage: Stage, given: Record<string, string>): string {
+/** The name in a FROM with the values of the arguments in it. */
+function nameOf(file: Dockerfile, stage: Stage, given: Record<string, string>): string {
+  return expand(stage.base, valuesOf(file, given), (key) => {
+    throw new Failure('failed', `${file.name} line ${stage.line}: ${key} has no value`, {
+      hint: `Give it one: ARG ${key}=… before the first FROM, or [docker.args] in paas.toml`,
+    })
+  })
+}
+
+/** A default may have in it what is declared before it; what has no value is nothing there. */
+function valuesOf({ args }: Dockerfile, given: Record<string, string>): Values {
   const platform = `linux/${architecture()}`
   const own = { TARGETOS: 'linux', TARGETARCH: architecture(), TARGETPLATFORM: platform }
-  const builtin: Record<string, string> = { ...own, BUILDPLATFORM: platform }
-  return stage.base.replace(
+  const values: Values = new Map(Object.entries({ ...own, BUILDPLATFORM: platform }))
+  for (const [key, text] of args) {
+    const value = given[key] ?? (text === undefined ? undefined : expand(text, values, () => ''))
+    if (value !== undefined) values.set(key, value)
+  }
+  return values
+}
+
+type Values = Map<string, string>
+
+/** Of what such texts may have in them, as those who build take it. */
+function expand(text: string, values: Values, otherwise: (key: string) => string): string {
+  return text.replace(
     /\$(?:(\w+)|\{(\w+)(?::?-([^}]*))?\})/g,
-    (_, bare: string | undefined, braced: string | undefined, otherwise: string | undefined) => {
+    (_, bare: string | undefined, braced: string | undefined, fallback: string | undefined) => {
       const key = bare ?? braced ?? ''
-      const declared = key in file.args ? (given[key] ?? file.args[key]) : builtin[key]
-      const value = declared ?? otherwise
-      if (value !== undefined && value !== '') return value
-      throw new Failure('failed', `${file.name} line ${stage.line}: ${key} has no value`, {
-        hint: `Give it one: ARG ${key}=… before the first FROM, or [docker.args] in paas.toml`,
-      })
+      return values.get(key) || fallback || otherwise(key)
     },
   )
 }

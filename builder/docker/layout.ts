@@ -1,8 +1,10 @@
-import { readdir, rm, stat, truncate } from 'node:fs/promises'
+import { lstat, readdir, rm, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { PaasConfig } from '../../core/config.ts'
+import { Failure } from '../../core/errors.ts'
 import { readLayout } from '../image/import.ts'
 import { type ForeignImage, planLayers } from '../image/take.ts'
+import { isInside } from '../inside.ts'
 import { hasLayer } from '../layers.ts'
 
 /**
@@ -14,6 +16,17 @@ export type Read = Awaited<ReturnType<typeof readLayout>>
 
 export const layoutImage = 'image'
 
+/**
+ * Root is to read, empty and remove files by their names in there, where the build may have put
+ * links. Failure: its directories are not directories.
+ */
+export async function requireLayout(out: string): Promise<void> {
+  if (await isInside(out, 'layout/blobs/sha256')) return
+  throw new Failure('failed', 'The build has left no image that can be read', {
+    hint: 'To build with nothing that earlier builds have kept: ps:rebuild <app> --no-cache',
+  })
+}
+
 /** Whether everything that is still to be taken is there with its content. */
 export async function isWhole(
   config: PaasConfig,
@@ -23,8 +36,8 @@ export async function isWhole(
   for (const { layer, parts } of planLayers(image)) {
     if (hasLayer(config, layer)) continue
     for (const { digest = '' } of parts) {
-      const seen = await stat(blobFile(dir, digest)).catch(() => undefined)
-      if (!seen || (seen.size > 0 && seen.blocks === 0)) return false
+      const seen = await lstat(blobFile(dir, digest)).catch(() => undefined)
+      if (!seen?.isFile() || (seen.size > 0 && seen.blocks === 0)) return false
     }
   }
   return true
@@ -40,12 +53,13 @@ export async function hollowOut(
   const documents = new Set([nameOf(digest)])
   for (const name of await readdir(blobs)) {
     const file = join(blobs, name)
-    const { size } = await stat(file)
-    if (!kept.has(name)) {
+    const seen = await lstat(file)
+    if (!seen.isFile() || !kept.has(name)) {
       // Its configuration is small, and is written anew each time.
-      if (!documents.has(name)) await rm(file, { force: true })
+      if (!documents.has(name)) await rm(file, { recursive: true, force: true })
       continue
     }
+    const { size } = seen
     await truncate(file, 0)
     await truncate(file, size)
   }

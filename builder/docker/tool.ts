@@ -92,8 +92,15 @@ export type BuildOptions = {
   prune: boolean
 }
 
-/** Builds, and writes the image as an OCI layout, with the name `image`, to `/out/layout`. */
-export function buildJob(options: BuildOptions): Part {
+/** Where the sandbox of a build has the file of its arguments. */
+export const argsTarget = '/build-args'
+
+/**
+ * Builds, and writes the image as an OCI layout, with the name `image`, to `/out/layout`. Whoever
+ * is on the host can read how a process was called, so arguments come in `argsFile`: for the file
+ * `args` of `argsTarget`. A value of several lines fits no line of it and lies in the environment.
+ */
+export function buildJob(options: BuildOptions): Part & { argsFile: string } {
   const { file, context, target, args, secrets, renamed, noCache, prune } = options
   const script = `${begin}
 [ "$1" = no ] || buildah prune --force > /dev/null
@@ -112,16 +119,21 @@ skopeo copy --quiet --insecure-policy --dest-oci-accept-uncompressed-layers \\
     '--identity-label=false',
     ...(noCache ? ['--no-cache'] : []),
     ...(target === undefined ? [] : [`--target=${target}`]),
-    ...Object.entries(args).map(([key, value]) => `--build-arg=${key}=${value}`),
+    `--build-arg-file=${argsTarget}/args`,
     ...Object.keys(secrets).map((key) => `--secret=id=${key},env=${secretKey(key)}`),
     ...renamed.map(({ written, name }) => `--build-context=${written}=docker-image://${name}`),
     '--tag=localhost/built:latest',
     `--file=${file}`,
   ]
   const secretEnv = Object.entries(secrets).map(([key, value]) => [secretKey(key), value])
+  const long = Object.entries(args).filter(([, value]) => value.includes('\n'))
+  const lines = Object.entries(args).map(([key, value]) => {
+    return value.includes('\n') ? key : `${key}=${value}`
+  })
   return {
     argv: shell(script, [prune ? 'prune' : 'no', ...flags, '--', context]),
-    env: { ...env, ...Object.fromEntries(secretEnv) },
+    env: { ...Object.fromEntries([...long, ...secretEnv]), ...env },
+    argsFile: `${lines.join('\n')}\n`,
   }
 }
 

@@ -2,13 +2,12 @@ import { createWriteStream, type WriteStream } from 'node:fs'
 import { lstat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { once } from 'node:events'
-import { PassThrough, Readable, type Transform } from 'node:stream'
+import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { createGunzip, createZstdDecompress } from 'node:zlib'
 import { limits } from '../../core/config.ts'
-import { errno, Failure, stopIfCancelled } from '../../core/errors.ts'
+import { diskFull, errno, Failure, isDiskFull, stopIfCancelled } from '../../core/errors.ts'
+import { decompressor, isDamaged } from './decompress.ts'
 import { notOci } from './documents.ts'
-import { diskFull } from './unpack.ts'
 import { openTarReader, type ReadEntry, type TarSink } from './tar-reader.ts'
 
 /** The files of an image that lies somewhere, by their names there; undefined for none. */
@@ -48,8 +47,8 @@ export async function readArchive(
     reader.end()
   } catch (error) {
     stopIfCancelled(signal)
-    if (errno(error) === 'ENOSPC') throw diskFull(error)
-    if (!/^(Z|ZSTD)_/.test(errno(error) ?? '')) throw error
+    if (isDiskFull(error)) throw diskFull(error)
+    if (!isDamaged(errno(error))) throw error
     throw new Failure('failed', 'The archive cannot be decompressed', { cause: error })
   } finally {
     await spool.close()
@@ -148,12 +147,6 @@ async function head(input: AsyncIterable<Uint8Array>) {
     yield* { [Symbol.asyncIterator]: () => pieces }
   }
   return { first, rest: rest() }
-}
-
-function decompressor(first: Buffer): Transform {
-  if (first.length >= 4 && first.readUInt16BE(0) === 0x1f8b) return createGunzip()
-  if (first.length >= 4 && first.readUInt32BE(0) === 0x28b52ffd) return createZstdDecompress()
-  return new PassThrough()
 }
 
 function tooLarge(): Failure {

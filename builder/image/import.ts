@@ -35,39 +35,25 @@ export async function openArchive(
   }
 }
 
-/**
- * Takes an image out of a directory that is an OCI image layout. `name` is its reference name in
- * there, needed when it holds several. The directory stays as it is.
- */
-export function importLayout(
-  config: PaasConfig,
-  layout: { dir: string; name?: string },
-  context: TakeContext,
-): Promise<Taken> {
-  return take(config, layoutFiles(layout.dir), context, layout.name)
-}
-
-async function take(
-  config: PaasConfig,
-  files: ImageFiles,
-  context: TakeContext,
-  name?: string,
-): Promise<Taken> {
+async function take(config: PaasConfig, files: ImageFiles, context: TakeContext): Promise<Taken> {
   const { digest, ...found } = (await files('index.json'))
-    ? await readOci(files, name)
+    ? await readOci(files)
     : await readDocker(files)
   const image = await takeImage(config, { ...found, name: `image ${short(digest)}` }, context)
   return { image, digest }
 }
 
-/** What is in a directory that is an OCI image layout, without taking it. */
+/**
+ * What is in a directory that is an OCI image layout, by the image's name there, without taking it.
+ * The directory stays as it is.
+ */
 export function readLayout(dir: string, name: string): Promise<Read> {
   return readOci(layoutFiles(dir), name)
 }
 
 type Read = Omit<ForeignImage, 'name'> & { digest: string }
 
-async function readOci(files: ImageFiles, name: string | undefined): Promise<Read> {
+async function readOci(files: ImageFiles, name?: string): Promise<Read> {
   const first = choosePlatform(toIndex(await readDocument(await must(files, 'index.json'))), name)
   const { digest, value } = await throughIndexes(files, first.digest)
   const { config, layers } = toManifest(value)

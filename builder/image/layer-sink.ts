@@ -4,10 +4,18 @@ import { utimesSync, writeSync } from 'node:fs'
 import { Failure } from '../../core/errors.ts'
 import { type Inodes, isKept } from './inodes.ts'
 import { below } from './layer-tar.ts'
-import { join, linkIn, makeDirectory, makeRoom, openTree, parentIn } from './layer-tree.ts'
+import {
+  isDirectory,
+  join,
+  linkIn,
+  makeDirectory,
+  makeRoom,
+  openTree,
+  parentIn,
+} from './layer-tree.ts'
 import { partsOf, type Tree, whiteoutIn } from './layer-tree.ts'
 import type { UnpackJob } from './layer-work.ts'
-import { mergedView, statOf } from './merged.ts'
+import { mergedView } from './merged.ts'
 import type { ReadEntry, TarSink } from './tar-reader.ts'
 
 /** Ids that a container knows; on disk the one above them is the host's own root. */
@@ -27,10 +35,11 @@ type State = {
 /**
  * Writes the entries of a layer's tar below `job.dir`, and nowhere else: the kernel never follows a
  * link of the archive. Whiteouts become the overlay's. What no layer may have is left out with a
- * warning, or is a Failure.
+ * warning, or is a Failure. `count` is told of what is copied from the layers below.
  */
-export function openLayerSink(job: UnpackJob, inodes: Inodes) {
-  const tree = openTree(Buffer.from(job.dir), mergedView(job.lowers, inodes), inodes)
+export function openLayerSink(job: UnpackJob, inodes: Inodes, count: Tree['count']) {
+  const [root, under] = [Buffer.from(job.dir), mergedView(job.lowers, inodes)]
+  const tree = openTree({ root, under, inodes, count })
   const state: State = { tree, warnings: new Set(), times: new Map(), file: undefined }
   let entries = 0
 
@@ -62,8 +71,7 @@ export function openLayerSink(job: UnpackJob, inodes: Inodes) {
     close,
     finish() {
       for (const [path, mtime] of state.times) {
-        const file = below(tree.root, path)
-        if (statOf(file)?.isDirectory()) utimesSync(file, mtime, mtime)
+        if (isDirectory(tree, path)) utimesSync(below(tree.root, path), mtime, mtime)
       }
       return { entries, warnings: [...state.warnings] }
     },

@@ -4,7 +4,7 @@ import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
 import { type Inodes, opaqueAttribute } from './inodes.ts'
 import { below, isWhiteout } from './layer-tar.ts'
-import { type Merged, readTarget, statOf, walkLinks } from './merged.ts'
+import { type Found, type Merged, readTarget, statOf, walkLinks } from './merged.ts'
 
 /**
  * A layer directory that is being filled upon the layers `under` it. Paths are bytes in latin1
@@ -14,15 +14,26 @@ export type Tree = {
   root: Buffer
   under: Merged
   inodes: Inodes
+  /** Told of bytes before they are written; throws when they are too many. */
+  count: (bytes: number) => void
   /** Parents that were led to already, by how they were written. */
   parents: Map<string, string>
+  /** Copies of files of the layers below, by their paths there. */
+  copies: Map<string, Buffer>
   /** What this layer made, where the directory held the files of others before it. */
   made: Set<string> | undefined
 }
 
-export function openTree(root: Buffer, under: Merged, inodes: Inodes): Tree {
-  const made = readdirSync(root).length > 0 ? new Set<string>() : undefined
-  return { root, under, inodes, parents: new Map(), made }
+export function openTree(opened: Pick<Tree, 'root' | 'under' | 'inodes' | 'count'>): Tree {
+  const made = readdirSync(opened.root).length > 0 ? new Set<string>() : undefined
+  return { ...opened, parents: new Map(), copies: new Map(), made }
+}
+
+/** Whether a path is a directory of this layer still, and so is all on the way to it. */
+export function isDirectory({ root }: Tree, path: string): boolean {
+  const parts = path.split('/')
+  const ways = parts.map((_, at) => parts.slice(0, at + 1).join('/'))
+  return ways.every((way) => statOf(below(root, way))?.isDirectory())
 }
 
 /** Where a directory of the archive really lies; made as it is below where it is missing. */
@@ -83,9 +94,18 @@ export function linkIn(tree: Tree, path: string, target: string[]): void {
     symlinkSync(Buffer.from(readTarget(lower.file), 'latin1'), file)
     lchownSync(file, stat.uid, stat.gid)
   } else if (stat.isFile()) {
-    copyFileSync(lower.file, file)
-    copyFacts(stat, file)
+    copyOnce(tree, lower, file)
   }
+}
+
+/** However many names a layer gives to a file below, its bytes are here once. */
+function copyOnce(tree: Tree, lower: Found, file: Buffer): void {
+  const first = tree.copies.get(lower.path)
+  if (first) return linkSync(first, file)
+  tree.count(lower.stat.size)
+  copyFileSync(lower.file, file)
+  copyFacts(lower.stat, file)
+  tree.copies.set(lower.path, file)
 }
 
 /** Hides a name of the layers below, or with `.wh..opq` all that they have in a directory. */
@@ -119,6 +139,7 @@ function hideBelow({ root, under, inodes }: Tree, dir: string): void {
 function remove(tree: Tree, path: string): void {
   rmSync(below(tree.root, path), { recursive: true })
   tree.parents.clear()
+  tree.copies.clear()
 }
 
 export function join(dir: string, name: string): string {

@@ -4,7 +4,7 @@ import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { limits, type PaasConfig } from '../../core/config.ts'
-import { errno, Failure } from '../../core/errors.ts'
+import { diskFull, Failure, isDiskFull } from '../../core/errors.ts'
 import { newId, paths } from '../../core/names.ts'
 import { choosePlatform, documentBytesMost, isIndex, notOci } from './documents.ts'
 import { parseDocument, toConfig, toIndex, toManifest } from './documents.ts'
@@ -15,7 +15,6 @@ import { type Reference, referenceText } from './reference.ts'
 import { openRegistry, type Registry, retrying } from './registry.ts'
 import type { RegistryAccess } from './registry-door.ts'
 import { type ForeignImage, type TakeContext, takeImage } from './take.ts'
-import { diskFull } from './unpack.ts'
 
 /**
  * Takes an image out of a registry. Only layers that are not here yet are fetched; every byte is
@@ -110,7 +109,7 @@ export async function fetchBlob(
     await retrying(() => download(registry, { digest, size, file, signal }), signal)
   } catch (error) {
     await remove()
-    throw errno(error) === 'ENOSPC' ? diskFull(error) : error
+    throw isDiskFull(error) ? diskFull(error) : error
   }
   return { file, [Symbol.asyncDispose]: remove }
 }
@@ -134,7 +133,7 @@ async function download(
   try {
     await pipeline(answer.stream, checked, createWriteStream(file), { signal })
   } catch (error) {
-    if (errno(error) === 'ENOSPC') throw error
+    if (isDiskFull(error)) throw error
     fail({ host: registry.reference.host, signal }, error)
   }
   const found = `sha256:${hash.digest('hex')}`

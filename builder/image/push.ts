@@ -5,12 +5,13 @@ import type { PaasConfig } from '../../core/config.ts'
 import { Failure } from '../../core/errors.ts'
 import { newId, paths } from '../../core/names.ts'
 import type { Layer } from '../../core/types.ts'
-import { pinLayers } from '../layers.ts'
+import { pinLayers } from '../layer-pins.ts'
 import type { Answer } from './http.ts'
 import type { Compressed } from './layer-work.ts'
 import { type LayerNote, readNote, writeNote } from './notes.ts'
 import { type Described, type Descriptor, type Document, imageConfig } from './oci.ts'
 import { imageManifest, mediaTypes } from './oci.ts'
+import { mebibytes } from './pull.ts'
 import { type Reference, referenceText } from './reference.ts'
 import { openRegistry, type Registry, retrying } from './registry.ts'
 import type { RegistryAccess } from './registry-door.ts'
@@ -49,7 +50,7 @@ export async function pushImage(
     const { note, outcome } = await pushLayer({ config, registry, context }, layer)
     const { digest, bytes } = note.gzip
     const said = { there: 'there already', mounted: 'in another repository', sent: 'sent' }[outcome]
-    say(`       Layer ${at + 1} of ${layers.length}, ${layer.label}: ${said} (${megabytes(bytes)})`)
+    say(`       Layer ${at + 1} of ${layers.length}, ${layer.label}: ${said} (${mebibytes(bytes)})`)
     descriptors.push({ mediaType: mediaTypes.gzip, digest, size: bytes })
     diffIds.push(note.diffId)
     blobs.push({ digest, bytes, outcome })
@@ -211,8 +212,4 @@ async function putManifest(registry: Registry, manifest: Document): Promise<void
   if (told === undefined || told === digest) return
   const name = referenceText(registry.reference)
   throw new Failure('failed', `The registry keeps ${name} as ${told}, not as ${digest}`)
-}
-
-function megabytes(bytes: number): string {
-  return `${(bytes / 1024 / 1024).toFixed(1)} MB`
 }

@@ -1,5 +1,6 @@
 import { isIPv4 } from 'node:net'
 import { Failure } from '../../core/errors.ts'
+import { maskAddresses } from '../../core/mask.ts'
 import { printable } from '../../core/names.ts'
 
 /** Names of images as everyone writes them: `[host[:port]/]path[:tag][@sha256:…]`. Pure. */
@@ -24,7 +25,7 @@ export function parseReference(text: string): Reference {
   const host = isHost ? parseHost(first) : 'docker.io'
   const [, name, label, digest] = pattern.exec(isHost ? text.slice(slash + 1) : text) ?? []
   if (name === undefined || text.length > 500) {
-    throw new Failure('usage', `"${printable(text)}" is not the name of an image`, {
+    throw new Failure('usage', `"${printable(maskAddresses(text))}" is not the name of an image`, {
       hint: 'Use a name like registry.example.com/team/shop:v1, with @sha256:… for exactly one',
     })
   }
@@ -39,7 +40,7 @@ export function parseHost(text: string): string {
   if (/^(\[[0-9a-f:.]{2,45}\]|[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)(:\d{1,5})?$/.test(host)) {
     return host
   }
-  throw new Failure('usage', `"${printable(text)}" is not the host of a registry`, {
+  throw new Failure('usage', `"${printable(maskAddresses(text))}" is not the host of a registry`, {
     hint: 'Use a name like registry.example.com or registry.example.com:5000',
   })
 }

@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto'
 import { closeSync, createReadStream, openSync, readSync } from 'node:fs'
-import { PassThrough, type Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { createGunzip, createZstdDecompress } from 'node:zlib'
-import { errno, Failure } from '../../core/errors.ts'
+import { diskFull, errno, Failure, isDiskFull } from '../../core/errors.ts'
+import { decompressor, isDamaged } from './decompress.ts'
 import type { Inodes } from './inodes.ts'
 import { openLayerSink } from './layer-sink.ts'
 import type { Unpacked, UnpackJob } from './layer-work.ts'
@@ -17,10 +16,14 @@ const chunkBytes = 256 * 1024
  * a part of it, which is for the caller to remove. Writes synchronously: for a thread of its own.
  */
 export async function unpackLayer(job: UnpackJob, inodes: Inodes): Promise<Unpacked> {
-  const sink = openLayerSink(job, inodes)
+  let bytes = 0
+  const count = (more: number) => {
+    bytes += more
+    if (bytes > job.bytesMost) throw tooLarge(job.bytesMost)
+  }
+  const sink = openLayerSink(job, inodes, count)
   const reader = openTarReader(sink)
   const [blob, tar] = [createHash('sha256'), createHash('sha256')]
-  let bytes = 0
   try {
     await pipeline(
       createReadStream(job.file, { highWaterMark: chunkBytes }),
@@ -30,11 +33,10 @@ export async function unpackLayer(job: UnpackJob, inodes: Inodes): Promise<Unpac
           yield piece
         }
       },
-      decompressor(job.file),
+      decompressor(headOf(job.file), { chunkSize: chunkBytes }),
       async (pieces: AsyncIterable<Buffer>) => {
         for await (const piece of pieces) {
-          bytes += piece.length
-          if (bytes > job.bytesMost) throw tooLarge(job.bytesMost)
+          count(piece.length)
           tar.update(piece)
           reader.write(piece)
         }
@@ -45,17 +47,17 @@ export async function unpackLayer(job: UnpackJob, inodes: Inodes): Promise<Unpac
     check('A layer of the image', job.diffId, `sha256:${tar.digest('hex')}`)
     return { bytes, ...sink.finish() }
   } catch (error) {
-    if (errno(error)?.startsWith('Z_') || errno(error)?.startsWith('ZSTD_')) {
+    if (isDamaged(errno(error))) {
       throw new Failure('failed', 'A layer of the image cannot be decompressed', { cause: error })
     }
-    throw errno(error) === 'ENOSPC' ? diskFull(error) : error
+    throw isDiskFull(error) ? diskFull(error) : error
   } finally {
     sink.close()
   }
 }
 
 /** By what the bytes begin with: what they are said to be is sometimes wrong. */
-function decompressor(file: string): Transform {
+function headOf(file: string): Buffer {
   const head = Buffer.alloc(4)
   const fd = openSync(file, 'r')
   try {
@@ -63,10 +65,7 @@ function decompressor(file: string): Transform {
   } finally {
     closeSync(fd)
   }
-  const options = { chunkSize: chunkBytes }
-  if (head.readUInt16BE(0) === 0x1f8b) return createGunzip(options)
-  if (head.readUInt32BE(0) === 0x28b52ffd) return createZstdDecompress(options)
-  return new PassThrough()
+  return head
 }
 
 function check(what: string, wanted: string | undefined, found: string): void {
@@ -74,12 +73,6 @@ function check(what: string, wanted: string | undefined, found: string): void {
   throw new Failure('failed', `${what} is damaged: it should be ${wanted} and is ${found}`, {
     hint: 'Make the image again, or move it again',
   })
-}
-
-/** Whoever waits for the image is told, and not only the log. */
-export function diskFull(cause: unknown): Failure {
-  const hint = 'Free some space; nothing of the image was kept'
-  return new Failure('failed', 'The disk is full', { hint, cause })
 }
 
 function tooLarge(most: number): Failure {

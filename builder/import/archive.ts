@@ -4,7 +4,8 @@ import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
 import { errno, Failure, stopIfCancelled } from '../../core/errors.ts'
-import { spawnGroup, waitForEnd } from '../../core/exec.ts'
+import { waitForEnd } from '../../core/exec.ts'
+import { startProgram } from '../../core/spawn.ts'
 import {
   type ArchiveEntry,
   checkLink,
@@ -45,17 +46,18 @@ export async function commitArchive(
   signal: AbortSignal,
 ): Promise<{ ref: string; stripped: string }> {
   const type = await typeOf(request.file, request.type)
-  const git = spawnGroup('git', [`--git-dir=${request.repo}`, ...fastImport], {
+  const git = startProgram('git', [`--git-dir=${request.repo}`, ...fastImport], {
     env: request.env,
-    stdio: ['pipe', 'ignore', 'pipe'],
+    streams: ['to it', 'nowhere', 'from it'],
   })
-  const said = textOf(git.stderr)
+  const [stdin, , stderr] = git.streams
+  const said = textOf(stderr)
   const ended = waitForEnd(git, { signal, timeoutMs: importTimeoutMs })
   ended.catch(() => {})
-  if (!git.stdin) throw new Error('git fast-import has no standard input')
+  if (!stdin) throw new Error('git fast-import has no standard input')
   const files = new Map<string, Blob>()
   try {
-    await pipeline(script(request, type, files), git.stdin, { signal })
+    await pipeline(script(request, type, files), stdin, { signal })
   } catch (error) {
     const code = await ended.catch(() => 1)
     stopIfCancelled(signal)
@@ -167,7 +169,7 @@ function gitSays(text: string): Failure {
   return refused(`git says: ${text.trim().split('\n')[0]}`)
 }
 
-async function textOf(stream: Readable | null): Promise<string> {
+async function textOf(stream: Readable | undefined): Promise<string> {
   let text = ''
   if (stream) for await (const chunk of stream) if (text.length < 8192) text += String(chunk)
   return text

@@ -5,8 +5,8 @@ import { pipeline } from 'node:stream/promises'
 import { limits } from '../../core/config.ts'
 import { Failure, stopIfCancelled } from '../../core/errors.ts'
 import { http, https } from '../../core/http.ts'
+import { maskAddresses } from '../../core/mask.ts'
 import { printable } from '../../core/names.ts'
-import { withoutPassword } from './remote.ts'
 
 const redirectsMost = 5
 const timeoutMs = 10 * 60_000
@@ -15,7 +15,7 @@ const bytesMost = limits.pushBytes
 
 /** Downloads an http or https address into a file, bounded in time and size. */
 export async function download(url: string, file: string, signal: AbortSignal): Promise<void> {
-  const shown = printable(withoutPassword(url))
+  const shown = printable(maskAddresses(url))
   try {
     await receive(await request(url, signal), file, signal)
   } catch (error) {
@@ -57,7 +57,7 @@ async function request(
 ): Promise<IncomingMessage> {
   const { protocol } = URL.parse(url) ?? {}
   if (protocol !== 'https:' && protocol !== 'http:') {
-    throw new Failure('usage', `"${printable(withoutPassword(url))}" is not a web address`, {
+    throw new Failure('usage', `"${printable(maskAddresses(url))}" is not a web address`, {
       hint: 'Use https://…, or give the archive on standard input',
     })
   }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { limits } from '../../core/config.ts'
 import { Failure, stopIfCancelled } from '../../core/errors.ts'
 import { exec } from '../../core/exec.ts'
+import { maskAddresses } from '../../core/mask.ts'
 import { printable } from '../../core/names.ts'
 
 /** Fetches from repositories elsewhere: over https and ssh, bounded in time and size. */
@@ -23,16 +24,11 @@ export function parseRemote(text: string): Remote {
   const parsed = /^(https|ssh):\/\/[^\x00-\x20\x7f"\\]+$/.test(url) ? URL.parse(url) : null
   const host = parsed?.hostname ?? ''
   if (!parsed || !/^[A-Za-z0-9[]/.test(host) || parsed.username.startsWith('-')) {
-    throw new Failure('usage', `"${printable(withoutPassword(text))}" is not fetched`, {
+    throw new Failure('usage', `"${printable(maskAddresses(text))}" is not fetched`, {
       hint: 'Use an address such as https://example.com/shop.git or ssh://git@example.com/shop.git',
     })
   }
-  return { url, shown: withoutPassword(url) }
-}
-
-/** `https://user:password@host` as `https://host`. */
-export function withoutPassword(text: string): string {
-  return text.replace(/^(https?:\/\/)[^/@]*@/i, '$1')
+  return { url, shown: maskAddresses(url) }
 }
 
 export type FetchRequest = {
@@ -51,10 +47,8 @@ export type FetchRequest = {
 /** Fetches one ref; a Failure with git's last words when that does not work. */
 export async function fetchRef(request: FetchRequest, signal: AbortSignal): Promise<void> {
   const { remote, repo, from, to, depth } = request
-  // In a file, for everybody may read arguments.
-  await appendFile(join(repo, 'config'), `[remote "origin"]\n\turl = "${remote.url}"\n`, {
-    mode: 0o600,
-  })
+  // In a file, for everybody may read arguments: git gives the address to a program of its own.
+  await appendFile(join(repo, 'config'), asConfig(remote.url), { mode: 0o600 })
   const options = ['--quiet', '--no-tags', '--no-recurse-submodules', '--no-write-fetch-head']
   if (depth !== undefined) options.push(`--depth=${depth}`)
   const git = ['git', `--git-dir=${repo}`, ...settings, 'fetch', ...options]
@@ -68,10 +62,29 @@ export async function fetchRef(request: FetchRequest, signal: AbortSignal): Prom
   } catch (error) {
     stopIfCancelled(signal)
     const why = error instanceof Failure ? lastWords(error.message) : String(error)
-    throw new Failure('failed', `${remote.shown} could not be fetched: ${withoutPassword(why)}`, {
+    throw new Failure('failed', `${remote.shown} could not be fetched: ${maskAddresses(why)}`, {
       hint: 'Over ssh it must know our key: git:public-key',
       cause: error,
     })
+  }
+}
+
+/** Who logs in over https is told in a header, and not in the address. */
+function asConfig(address: string): string {
+  const url = new URL(address)
+  const login = [url.username, url.password].map(decoded).join(':')
+  if (url.protocol !== 'https:' || login === ':') return `[remote "origin"]\n\turl = "${address}"\n`
+  url.username = ''
+  url.password = ''
+  const header = `Authorization: Basic ${Buffer.from(login).toString('base64')}`
+  return `[remote "origin"]\n\turl = "${url.href}"\n[http]\n\textraHeader = "${header}"\n`
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text // a percent sign of its own
   }
 }
 

@@ -84,8 +84,8 @@ async function* inflated(file: FileHandle, listed: Listed): AsyncGenerator<Buffe
   if (local.length < 30 || local.readUInt32LE(0) !== signatures.local)
     throw refused('it is damaged')
   const start = at + 30 + local.readUInt16LE(26) + local.readUInt16LE(28)
-  const raw = file.createReadStream({ start, end: start + packed - 1, autoClose: false })
-  const stored = packed === 0 ? Readable.from([]) : raw
+  const range = { start, end: start + packed - 1, autoClose: false }
+  const stored = packed === 0 ? Readable.from([]) : file.createReadStream(range)
   if (![0, 8].includes(method)) throw refused(`"${printable(path)}" is packed in an unknown way`)
   const chunks = method === 8 ? stored.pipe(createInflateRaw()) : stored
   let seen = 0

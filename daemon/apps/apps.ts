@@ -77,7 +77,7 @@ export async function destroyApp(daemon: Daemon, app: App, ask: Ask): Promise<vo
   daemon.reconcile.forget(app.name)
   await daemon.runs.stopAll(app.name)
   daemon.metrics.forgetApp(app.name)
-  daemon.drains.forget(app.name)
+  daemon.drains.forget(app)
   await daemon.fleet.stop(daemon.fleet.of(app.name), daemon.config.graceTimeoutMs)
   await removeAppFiles(daemon, app.name)
   await daemon.triggers.fire('post-destroy', { app: app.name }, say)

@@ -4,6 +4,7 @@ import { importFromRegistry } from '../../builder/image/pull.ts'
 import { type Pushed, pushImage } from '../../builder/image/push.ts'
 import { type Reference, referenceText } from '../../builder/image/reference.ts'
 import type { TakeContext } from '../../builder/image/take.ts'
+import { boundBuild } from '../../builder/step-bounds.ts'
 import { cancelled, Failure } from '../../core/errors.ts'
 import type { App, Image, Release, Say } from '../../core/types.ts'
 import { applyChange, imageChange } from '../changes.ts'
@@ -21,10 +22,10 @@ export function deployArchive(
   input: Readable,
   { by, ask }: { by: string; ask: Ask },
 ): Promise<Release> {
-  const open = (signal: AbortSignal) => {
+  const open = async (signal: AbortSignal, end: AsyncDisposableStack) => {
     // A client that sends nothing more would otherwise be waited for.
     signal.addEventListener('abort', () => input.destroy(cancelled(signal)), { once: true })
-    return openArchive(daemon.config, input, signal)
+    return end.use(await openArchive(daemon.config, input, signal)).take
   }
   return deployTaken(daemon, app, { by, ask, name: 'image', open })
 }
@@ -38,8 +39,8 @@ export function deployReference(
 ): Promise<Release> {
   const access = daemon.store.registry(reference.host)
   const wanted = { reference, access }
-  const take = (context: TakeContext) => importFromRegistry(daemon.config, wanted, context)
-  const open = async () => ({ take, [Symbol.asyncDispose]: async () => {} })
+  const open = async () => (context: TakeContext) =>
+    importFromRegistry(daemon.config, wanted, context)
   const { host, repository, tag } = reference
   const name = referenceText({ host, repository, ...(tag && { tag }) })
   return deployTaken(daemon, app, { by, ask, name, open })
@@ -53,19 +54,10 @@ export async function pushRelease(
   { say, signal }: { say: Say; signal: AbortSignal },
 ): Promise<Pushed> {
   const access = daemon.store.registry(reference.host)
-  const late = withDeadline(daemon, signal)
-  await using work = openLayerWork(late)
+  using bounds = boundBuild(daemon.config, signal, 'image')
+  await using work = openLayerWork(bounds.signal)
   const push = { described: describeRelease(release), reference, access }
-  return await pushImage(daemon.config, push, { work, say, signal: late })
-}
-
-/** Ends with the client, or when it takes as long as no build may. */
-function withDeadline({ config }: Daemon, signal: AbortSignal): AbortSignal {
-  const late = new AbortController()
-  const seconds = config.buildTimeoutMs / 1000
-  const stop = () => late.abort(new Failure('failed', `The image took longer than ${seconds} s`))
-  setTimeout(stop, config.buildTimeoutMs).unref()
-  return AbortSignal.any([signal, late.signal])
+  return await pushImage(daemon.config, push, { work, say, signal: bounds.signal })
 }
 
 type Wanted = {
@@ -73,8 +65,11 @@ type Wanted = {
   ask: Ask
   /** What it is called in the list of releases, before its digest. */
   name: string
-  /** Brings what comes from a client here, which takes as long as the client does. */
-  open: (signal: AbortSignal) => Promise<Source>
+  /**
+   * Brings what comes from a client here, which takes as long as the client does, and says how it
+   * is taken; what that needs goes with `end`.
+   */
+  open: (signal: AbortSignal, end: AsyncDisposableStack) => Promise<Source['take']>
 }
 
 async function deployTaken(
@@ -82,15 +77,17 @@ async function deployTaken(
   app: App,
   { by, ask, name, open }: Wanted,
 ): Promise<Release> {
-  const build = async (say: Say, signal: AbortSignal) => {
+  const build = async (say: Say, wanted: AbortSignal) => {
     say(`-----> Taking ${name} for ${app.name}`)
     await daemon.disk.requireRoom(app)
-    const late = withDeadline(daemon, signal)
-    await using source = await open(late)
-    using slot = await daemon.buildSlots.take(say, late)
+    using bounds = boundBuild(daemon.config, wanted, 'image')
+    const { signal } = bounds
+    await using end = new AsyncDisposableStack()
+    const take = await open(signal, end)
+    using slot = await daemon.buildSlots.take(say, signal)
     void slot
-    await using work = openLayerWork(late)
-    const { image, digest } = await source.take({ work, say, signal: late })
+    const work = end.use(openLayerWork(signal))
+    const { image, digest } = await take({ work, say, signal })
     refuseRoot(daemon, image)
     return { image, cause: `Deploy ${name} ${short(digest)}` }
   }

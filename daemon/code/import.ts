@@ -41,7 +41,7 @@ export async function importArchive(
   const { say, signal } = ask
   return withRepoBeside(daemon, app, async (repo, dir) => {
     const file = join(dir, 'archive')
-    say('-----> Receiving the archive')
+    say(`-----> Receiving the archive${typeof from === 'string' ? '' : ' from standard input'}`)
     if (typeof from === 'string') await download(from, file, signal)
     else await receive(from, file, signal)
     const parent = await readRef(paths(daemon.config).repo(app.name), deployRef(app))

@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import type { LayerWork } from '../../builder/image/layer-work.ts'
 import { cancelled, Failure } from '../../core/errors.ts'
-import type { Job, Reply } from './layer-worker.ts'
+import type { Answer, Kind, Reply, Tasks } from './layer-worker.ts'
 
 /**
  * The builder's layer work with the runner's native calls, in a thread that is there as long as it
@@ -9,10 +9,10 @@ import type { Job, Reply } from './layer-worker.ts'
  */
 export function openLayerWork(signal: AbortSignal): LayerWork & AsyncDisposable {
   let worker: Worker | undefined
-  async function ask(job: Job): Promise<unknown> {
+  async function ask<K extends Kind>(kind: K, ...args: Parameters<Tasks[K]>): Promise<Answer<K>> {
     if (signal.aborted) throw cancelled(signal)
     const thread = (worker ??= startThread())
-    const { promise, resolve, reject } = Promise.withResolvers<Reply>()
+    const { promise, resolve, reject } = Promise.withResolvers<Reply<K>>()
     const stop = () => {
       // What it was writing must be still before anybody removes it.
       thread.terminate().then(() => reject(cancelled(signal)), reject)
@@ -21,7 +21,7 @@ export function openLayerWork(signal: AbortSignal): LayerWork & AsyncDisposable 
     signal.addEventListener('abort', stop, { once: true })
     thread.once('message', resolve).once('error', reject).once('exit', ended)
     // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread has none
-    thread.postMessage(job)
+    thread.postMessage({ kind, args })
     try {
       return valueOf(await promise)
     } finally {
@@ -31,36 +31,25 @@ export function openLayerWork(signal: AbortSignal): LayerWork & AsyncDisposable 
   }
 
   return {
-    digest: async (dir) => digestOf(await ask({ kind: 'digest', dir })),
+    digest: (dir) => ask('digest', dir),
     async *read(dir) {
-      let next = ask({ kind: 'read', dir })
-      for (;;) {
-        const pieces = piecesOf(await next)
-        if (pieces.length === 0) return
-        next = ask({ kind: 'more' }) // it reads on while these are written
-        next.catch(() => {})
-        yield* pieces
+      let next = ask('read', dir)
+      try {
+        for (;;) {
+          const pieces = await next
+          if (pieces.length === 0) return
+          next = ask('more') // it reads on while these are written
+          next.catch(() => {})
+          yield* pieces
+        }
+      } finally {
+        await next.catch(() => {}) // who reads no further may ask for something else
       }
     },
-    async compress(dir, file) {
-      const value = await ask({ kind: 'compress', dir, file })
-      if (!isCompressed(value)) throw wrong(value)
-      return value
-    },
-    async unpack(job) {
-      const value = await ask({ kind: 'unpack', job })
-      if (!isUnpacked(value)) throw wrong(value)
-      return value
-    },
-    async readText(job) {
-      const value = await ask({ kind: 'readText', job })
-      return typeof value === 'string' ? value : undefined
-    },
-    async compare(job) {
-      const value = await ask({ kind: 'compare', job })
-      if (!isDifferences(value)) throw wrong(value)
-      return value
-    },
+    compress: (dir, file) => ask('compress', dir, file),
+    unpack: (job) => ask('unpack', job),
+    readText: (job) => ask('readText', job),
+    compare: (job) => ask('compare', job),
     async [Symbol.asyncDispose]() {
       await worker?.terminate()
     },
@@ -72,41 +61,9 @@ function startThread(): Worker {
   return new Worker(new URL('./layer-worker.ts', import.meta.url), { resourceLimits })
 }
 
-function valueOf(reply: Reply): unknown {
+function valueOf<K extends Kind>(reply: Reply<K>): Answer<K> {
   if (reply.kind === 'done') return reply.value
   if (reply.kind === 'broken') throw new Error(`in the thread of the layers: ${reply.error}`)
   const { code, message, hint } = reply.failure
   throw new Failure(code, message, hint === undefined ? {} : { hint })
-}
-
-type Answers = { [Name in keyof LayerWork]: Awaited<ReturnType<LayerWork[Name]>> }
-
-function digestOf(value: unknown): Answers['digest'] {
-  if (!isDigest(value)) throw wrong(value)
-  return value
-}
-
-function isDigest(value: unknown): value is Answers['digest'] {
-  return typeof value === 'object' && value !== null && 'diffId' in value && 'bytes' in value
-}
-
-function isCompressed(value: unknown): value is Answers['compress'] {
-  return isDigest(value) && 'gzip' in value
-}
-
-function isUnpacked(value: unknown): value is Answers['unpack'] {
-  return typeof value === 'object' && value !== null && 'warnings' in value && 'entries' in value
-}
-
-function isDifferences(value: unknown): value is Answers['compare'] {
-  return Array.isArray(value) && value.every((one) => typeof one === 'object' && 'path' in one)
-}
-
-function piecesOf(value: unknown): Uint8Array[] {
-  if (!Array.isArray(value)) throw wrong(value)
-  return value.filter((piece) => piece instanceof Uint8Array)
-}
-
-function wrong(value: unknown): TypeError {
-  return new TypeError(`the thread of the layers answered with ${typeof value}`)
 }

@@ -11,41 +11,49 @@ import * as inodes from '../../runner/inodes.ts'
 
 /** The thread of `openLayerWork`: does one thing that it is told and answers, then the next. */
 
-export type Job =
-  | { kind: 'digest'; dir: string }
-  | { kind: 'read'; dir: string }
-  | { kind: 'more' }
-  | { kind: 'compress'; dir: string; file: string }
-  | { kind: 'unpack'; job: Parameters<LayerWork['unpack']>[0] }
-  | { kind: 'readText'; job: Parameters<LayerWork['readText']>[0] }
-  | { kind: 'compare'; job: Parameters<LayerWork['compare']>[0] }
+/** What it can be told. A layer comes in pieces, a few with each message; none is the end. */
+export type Tasks = Omit<LayerWork, 'read'> & {
+  read(dir: string): Promise<Pieces>
+  more(): Promise<Pieces>
+}
 
-export type Reply =
-  | { kind: 'done'; value: unknown }
+type Pieces = Uint8Array<ArrayBuffer>[]
+
+export type Kind = keyof Tasks
+
+export type Answer<K extends Kind> = Awaited<ReturnType<Tasks[K]>>
+
+export type Job<K extends Kind = Kind> = { kind: K; args: Parameters<Tasks[K]> }
+
+export type Reply<K extends Kind = Kind> =
+  | { kind: 'done'; value: Answer<K> }
   | { kind: 'failed'; failure: { code: Failure['code']; message: string; hint?: string } }
   | { kind: 'broken'; error: string }
 
-/** Pieces of a `read`, those that one message brings; none is the end. */
 const piecesAtOnce = 4
 
 let reading: Generator<Uint8Array<ArrayBuffer>> | undefined
+
+const tasks: { [K in Kind]: (...args: Parameters<Tasks[K]>) => Promise<Answer<K>> } = {
+  digest: async (dir) => digest(dir),
+  async read(dir) {
+    reading = layerTar(dir, inodes)
+    return pieces()
+  },
+  more: async () => pieces(),
+  compress: (dir, file) => compressLayer(dir, file, inodes),
+  unpack: (job) => unpackLayer(job, inodes),
+  readText: async (job) => readMerged(job, inodes),
+  compare: async (job) => compareDirectories(job, inodes),
+}
 
 parentPort?.on('message', (job: Job) => {
   answer(job).catch((error) => reply(explain(error)))
 })
 
-async function answer(job: Job): Promise<void> {
-  if (job.kind === 'read') reading = layerTar(job.dir, inodes)
-  if (job.kind === 'read' || job.kind === 'more') return sendPieces()
-  reply({ kind: 'done', value: await result(job) })
-}
-
-async function result(job: Exclude<Job, { kind: 'read' | 'more' }>): Promise<unknown> {
-  if (job.kind === 'digest') return digest(job.dir)
-  if (job.kind === 'compress') return compressLayer(job.dir, job.file, inodes)
-  if (job.kind === 'unpack') return unpackLayer(job.job, inodes)
-  if (job.kind === 'readText') return readMerged(job.job, inodes)
-  return compareDirectories(job.job, inodes)
+async function answer<K extends Kind>({ kind, args }: Job<K>): Promise<void> {
+  const value = await tasks[kind](...args)
+  reply({ kind: 'done', value }, buffersOf(value))
 }
 
 function digest(dir: string): { diffId: string; bytes: number } {
@@ -58,17 +66,21 @@ function digest(dir: string): { diffId: string; bytes: number } {
   return { diffId: `sha256:${hash.digest('hex')}`, bytes }
 }
 
-function sendPieces(): void {
-  const pieces: Uint8Array<ArrayBuffer>[] = []
-  while (reading && pieces.length < piecesAtOnce) {
+function pieces(): Pieces {
+  const found: Pieces = []
+  while (reading && found.length < piecesAtOnce) {
     const { done, value } = reading.next()
     if (done) reading = undefined
-    else pieces.push(value)
+    else found.push(value)
   }
-  reply(
-    { kind: 'done', value: pieces },
-    pieces.map(({ buffer }) => buffer),
-  )
+  return found
+}
+
+/** What is moved and not copied. */
+function buffersOf(value: unknown): ArrayBuffer[] {
+  if (!Array.isArray(value)) return []
+  const buffers = value.map((one) => (one instanceof Uint8Array ? one.buffer : undefined))
+  return buffers.filter((buffer) => buffer instanceof ArrayBuffer)
 }
 
 function reply(message: Reply, moved: ArrayBuffer[] = []): void {

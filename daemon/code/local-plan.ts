@@ -8,17 +8,20 @@ import { openSource } from '../../builder/source.ts'
 import { errno, Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
 
-/** `paas plan [DIR] [--builder NAME] [--json]`: how a directory would be built, as lines. */
-export function planHere(args: string[]): string[] {
+/** `paas plan [DIR] [--builder NAME] [--json]`: how a directory would be built, in words. */
+export function planHere(args: string[]): { lines: string[]; warnings: string[] } {
   const { dir, builder, json } = parse(args)
   const source = open(dir)
   const docker = planDockerfile(source, builder)
   const plan = docker ?? detect(source, builder)
   const appJson = readAppJson(source)
   const cron = readCron(source)
-  if (!json) return 'images' in plan ? describeDockerfile(plan) : describe(plan)
+  if (!json) {
+    const lines = 'images' in plan ? describeDockerfile(plan) : describe(plan)
+    return { lines, warnings: plan.warnings.map((warning) => ` !     ${warning}`) }
+  }
   const all = { ...plan, appJson: appJson ?? null, cron: cron ?? [] }
-  return JSON.stringify(all, null, 2).split('\n')
+  return { lines: JSON.stringify(all, null, 2).split('\n'), warnings: [] }
 }
 
 function parse(args: string[]): { dir: string; builder: string | undefined; json: boolean } {
@@ -59,7 +62,6 @@ function describe(plan: Plan): string[] {
     ...Object.entries(processes).map(
       ([type, command]) => `       ${type}: ${command} (${processesFrom})`,
     ),
-    ...plan.warnings.map((warning) => ` !     ${warning}`),
   ]
 }
 
@@ -74,7 +76,6 @@ function describeDockerfile(plan: DockerPlan): string[] {
     ...Object.entries(processes).map(
       ([type, command]) => `       ${type}: ${command} (${plan.processesFrom})`,
     ),
-    ...plan.warnings.map((warning) => ` !     ${warning}`),
   ]
 }
 

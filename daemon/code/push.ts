@@ -1,10 +1,9 @@
 import { Failure } from '../../core/errors.ts'
 import { parseBranch, printable } from '../../core/names.ts'
-import type { App, Say } from '../../core/types.ts'
+import type { App } from '../../core/types.ts'
+import type { RefUpdate } from '../../receiver/receive-pack.ts'
 
 /** Pure: what a push means. */
-
-export type RefUpdate = { ref: string; oldSha: string; newSha: string }
 
 /** `branch` becomes the app's deploy branch; `commit` is null when there is nothing to deploy. */
 export type PushDecision = {
@@ -49,11 +48,6 @@ export function decidePush(updates: RefUpdate[], app: Pick<App, 'name' | 'deploy
           `From its next commit on: git:set ${app.name} deploy-branch ${branch}`
       : ` !     Branch "${branch}" is stored, not deployed`
   }
-}
-
-/** Says on the pusher's side what will not be deployed. */
-export function sayWarnings(decision: PushDecision, say: Say): void {
-  for (const warning of decision.warnings) say(warning)
 }
 
 function named(update: RefUpdate) {

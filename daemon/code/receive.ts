@@ -4,6 +4,7 @@ import type { App, Identity, Say } from '../../core/types.ts'
 import type { PushRequest } from '../../receiver/receive-pack.ts'
 import { untouchedPaths } from '../../builder/untouched.ts'
 import { createApp, recordCreated } from '../apps/apps.ts'
+import { missingApp } from '../apps/find-app.ts'
 import { buildCommit } from './build.ts'
 import { applyInTurn, goneMeanwhile, pushChange } from '../changes.ts'
 import type { Daemon } from '../daemon.ts'
@@ -35,7 +36,11 @@ export async function acceptPush(
   accepting: Accepting,
 ): Promise<void> {
   const { by, say } = accepting
+  refuseLocked(daemon.store, name)
   const known = daemon.store.findApp(name)
+  if (!known && !daemon.store.autocreate()) {
+    throw missingApp(name, daemon, `Pushes create none here. To do it: apps:create ${name}`)
+  }
   const decision = decidePush(push.updates, known ?? { name, deployBranch: null })
   for (const warning of decision.warnings) say(warning)
   if (!decision.deploy) {
@@ -44,7 +49,6 @@ export async function acceptPush(
       hint: 'The first push of a branch creates it: git push paas main',
     })
   }
-  refuseLocked(daemon.store, name)
   const app = known ?? (await createFor(daemon, name, accepting))
   const target = decision.deploy
   const { branch, commit } = target

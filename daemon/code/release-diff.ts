@@ -3,6 +3,7 @@ import type { Difference } from '../../builder/image/layer-work.ts'
 import { paths } from '../../core/names.ts'
 import type { Layer, LayerKind, Release } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
+import { hasFiles } from '../disk/garbage.ts'
 import { openLayerWork } from './layer-work.ts'
 import { processConfig } from '../fleet/processes.ts'
 
@@ -18,12 +19,15 @@ export type ReleaseDiff = {
   mounts: ValueDiff
 }
 
-/** `more`: there are further files. A layer of one release alone has no other side. */
+/**
+ * `more`: there are further files. A layer of one release alone has no other side. `files` is null
+ * where those of a side are not kept.
+ */
 export type LayerDiff = {
   kind: LayerKind
   before: string | null
   after: string | null
-  files: Difference[]
+  files: Difference[] | null
   more: boolean
 }
 
@@ -40,15 +44,17 @@ export async function diffReleases(
   await using work = openLayerWork(signal)
   const layers: LayerDiff[] = []
   for (const pair of pairLayers(before.image.layers, after.image.layers)) {
+    const sides = [pair.before, pair.after].filter((layer) => layer !== undefined)
+    const kept = sides.every((layer) => hasFiles(daemon, layer))
     const dir = (layer: Layer | undefined) => layer && paths(daemon.config).layer(layer)
     const job = { before: dir(pair.before), after: dir(pair.after), most: filesMost }
-    const found = await work.compare(job)
+    const found = kept ? await work.compare(job) : null
     layers.push({
       kind: pair.kind,
       before: pair.before?.label ?? null,
       after: pair.after?.label ?? null,
-      files: found.slice(0, filesMost),
-      more: found.length > filesMost,
+      files: found?.slice(0, filesMost) ?? null,
+      more: (found?.length ?? 0) > filesMost,
     })
   }
   return { layers, ...diffSettings(before, after) }

@@ -31,6 +31,24 @@ export const appCommands: Command[] = [
     },
   },
   {
+    name: 'apps:autocreate',
+    usage: '[on | off]',
+    summary: 'Show or choose whether a push to an app that does not exist creates it',
+    app: false,
+    run: async (call, daemon) => {
+      const [wish] = call.args
+      if (wish !== undefined && !['on', 'off'].includes(wish)) {
+        throw usageFailure(call.command, 'apps:autocreate wants on or off')
+      }
+      if (wish !== undefined) daemon.store.setAutocreate(wish === 'on')
+      const on = daemon.store.autocreate()
+      const text = on ? 'A push creates its app' : 'A push creates no app: apps:create does'
+      const answer: Answer = { lines: [`       ${text}`], json: { autocreate: on } }
+      if (wish !== undefined) answer.event = { kind: 'apps', text, app: null }
+      return answer
+    },
+  },
+  {
     name: 'apps:list',
     usage: '',
     summary: 'List all apps',
@@ -158,14 +176,14 @@ function setLock(call: Call, daemon: Daemon, by: string | null): Answer {
 }
 
 function describe(daemon: Daemon, app: App) {
-  const release = daemon.store.currentRelease(app.name)
+  const release = daemon.store.currentFacts(app)
   const live = daemon.fleet.of(app.name).filter(({ state }) => state === 'live')
   const wanted = Object.values(daemon.store.formation(app)).reduce((sum, count) => sum + count, 0)
   return {
     name: app.name,
     release: release ? `v${release.version}` : null,
     commit: release?.commit ?? null,
-    language: release?.image.language ?? null,
+    language: release?.language ?? null,
     running: release ? `${live.length}/${wanted}` : '0/0',
     deployBranch: app.deployBranch,
     urls: appUrls(daemon.config, daemon.store, app),

@@ -4,7 +4,6 @@ import { Failure } from '../../core/errors.ts'
 import type { App } from '../../core/types.ts'
 import { printable } from '../../core/names.ts'
 import type { Daemon } from '../daemon.ts'
-import { refuseLocked } from '../apps/locks.ts'
 import { must } from '../store/rows.ts'
 import type { Answer, Call, Command } from './command.ts'
 import { usageFailure } from './parse.ts'
@@ -16,10 +15,10 @@ export const builderCommands: Command[] = [
     summary:
       'Choose how an app is built from the next push on, and on which image in place of the stack; without NAME or IMAGE, let the code say',
     app: true,
+    changes: true,
     run: async (call, daemon) => {
       const [name, value] = call.args
       const change = name === 'base' ? toBase(value) : toBuilder(call, name, value)
-      refuseLocked(daemon.store, call.app().name)
       const text = change(daemon, call.app())
       return { ...report(daemon, call.app().name), event: { kind: 'builder', text } }
     },
@@ -62,15 +61,8 @@ function toBase(name: string | undefined): Setting {
 
 function report(daemon: Daemon, name: string): Answer {
   const app = must(daemon.store.findApp(name))
-  const { BUILDER, BUILDPACK_URL } = daemon.store.effectiveConfig(app)
   const { base } = daemon.store.codeSettings(app)
-  const sayers: [builder: string | null | undefined, by: string][] = [
-    [app.builder, 'builder:set'],
-    [BUILDER, 'the config key BUILDER'],
-    [daemon.store.buildpacks(app).length > 0 ? 'buildpacks' : null, 'buildpacks:set'],
-    [BUILDPACK_URL ? 'buildpacks' : null, 'the config key BUILDPACK_URL'],
-  ]
-  const [builder = null, by] = sayers.find(([said]) => said) ?? [null, 'the code']
+  const { builder, by } = chosenBuilder(daemon, app)
   return {
     lines: [
       `builder: ${builder ?? 'as paas.toml or the files say'} (${by})`,
@@ -78,4 +70,17 @@ function report(daemon: Daemon, name: string): Answer {
     ],
     json: { builder, setBy: by, base },
   }
+}
+
+/** How an app is built and who says so, of all that is set outside its code. */
+export function chosenBuilder({ store }: Daemon, app: App): { builder: string | null; by: string } {
+  const { BUILDER, BUILDPACK_URL } = store.effectiveConfig(app)
+  const sayers: [builder: string | null | undefined, by: string][] = [
+    [app.builder, 'builder:set'],
+    [BUILDER, 'the config key BUILDER'],
+    [store.buildpacks(app).length > 0 ? 'buildpacks' : null, 'buildpacks:set'],
+    [BUILDPACK_URL ? 'buildpacks' : null, 'the config key BUILDPACK_URL'],
+  ]
+  const [builder = null, by] = sayers.find(([said]) => said) ?? [null, 'the code']
+  return { builder, by }
 }

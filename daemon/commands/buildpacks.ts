@@ -1,12 +1,9 @@
-import {
-  buildpacksMost,
-  parseBuildpack,
-  shownAddress,
-} from '../../builder/buildpack-detect/buildpack-address.ts'
+import { buildpacksMost, parseBuildpack } from '../../builder/buildpack-detect/buildpack-address.ts'
 import { Failure } from '../../core/errors.ts'
+import { maskAddresses } from '../../core/mask.ts'
 import type { App } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
-import { refuseLocked } from '../apps/locks.ts'
+import { chosenBuilder } from './builder.ts'
 import type { Answer, Call, Command, CommandOption } from './command.ts'
 import { usageFailure } from './parse.ts'
 
@@ -20,6 +17,7 @@ export const buildpackCommands: Command[] = [
     usage: 'APP ADDRESS [ADDRESS ...]',
     summary: 'Build an app with Heroku buildpacks, in this order, from the next push on',
     app: true,
+    changes: true,
     options: index,
     run: async (call, daemon) => {
       const at = position(call)
@@ -34,6 +32,7 @@ export const buildpackCommands: Command[] = [
     usage: 'APP ADDRESS [ADDRESS ...]',
     summary: 'Run further buildpacks, after the others or at a place among them',
     app: true,
+    changes: true,
     options: index,
     run: async (call, daemon) => {
       const at = position(call)
@@ -46,6 +45,7 @@ export const buildpackCommands: Command[] = [
     usage: 'APP [ADDRESS]',
     summary: 'Run a buildpack no longer, named by its address or by --index',
     app: true,
+    changes: true,
     options: index,
     run: async (call, daemon) => {
       const [address] = call.args
@@ -67,6 +67,7 @@ export const buildpackCommands: Command[] = [
     usage: 'APP',
     summary: 'Let the code say how an app is built',
     app: true,
+    changes: true,
     run: async (call, daemon) => change(call, daemon, () => []),
   },
   {
@@ -74,20 +75,19 @@ export const buildpackCommands: Command[] = [
     usage: 'APP',
     summary: 'List the buildpacks of an app, in the order in which they run',
     app: true,
-    run: async (call, daemon) => report(call.app(), daemon.store.buildpacks(call.app())),
+    run: async (call, daemon) => report(daemon, call.app()),
   },
 ]
 
 function change(call: Call, daemon: Daemon, edit: (list: string[]) => string[]): Answer {
   const app = call.app()
-  refuseLocked(daemon.store, app.name)
   const list = edit(daemon.store.buildpacks(app))
   if (list.length > buildpacksMost) {
     throw new Failure('usage', `${list.length} buildpacks: at most ${buildpacksMost} are run`)
   }
   daemon.store.setBuildpacks(app, list)
-  const shown = list.map(shownAddress).join(', ') || 'none'
-  return { ...report(app, list), event: { kind: 'builder', text: `Buildpacks: ${shown}` } }
+  const shown = list.map(maskAddresses).join(', ') || 'none'
+  return { ...report(daemon, app), event: { kind: 'builder', text: `Buildpacks: ${shown}` } }
 }
 
 function addresses({ args, command }: Call): string[] {
@@ -104,14 +104,15 @@ function position({ options, command }: Call): number | undefined {
   throw usageFailure(command, `--index is a number from 1 to ${buildpacksMost}`)
 }
 
-function report(app: App, list: string[]): Answer {
-  const shown = list.map(shownAddress)
-  const ignored = app.builder !== null && app.builder !== 'buildpacks' && list.length > 0
+function report(daemon: Daemon, app: App): Answer {
+  const shown = daemon.store.buildpacks(app).map(maskAddresses)
+  const { builder, by } = chosenBuilder(daemon, app)
+  const ignored = shown.length > 0 && builder !== 'buildpacks'
   const lines = shown.map((address, at) => `${at + 1}. ${address}`)
   return {
     lines: [
       ...(lines.length > 0 ? lines : ['No buildpacks are set: the code says how it is built']),
-      ...(ignored ? [`They are not used: builder:set has "${app.builder}"`] : []),
+      ...(ignored ? [`They are not used: ${by} says "${builder}"`] : []),
     ],
     json: shown,
   }

@@ -16,6 +16,8 @@ export type Command = {
    * option `global` of the command's own none is named.
    */
   app: boolean
+  /** Changes its app without the app's turn, which is not had while the app is locked: refused. */
+  changes?: true
   options?: Record<string, CommandOption>
   /** Everything after the app belongs to the command itself, dashes included (`run`). */
   verbatim?: boolean

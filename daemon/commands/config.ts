@@ -1,5 +1,6 @@
 import { Failure } from '../../core/errors.ts'
 import { limits } from '../../core/config.ts'
+import { maskValue } from '../../core/mask.ts'
 import { parseConfigKey, printable } from '../../core/names.ts'
 import type { Config } from '../../core/types.ts'
 import {
@@ -11,6 +12,7 @@ import {
 } from '../changes.ts'
 import type { Daemon } from '../daemon.ts'
 import { type ConfigFormat, formatConfig, parseConfigText, shellQuote } from '../apps/env-file.ts'
+import { confirmByName } from './ask.ts'
 import type { Answer, Call, Command } from './command.ts'
 import { checkValues, decoded, encoded, givenPairs } from './config-values.ts'
 import { usageFailure } from './parse.ts'
@@ -59,7 +61,7 @@ export const configCommands: Command[] = [
       const config = configOf(call, daemon)
       const value = Object.hasOwn(config, key) ? config[key] : undefined
       if (value === undefined) {
-        throw new Failure('failed', `${ownerOf(call)} has no ${printable(key)}`)
+        throw new Failure('failed', `${ownerOf(call)} has no ${printable(maskValue(key))}`)
       }
       const shown = call.options.encoded ? encoded(value) : value
       return { lines: [shown], json: shown }
@@ -111,7 +113,12 @@ export const configCommands: Command[] = [
     summary: 'Remove all config and restart without it',
     app: true,
     options: { 'no-restart': noRestart, global },
-    run: async (call, daemon) => change(call, daemon, without(Object.keys(configOf(call, daemon)))),
+    run: async (call, daemon) => {
+      if (call.options.global) {
+        await confirmByName(call, '--global', 'This removes the config that all apps share')
+      }
+      return change(call, daemon, without(Object.keys(configOf(call, daemon))))
+    },
   },
   {
     name: 'config:import',

@@ -3,7 +3,6 @@ import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
 import type { App, CronEntry } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
-import { refuseLocked } from '../apps/locks.ts'
 import { describeEnd, durationMs } from '../runs/run-words.ts'
 import { parseSchedule } from '../runs/schedule.ts'
 import { shellText } from '../../core/shell-text.ts'
@@ -21,6 +20,7 @@ export const cronCommands: Command[] = [
     usage: '[--timezone ZONE] [--concurrency POLICY] APP SCHEDULE COMMAND [ARGUMENT ...]',
     summary: 'Run a command on a schedule, such as "*/15 * * * *" or @daily',
     app: true,
+    changes: true,
     verbatim: true,
     options: {
       timezone: { type: 'string', value: 'ZONE', help: 'Such as Europe/Berlin; UTC unless given' },
@@ -32,7 +32,6 @@ export const cronCommands: Command[] = [
     },
     run: async (call, daemon) => {
       const app = call.app()
-      refuseLocked(daemon.store, app.name)
       const wish = parseJob(call)
       const jobs = daemon.store.cronJobs(app).length
       if (jobs >= limits.cronJobsPerApp) {
@@ -80,9 +79,9 @@ export const cronCommands: Command[] = [
     usage: 'APP JOB',
     summary: 'Remove a cron job with its history; a run of it that goes on is stopped',
     app: true,
+    changes: true,
     run: async (call, daemon) => {
       const job = findJob(call, daemon)
-      refuseLocked(daemon.store, job.app)
       if (job.source === 'app.json') {
         throw new Failure('failed', `cron.${job.number} is in app.json of ${job.app}`, {
           hint: `Push without it, or: cron:suspend ${job.app} cron.${job.number}`,
@@ -139,6 +138,7 @@ export const cronCommands: Command[] = [
     usage: 'APP [JOB]',
     summary: 'Let a cron job, or all of an app, rest',
     app: true,
+    changes: true,
     run: async (call, daemon) => suspend(call, daemon, true),
   },
   {
@@ -146,6 +146,7 @@ export const cronCommands: Command[] = [
     usage: 'APP [JOB]',
     summary: 'End the rest; what was due meanwhile is not made up for',
     app: true,
+    changes: true,
     run: async (call, daemon) => suspend(call, daemon, false),
   },
 ]
@@ -187,7 +188,6 @@ function jobsHint(daemon: Daemon, app: App): string {
 }
 
 function suspend(call: Call, daemon: Daemon, suspended: boolean): Answer {
-  refuseLocked(daemon.store, call.app().name)
   const chosen = call.args.length > 0
   const jobs = chosen ? [findJob(call, daemon)] : daemon.store.cronJobs(call.app())
   for (const job of jobs) daemon.store.suspendCronJob(job, suspended)

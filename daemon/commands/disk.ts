@@ -1,6 +1,6 @@
 import { type DiskReport, type LedgerLayer, showBytes } from '../disk/disk-report.ts'
 import type { Command } from './command.ts'
-import { findApp } from './find-app.ts'
+import { findApp } from '../apps/find-app.ts'
 import { columns } from './output.ts'
 
 export const diskCommands: Command[] = [

@@ -1,10 +1,12 @@
 import { Failure, failureLines, statusOf } from '../../core/errors.ts'
 import { logError } from '../../core/log.ts'
 import type { Say } from '../../core/types.ts'
+import { sayTo } from '../../receiver/output.ts'
+import { findApp } from '../apps/find-app.ts'
+import { refuseLocked } from '../apps/locks.ts'
 import type { Daemon } from '../daemon.ts'
 import type { Call, Changed, Command, Session } from './command.ts'
-import { findApp } from './find-app.ts'
-import { helpFor } from './help.ts'
+import { helpOn } from './help.ts'
 import { print } from './output.ts'
 import { type Parsed, parseCommand, usageFailure } from './parse.ts'
 import { withPluginCommands } from './plugin-commands.ts'
@@ -22,7 +24,9 @@ export async function dispatch(asked: Session, daemon: Daemon): Promise<number> 
     const parsed = parseCommand(session.argv, commands)
     await authorize(session, daemon)
     const call = parsed.help ? undefined : openCall(parsed, session, daemon, commands)
-    const answer = call ? await parsed.command.run(call, daemon) : helpFor(parsed.command)
+    const answer = call
+      ? await parsed.command.run(call, daemon)
+      : helpOn(parsed.command.name, commands)
     if (typeof answer === 'number') return answer
     if (call && answer.event) recordChange(daemon, call, answer.event)
     await print(session.stdout, parsed.json ? [JSON.stringify(answer.json, null, 2)] : answer.lines)
@@ -47,11 +51,10 @@ function recordChange(daemon: Daemon, call: Call, { kind, text, app }: Changed):
   }
 }
 
-/** Plugins may refuse what a key holder asks; root on the host is above that. */
+/** Plugins may refuse what a key holder asks, and say why; root on the host is above that. */
 export async function authorize(
-  { argv, identity, signal }: Pick<Session, 'argv' | 'identity' | 'signal'>,
+  { argv, identity, signal, stderr }: Pick<Session, 'argv' | 'identity' | 'signal' | 'stderr'>,
   daemon: Daemon,
-  say: Say = () => {},
 ): Promise<void> {
   if (identity.local) return
   const user = identity.name
@@ -59,7 +62,7 @@ export async function authorize(
     await daemon.triggers.fire(
       'user-auth',
       { user, args: [user, ...withoutSecrets(argv)] },
-      say,
+      sayTo(stderr),
       signal,
     )
   } catch (error) {
@@ -71,7 +74,8 @@ export async function authorize(
 function openCall(parsed: Parsed, session: Session, daemon: Daemon, commands: Command[]): Call {
   const ofApp = parsed.command.app && parsed.options.global !== true
   const app = ofApp ? findApp(requireApp(parsed), daemon) : undefined
-  const say = sayTo(session, parsed)
+  if (app && parsed.command.changes) refuseLocked(daemon.store, app.name)
+  const say = sayOf(session, parsed)
   return {
     session,
     command: parsed.command,
@@ -96,9 +100,10 @@ function requireApp(parsed: Parsed): string {
 }
 
 /** Warnings always reach stderr; steps go to stdout, or nowhere where only data is wanted. */
-function sayTo(session: Session, { quiet, json }: Parsed): Say {
+function sayOf({ stdout, stderr }: Session, { quiet, json }: Parsed): Say {
+  const [warn, tell] = [sayTo(stderr), sayTo(stdout)]
   return (line) => {
-    if (line.startsWith(' !     ')) session.stderr.write(`${line}\n`)
-    else if (!quiet && !json) session.stdout.write(`${line}\n`)
+    if (line.startsWith(' !     ')) warn(line)
+    else if (!quiet && !json) tell(line)
   }
 }

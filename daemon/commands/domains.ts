@@ -2,7 +2,6 @@ import { Failure } from '../../core/errors.ts'
 import { parseDomain } from '../../core/names.ts'
 import type { Daemon } from '../daemon.ts'
 import { defaultHost, refuseTakenHost } from '../apps/hosts.ts'
-import { refuseLocked } from '../apps/locks.ts'
 import { shownUrls } from '../apps/urls.ts'
 import type { Answer, Call, Command } from './command.ts'
 import { usageFailure } from './parse.ts'
@@ -13,9 +12,9 @@ export const domainCommands: Command[] = [
     usage: 'APP DOMAIN [DOMAIN ...]',
     summary: 'Let an app answer to more domains',
     app: true,
+    changes: true,
     run: async (call, daemon) => {
       const { name } = call.app()
-      refuseLocked(daemon.store, name)
       const hosts = parseHosts(call, daemon)
       if (hosts.length > 0) return change(call, daemon, { add: hosts, remove: [] })
       const line = `       ${call.args.join(', ')} leads to ${name} already`
@@ -27,8 +26,8 @@ export const domainCommands: Command[] = [
     usage: 'APP DOMAIN [DOMAIN ...]',
     summary: 'Let an app answer to these domains, and no longer to others that it had',
     app: true,
+    changes: true,
     run: async (call, daemon) => {
-      refuseLocked(daemon.store, call.app().name)
       const hosts = parseHosts(call, daemon)
       const others = daemon.store.domains(call.app()).filter((host) => !hosts.includes(host))
       return change(call, daemon, { add: hosts, remove: others })
@@ -39,8 +38,8 @@ export const domainCommands: Command[] = [
     usage: 'APP',
     summary: 'Take all domains from an app; it keeps the name that goes with its own',
     app: true,
+    changes: true,
     run: async (call, daemon) => {
-      refuseLocked(daemon.store, call.app().name)
       return change(call, daemon, { add: [], remove: daemon.store.domains(call.app()) })
     },
   },
@@ -49,9 +48,9 @@ export const domainCommands: Command[] = [
     usage: 'APP DOMAIN [DOMAIN ...]',
     summary: 'Take domains from an app',
     app: true,
+    changes: true,
     run: async (call, daemon) => {
       const app = call.app()
-      refuseLocked(daemon.store, app.name)
       const hosts = parseHosts(call, daemon)
       const known = daemon.store.domains(app)
       const unknown = hosts.find((host) => !known.includes(host))

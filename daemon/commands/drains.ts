@@ -1,12 +1,13 @@
 import { Failure } from '../../core/errors.ts'
+import { maskAddresses } from '../../core/mask.ts'
 import type { App } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
-import { drainHost, parseDrain, shownDrain } from '../logs/drain-target.ts'
+import { drainHost, parseDrain } from '../logs/drain-target.ts'
 import { outsideOnly, refuseOwn } from '../logs/own-network.ts'
 import type { DrainRow } from '../store/logs.ts'
 import { refuseLocked } from '../apps/locks.ts'
 import type { Answer, Command } from './command.ts'
-import { findApp } from './find-app.ts'
+import { findApp } from '../apps/find-app.ts'
 import { columns } from './output.ts'
 import { usageFailure } from './parse.ts'
 
@@ -42,7 +43,7 @@ async function add(daemon: Daemon, app: App, drain: DrainRow): Promise<Answer> {
   }
   daemon.store.addDrain(app, drain)
   await daemon.drains.sync(app)
-  const shown = shownDrain(url)
+  const shown = maskAddresses(url)
   return {
     lines: [`       Sending to ${shown}`],
     json: { url: shown },
@@ -53,12 +54,12 @@ async function add(daemon: Daemon, app: App, drain: DrainRow): Promise<Answer> {
 /** `given` as it was added, or as it is shown. */
 async function remove(daemon: Daemon, app: App, given: string): Promise<Answer> {
   const urls = daemon.store.drains(app).map(({ url }) => url)
-  const url = urls.find((one) => shownDrain(one) === given) ?? given
+  const url = urls.find((one) => maskAddresses(one) === given) ?? given
   if (!daemon.store.removeDrain(app, url)) {
-    throw new Failure('failed', `${app.name} has no drain ${shownDrain(url)}`)
+    throw new Failure('failed', `${app.name} has no drain ${maskAddresses(url)}`)
   }
   await daemon.drains.sync(app)
-  const shown = shownDrain(url)
+  const shown = maskAddresses(url)
   return {
     lines: [`       Removed ${shown}`],
     json: { url: shown },

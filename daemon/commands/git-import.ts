@@ -4,6 +4,7 @@ import { publicDeployKey } from '../code/deploy-key.ts'
 import { importArchive, type Imported, importRemote } from '../code/import.ts'
 import type { Answer, Call, Command } from './command.ts'
 import { usageFailure } from './parse.ts'
+import { refuseTerminal } from './stdin.ts'
 
 /** Code that comes by other ways than a push. */
 export const importCommands: Command[] = [
@@ -17,7 +18,9 @@ export const importCommands: Command[] = [
     },
     run: async (call, daemon) => {
       const [address] = call.args
-      const from = address === undefined || address === '-' ? call.session.stdin : address
+      const isInput = address === undefined || address === '-'
+      if (isInput) refuseTerminal(call, 'an archive', `${call.app().name} < shop.tar.gz`)
+      const from = isInput ? call.session.stdin : address
       const source = { from, type: archiveType(call) }
       return answer(call, await importArchive(daemon, call.app(), source, askOf(call)))
     },

@@ -2,7 +2,6 @@ import { isPathPattern, parseFolder, pathsMost } from '../../builder/buildpack-d
 import { Failure } from '../../core/errors.ts'
 import { parseBranch, paths, printable } from '../../core/names.ts'
 import type { Daemon } from '../daemon.ts'
-import { refuseLocked } from '../apps/locks.ts'
 import { setHead } from '../code/refs.ts'
 import type { Answer, Call, Command } from './command.ts'
 import { importCommands } from './git-import.ts'
@@ -17,6 +16,7 @@ export const gitCommands: Command[] = [
     summary:
       'Choose the branch that is deployed, the folder of the app, and the paths of which a push must change one',
     app: true,
+    changes: true,
     run: async (call, daemon) => {
       const [setting = '', ...values] = call.args
       const set = Object.hasOwn(settings, setting) ? settings[setting] : undefined
@@ -24,7 +24,6 @@ export const gitCommands: Command[] = [
         const known = Object.keys(settings).join(', ')
         throw usageFailure(call.command, `git:set needs one of: ${known}`)
       }
-      refuseLocked(daemon.store, call.app().name)
       return await set(call, daemon, values)
     },
   },
@@ -52,11 +51,12 @@ export const gitCommands: Command[] = [
 type Setting = (call: Call, daemon: Daemon, values: string[]) => Promise<Answer>
 
 const settings: Record<string, Setting> = {
-  'deploy-branch': async (call, daemon, [branch]) => {
-    if (branch === undefined)
-      throw usageFailure(call.command, 'git:set deploy-branch needs a branch')
-    daemon.store.setDeployBranch(call.app(), parseBranch(branch))
+  'deploy-branch': async (call, daemon, [name, ...more]) => {
+    if (name === undefined || more.length > 0)
+      throw usageFailure(call.command, 'git:set deploy-branch wants one branch')
+    const branch = parseBranch(name)
     await setHead(paths(daemon.config).repo(call.app().name), branch)
+    daemon.store.setDeployBranch(call.app(), branch)
     return {
       lines: [`       Pushes of "${branch}" to ${call.app().name} are deployed`],
       json: { app: call.app().name, deployBranch: branch },
@@ -64,7 +64,8 @@ const settings: Record<string, Setting> = {
     }
   },
 
-  'app-dir': async (call, daemon, [dir]) => {
+  'app-dir': async (call, daemon, [dir, ...more]) => {
+    if (more.length > 0) throw usageFailure(call.command, 'git:set app-dir wants one folder')
     const folder = dir === undefined ? null : parseFolder(dir)
     if (folder === undefined) {
       throw new Failure('usage', `"${printable(dir ?? '')}" is no folder of a repository`)

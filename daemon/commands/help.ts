@@ -11,39 +11,50 @@ export const help: Command = {
   summary: 'Show all commands, or how to use one',
   app: false,
   run: async ({ args: [topic], table }) => {
-    if (topic === undefined) return overview(table)
-    const command = table.find((one) => one.name === topic)
-    if (command) return helpFor(command)
-    const family = table.filter((one) => one.name.split(':')[0] === topic)
-    if (family.length > 0) return overview(family)
-    throw new Failure('usage', `"${printable(topic)}" is not a command`, {
-      hint: 'All commands: help',
-    })
+    return topic === undefined ? overview(table) : helpOn(topic, table)
   },
 }
 
-/** One command: usage, summary, options. */
-export function helpFor(command: Command): Answer {
+/** A command, a namespace, or what is both. */
+export function helpOn(topic: string, table: Command[]): Answer {
+  const command = table.find((one) => one.name === topic)
+  const family = table.filter((one) => one.name.startsWith(`${topic}:`))
+  if (command) return helpFor(command, family)
+  if (family.length > 0) return overview(family)
+  throw new Failure('usage', `"${printable(topic)}" is not a command`, {
+    hint: 'All commands: help',
+  })
+}
+
+/** One command: usage, summary, options; and the commands of a `family` that it gives its name. */
+function helpFor(command: Command, family: Command[]): Answer {
   const options = Object.entries(command.options ?? {}).map(([name, option]) => {
     const short = option.short ? `-${option.short}, ` : ''
     const value = option.value ? ` ${option.value}` : ''
     return { flag: `${short}--${name}${value}`, help: option.help }
   })
-  const lines = [`Usage: ${command.name} ${command.usage}`.trim(), '', `  ${command.summary}`]
+  const { name, usage, summary } = command
+  const lines = [`Usage: ${name} ${usage}`.trim(), '', `  ${summary}`]
   if (options.length > 0)
     lines.push('', ...columns(options.map(({ flag, help: text }) => [flag, text])))
-  const { name, usage, summary } = command
-  return { lines, json: { name, usage, summary, options } }
+  lines.push('', `  With every command: ${flags}`)
+  if (family.length > 0) lines.push('', ...list(family))
+  const commands = family.length === 0 ? {} : { commands: family.map(facts) }
+  return { lines, json: { ...facts(command), options, ...commands } }
 }
 
+const flags = '[--app APP] [--json] [--quiet] [--force]'
+
 function overview(commands: Command[]): Answer {
+  const lines = [`Usage: COMMAND [ARGUMENTS] ${flags}`, '', ...list(commands)]
+  return { lines, json: commands.map(facts) }
+}
+
+function list(commands: Command[]): string[] {
   const rows = commands.map(({ name, usage, summary }) => [`${name} ${usage}`.trim(), summary])
-  return {
-    lines: [
-      'Usage: COMMAND [ARGUMENTS] [--app APP] [--json] [--quiet] [--force]',
-      '',
-      ...columns(rows, 48),
-    ],
-    json: commands.map(({ name, usage, summary }) => ({ name, usage, summary })),
-  }
+  return columns(rows, 48)
+}
+
+function facts({ name, usage, summary }: Command) {
+  return { name, usage, summary }
 }

@@ -2,12 +2,14 @@ import { once } from 'node:events'
 import type { Writable } from 'node:stream'
 import { parseReference, referenceText } from '../../builder/image/reference.ts'
 import { Failure, stopIfCancelled } from '../../core/errors.ts'
+import { printable } from '../../core/names.ts'
 import type { Release } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
 import { appUrls } from '../apps/hosts.ts'
 import type { Answer, Call, Command } from './command.ts'
 import { usageFailure } from './parse.ts'
-import { findRelease } from './releases.ts'
+import { findWithFiles } from './releases.ts'
+import { refuseTerminal } from './stdin.ts'
 
 /** Most days nobody asks for these: the daemon is smaller without them. */
 const exporting = () => import('../code/image-export.ts')
@@ -31,7 +33,7 @@ export const imageCommands: Command[] = [
           },
         )
       }
-      const release = findRelease(daemon, call.app(), call.args[0])
+      const release = findWithFiles(daemon, call.app(), call.args[0])
       const { exportRelease } = await exporting()
       await exportRelease(daemon, release, (piece) => writeAll(stdout, piece, signal), signal)
       return 0
@@ -43,12 +45,8 @@ export const imageCommands: Command[] = [
     summary: 'Deploy the image of an archive on standard input: OCI, or of "docker save"',
     app: true,
     run: async (call: Call, daemon: Daemon) => {
-      const { stdin, tty, identity } = call.session
-      if (tty) {
-        throw new Failure('usage', `${name} reads an archive, which nobody types`, {
-          hint: `Give it one: ${name} ${call.app().name} < image.tar`,
-        })
-      }
+      const { stdin, identity } = call.session
+      refuseTerminal(call, 'an archive', `${call.app().name} < image.tar`)
       const asked = { by: identity.name, ask: call.ask }
       const { deployArchive } = await importing()
       const release = await deployArchive(daemon, call.app(), stdin, asked)
@@ -75,11 +73,13 @@ export const imageCommands: Command[] = [
     run: async (call, daemon) => {
       const { args, say } = call
       const wanted = args.length > 1 ? args[0] : undefined
-      const reference = parseReference(
-        needed(call, args.length > 1 ? 1 : 0, 'the name of an image'),
-      )
+      const image = needed(call, args.length > 1 ? 1 : 0, 'the name of an image')
+      if (!image.includes('/')) {
+        throw usageFailure(call.command, `"${printable(image)}" says no registry to push to`)
+      }
+      const reference = parseReference(image)
       if (reference.digest) throw usageFailure(call.command, 'A digest is what comes out of a push')
-      const release = findRelease(daemon, call.app(), wanted)
+      const release = findWithFiles(daemon, call.app(), wanted)
       const name = referenceText(reference)
       say(`-----> Pushing ${release.app} v${release.version} to ${name}`)
       const { pushRelease } = await importing()

@@ -2,9 +2,10 @@ import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
 import { parsePublicKey } from '../../receiver/keys.ts'
 import { confirmByName } from './ask.ts'
-import type { Command, Session } from './command.ts'
+import type { Command } from './command.ts'
 import { columns } from './output.ts'
 import { usageFailure } from './parse.ts'
+import { readStdin } from './stdin.ts'
 
 const keyBytesMost = 16 * 1024
 
@@ -22,7 +23,7 @@ export const keyCommands: Command[] = [
           'keys:add needs a name of letters, digits and ".@_-", other than root',
         )
       }
-      const line = words.length > 0 ? words.join(' ') : await readAll(call.session)
+      const line = words.length > 0 ? words.join(' ') : await readStdin(call, keyBytesMost)
       const { algorithm, blob, fingerprint } = parsePublicKey(line.trim())
       const same = daemon.store.keys().find((key) => key.fingerprint === fingerprint)
       if (same?.name === name) {
@@ -56,7 +57,7 @@ export const keyCommands: Command[] = [
   {
     name: 'keys:remove',
     usage: 'NAME',
-    summary: 'Take an SSH key out',
+    summary: 'Take an SSH key out; what has come in by it is ended within 15 seconds',
     app: false,
     run: async (call, daemon) => {
       const [name] = call.args
@@ -75,15 +76,3 @@ export const keyCommands: Command[] = [
     },
   },
 ]
-
-async function readAll(session: Session): Promise<string> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of session.stdin) {
-    const data = Buffer.from(chunk)
-    bytes += data.length
-    if (bytes > keyBytesMost) throw new Failure('usage', 'That is too long for a public key')
-    chunks.push(data)
-  }
-  return Buffer.concat(chunks).toString('utf8')
-}

@@ -1,5 +1,7 @@
 import { parseArgs } from 'node:util'
+import { didYouMean } from '../../core/did-you-mean.ts'
 import { Failure } from '../../core/errors.ts'
+import { maskValue } from '../../core/mask.ts'
 import { printable } from '../../core/names.ts'
 import type { Command, Options } from './command.ts'
 
@@ -30,12 +32,18 @@ export function parseCommand(argv: string[], table: Command[]): Parsed {
   if (start === -1) return parseCommand(['help'], table)
   const name = argv[start] ?? ''
   const command = table.find((one) => one.name === name)
-  if (!command) return namespaceHelp(name, table)
   const before = argv.slice(0, start)
   const after = argv.slice(start + 1)
+  const alone = after.length === 0 && !before.some(namesApp)
+  if (!command || (alone && command.app && isNamespace(name, table))) {
+    return namespaceHelp(name, [before, after], table)
+  }
   if (command.verbatim) return parseVerbatim(command, before, after)
   const { values, positionals } = parse(command, [...before, ...after])
   const ofApp = command.app && values.global !== true
+  if (command.app && !ofApp && values.app !== undefined) {
+    throw usageFailure(command, 'No app goes with --global')
+  }
   const app = ofApp ? (text(values.app) ?? positionals.shift()) : undefined
   return parsed(
     command,
@@ -51,19 +59,34 @@ function withApp({ usage }: Command, { app }: Options, args: string[]): string[]
   return typeof app !== 'string' || place === -1 ? args : args.toSpliced(place, 0, app)
 }
 
-/** `run [--env K=V] APP command…`: our own options end where the app's name stands. */
+/**
+ * `run [--env K=V] APP [--env K=V] command…`: options of our own stand before and after the app,
+ * and end where the command begins. A command of a plugin has none: all after the app is its own.
+ */
 function parseVerbatim(command: Command, before: string[], after: string[]): Parsed {
+  const [first, rest] = leadingOptions(command, after)
+  const named = command.app && ![...before, ...first].some(namesApp)
+  const app = named ? rest.shift() : undefined
+  const [second, words] = named && command.options ? leadingOptions(command, rest) : [[], rest]
+  const { values } = parse(command, [...before, ...first, ...second])
+  if (named && second.some(namesApp)) throw usageFailure(command, 'Two apps are named')
+  if (words[0] === '--') words.shift()
+  return parsed(command, values, app ?? text(values.app), words)
+}
+
+function namesApp(arg: string): boolean {
+  return /^--app(=|$)/.test(arg)
+}
+
+/** The options that `args` begin with, and what comes behind them. */
+function leadingOptions({ options }: Command, args: string[]): [string[], string[]] {
   const takesValue = (arg: string) =>
-    arg === '--app' || command.options?.[arg.replace(/^--/, '')]?.type === 'string'
+    arg === '--app' || options?.[arg.replace(/^--/, '')]?.type === 'string'
   let end = 0
-  while (after[end]?.startsWith('-') && after[end] !== '--') {
-    end += takesValue(after[end] ?? '') && !after[end]?.includes('=') ? 2 : 1
+  while (args[end]?.startsWith('-') && args[end] !== '--') {
+    end += takesValue(args[end] ?? '') ? 2 : 1
   }
-  const { values } = parse(command, [...before, ...after.slice(0, end)])
-  const rest = after.slice(end)
-  const app = command.app ? (text(values.app) ?? rest.shift()) : undefined
-  if (rest[0] === '--') rest.shift()
-  return parsed(command, values, app, rest)
+  return [args.slice(0, end), args.slice(end)]
 }
 
 function parsed(
@@ -74,9 +97,7 @@ function parsed(
 ): Parsed {
   const { json, quiet, force, help, app: _app, ...options } = values
   const most = mostArguments(command)
-  if (args.length > most && help !== true) {
-    throw usageFailure(command, `"${printable(args[most] ?? '')}" is one argument too many`)
-  }
+  if (args.length > most && help !== true) throw tooMany(command, most, args.length)
   return {
     command,
     app,
@@ -92,8 +113,16 @@ function parsed(
 /** As the usage line says: each word after the app is one argument, and `...` any number. */
 function mostArguments({ usage, app, verbatim }: Command): number {
   if (verbatim || usage.includes('...')) return Infinity
-  const words = usage.replaceAll(/ \| /g, '|').split(' ').filter(Boolean)
-  return words.length - (app ? 1 : 0)
+  const plain = usage.replaceAll(/\[--[^\]]*\]/g, '').replaceAll(/ \| /g, '|')
+  return plain.split(' ').filter(Boolean).length - (app ? 1 : 0)
+}
+
+/** Counts them: what was typed too much may be a password. */
+function tooMany(command: Command, most: number, given: number): Failure {
+  const [may, were] = [most, given].map((count) => count + (command.app ? 1 : 0))
+  const what = may === 0 ? 'no argument' : `at most ${may} argument${may === 1 ? '' : 's'}`
+  const but = `${were} ${were === 1 ? 'was' : 'were'} given`
+  return usageFailure(command, `${command.name} takes ${what}: ${but}`)
 }
 
 function parse(command: Command, args: string[]) {
@@ -117,52 +146,36 @@ function parse(command: Command, args: string[]) {
     return { values: plain, positionals }
   } catch (error) {
     const sentence = error instanceof Error ? (error.message.split(/\.\s/)[0] ?? '') : String(error)
-    throw usageFailure(command, printable(sentence))
+    const { message, hint } = usageFailure(command, printable(sentence))
+    throw new Failure('usage', message, { hint: `${hint}\nOptions: help ${command.name}` })
   }
 }
 
-/** A bare namespace (`config`) prints its help; anything else unknown is an error. */
-function namespaceHelp(name: string, table: Command[]): Parsed {
+/** A bare namespace (`config`, `ps`) prints its help; anything else unknown is an error. */
+function namespaceHelp(name: string, [before, after]: [string[], string[]], table: Command[]) {
   const help = table.find((one) => one.name === 'help')
-  const prefix = name.replace(/:help$/, '')
-  if (help && table.some((one) => one.name.startsWith(`${prefix}:`))) {
-    return parsed(help, {}, undefined, [prefix])
-  }
+  const topic = name.replace(/:help$/, '')
   const names = table.map((one) => one.name)
-  throw new Failure('usage', `"${printable(name)}" is not a command`, {
-    hint: [didYouMean(name, names), 'All commands: help'].filter(Boolean).join(' '),
+  const word = after.find((arg) => !arg.startsWith('-'))
+  if (!help || !isNamespace(topic, table)) throw noCommand(name, didYouMean(name, names))
+  if (word !== undefined) throw noCommand(name, didYouMean(`${topic}:${word}`, names))
+  const { values } = parse(help, [...before, ...after])
+  return parsed(help, { ...values, help: false }, undefined, [topic])
+}
+
+function isNamespace(name: string, table: Command[]): boolean {
+  return table.some((one) => one.name.startsWith(`${name}:`))
+}
+
+function noCommand(name: string, near: string | undefined): Failure {
+  return new Failure('usage', `"${printable(maskValue(name))}" is not a command`, {
+    hint: [near, 'All commands: help'].filter(Boolean).join(' '),
   })
 }
 
 /** What was wrong with a call, and how the command is called rightly. */
 export function usageFailure(command: Command, sentence: string): Failure {
   return new Failure('usage', sentence, { hint: `Usage: ${command.name} ${command.usage}`.trim() })
-}
-
-/** `Did you mean "shop"?`, or nothing when no name is near. */
-export function didYouMean(name: string, names: string[]): string | undefined {
-  const near = names
-    .map((one) => ({ one, distance: editDistance(name.slice(0, 80), one) }))
-    .sort((a, b) => a.distance - b.distance)[0]
-  return near && near.distance <= Math.max(2, name.length / 3)
-    ? `Did you mean "${near.one}"?`
-    : undefined
-}
-
-/** Levenshtein distance, with a swap of neighbours (`shpo`) counting as one. */
-function editDistance(a: string, b: string): number {
-  const rows: number[][] = [Array.from({ length: b.length + 1 }, (_, index) => index)]
-  const at = (row: number, column: number) => rows[row]?.[column] ?? Infinity
-  for (let i = 1; i <= a.length; i++) {
-    rows[i] = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const same = a[i - 1] === b[j - 1]
-      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
-      const best = Math.min(at(i - 1, j) + 1, at(i, j - 1) + 1, at(i - 1, j - 1) + (same ? 0 : 1))
-      rows[i]?.push(swapped ? Math.min(best, at(i - 2, j - 2) + 1) : best)
-    }
-  }
-  return at(a.length, b.length)
 }
 
 function text(value: Options[string]): string | undefined {

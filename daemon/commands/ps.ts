@@ -7,6 +7,7 @@ import type { Daemon } from '../daemon.ts'
 import { type CountWish, startChange, stopChange, wishedFormation } from '../process-changes.ts'
 import { rebuild } from '../code/rebuild.ts'
 import { runRows } from '../runs/run-rows.ts'
+import { differences } from '../fleet/differences.ts'
 import { processType, stoppedTypes, wantedProcesses } from '../fleet/processes.ts'
 import type { Answer, Call, Command } from './command.ts'
 import { columns } from './output.ts'
@@ -28,6 +29,13 @@ export const processCommands: Command[] = [
       ])
       return { lines: columns([['PROCESS', 'STATE', 'RELEASE', 'UP'], ...rows]), json: all }
     },
+  },
+  {
+    name: 'ps:report',
+    usage: 'APP',
+    summary: 'Show the process types of an app: how many are wanted and run, and their commands',
+    app: true,
+    run: async (call, daemon) => reportTypes(call.app(), daemon),
   },
   {
     name: 'ps:scale',
@@ -126,10 +134,32 @@ export const processCommands: Command[] = [
   },
 ]
 
+function reportTypes(app: App, { store, fleet }: Daemon): Answer {
+  const formation = store.formation(app)
+  const stopped = stoppedTypes(app, formation)
+  const live = fleet.of(app.name).filter(({ state }) => state === 'live')
+  const all = Object.entries(store.currentRelease(app.name)?.image.processes ?? {})
+  const facts = all
+    .filter(([type]) => type !== 'release')
+    .map(([type, command]) => ({
+      type,
+      wanted: formation[type] ?? 0,
+      running: live.filter(({ process }) => processType(process) === type).length,
+      stopped: stopped[type] ?? 0,
+      command,
+    }))
+  const rows = facts.map(({ type, command, ...counts }) => {
+    return [type, ...Object.values(counts).map(String), command]
+  })
+  return {
+    lines: columns([['TYPE', 'WANTED', 'RUNNING', 'STOPPED', 'COMMAND'], ...rows]),
+    json: facts,
+  }
+}
+
 function listProcesses(call: Call, daemon: Daemon) {
   const app = call.app()
-  const made = daemon.store.currentRelease(app.name)
-  const release = made && current(daemon, app)
+  const release = daemon.store.currentRelease(app.name)
   const members = daemon.fleet.of(app.name)
   const running = members.map((member) => ({
     process: member.process,
@@ -139,17 +169,12 @@ function listProcesses(call: Call, daemon: Daemon) {
     seconds: Math.round((Date.now() - member.startedAt) / 1000),
     address: member.address,
   }))
-  const here = new Set(
-    members
-      .filter((member) => member.state === 'live' && member.release === release?.version)
-      .map(({ process }) => process),
-  )
   const absent = (process: string, state: string) => {
     return { process, state, release: `v${release?.version}`, seconds: 0, address: null }
   }
-  const down = (release ? wantedProcesses(release) : [])
-    .filter((process) => !here.has(process))
-    .map((process) => absent(process, daemon.reconcile.troubleOf(app.name, process) ?? 'down'))
+  const down = differences(members, release).missing.map((process) =>
+    absent(process, daemon.reconcile.troubleOf(app.name, process) ?? 'down'),
+  )
   const formation = release ? stoppedTypes(app, release.formation) : {}
   const stopped = release ? wantedProcesses({ ...release, formation }) : []
   const all = [...running, ...down, ...stopped.map((process) => absent(process, 'stopped'))]

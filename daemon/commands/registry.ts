@@ -3,7 +3,7 @@ import { Failure } from '../../core/errors.ts'
 import type { Answer, Call, Command } from './command.ts'
 import { columns } from './output.ts'
 import { usageFailure } from './parse.ts'
-import { readStdin } from './stdin.ts'
+import { readStdin, refuseTerminal } from './stdin.ts'
 
 const passwordBytesMost = 16 * 1024
 
@@ -17,11 +17,7 @@ export const registryCommands: Command[] = [
       const host = hostOf(call)
       const user = call.args[1]
       if (user === undefined) throw usageFailure(call.command, 'registry:login needs a user')
-      if (call.session.tty) {
-        throw new Failure('usage', 'registry:login reads the password from standard input', {
-          hint: `From a file, for one: registry:login ${host} ${user} < password`,
-        })
-      }
+      refuseTerminal(call, 'the password', `${host} ${user} < password`)
       const password = (await readStdin(call, passwordBytesMost)).replace(/\r?\n$/, '')
       if (password === '') throw usageFailure(call.command, 'Standard input holds no password')
       daemon.store.setRegistryLogin(host, { user, password })

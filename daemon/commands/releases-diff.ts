@@ -39,6 +39,8 @@ const marks = { added: '+', removed: '-', changed: '~' }
 
 function layerLines({ kind, before, after, files, more }: LayerDiff): string[] {
   const names = [before ?? '(none)', after ?? '(none)']
+  const title = `       ${kind}: ${[...new Set(names)].join(' → ')}`
+  if (!files) return [title, '         the files of one are not kept: it never served']
   const shown = files.map(
     ({ change, path }) => `         ${marks[change]} ${JSON.stringify(path).slice(1, -1)}`,
   )
@@ -46,7 +48,7 @@ function layerLines({ kind, before, after, files, more }: LayerDiff): string[] {
     ? [`         … and more: ${linesMost} are shown, --json shows ${filesMost}`]
     : []
   if (files.length === 0) rest.push('         made anew, with the same files')
-  return [`       ${kind}: ${[...new Set(names)].join(' → ')}`, ...shown, ...rest]
+  return [title, ...shown, ...rest]
 }
 
 function keyLines({ added, removed, changed }: KeyDiff): string[] {

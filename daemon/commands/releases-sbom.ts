@@ -1,6 +1,6 @@
 import packageJson from '../../package.json' with { type: 'json' }
 import type { Command } from './command.ts'
-import { findRelease } from './releases.ts'
+import { findWithFiles } from './releases.ts'
 
 /** Most days nobody asks for it: the daemon is smaller without it. */
 const collecting = () => import('../../builder/sbom/collect.ts')
@@ -13,7 +13,7 @@ export const sbomCommands: Command[] = [
     summary: 'Print what a release has in it, packages of Debian and of languages, as CycloneDX',
     app: true,
     run: async (call, daemon) => {
-      const release = findRelease(daemon, call.app(), call.args[0])
+      const release = findWithFiles(daemon, call.app(), call.args[0])
       const [{ collectComponents }, { writeBill }] = await Promise.all([collecting(), writing()])
       const { signal } = call.session
       const components = await collectComponents(daemon.config, release.image, signal)

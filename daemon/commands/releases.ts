@@ -3,6 +3,7 @@ import { printable } from '../../core/names.ts'
 import type { App, Release } from '../../core/types.ts'
 import { applyChange, rollbackChange } from '../changes.ts'
 import type { Daemon } from '../daemon.ts'
+import { hasFiles } from '../disk/garbage.ts'
 import { showMount } from '../disk/storage.ts'
 import type { ReleaseRow } from '../store/nouns.ts'
 import type { Command } from './command.ts'
@@ -111,6 +112,16 @@ export function findRelease(daemon: Daemon, app: App, wanted: string | undefined
   const what = wanted === undefined ? 'release yet' : `release "${printable(wanted)}"`
   throw new Failure('failed', `${app.name} has no ${what}`, {
     hint: all.length > 0 ? `There is: ${all.map(({ version }) => `v${version}`).join(', ')}` : '',
+  })
+}
+
+/** The same, for whoever reads its files. */
+export function findWithFiles(daemon: Daemon, app: App, wanted: string | undefined): ReleaseRow {
+  const release = findRelease(daemon, app, wanted)
+  if (release.image.layers.every((layer) => hasFiles(daemon, layer))) return release
+  const served = release.status === 'failed' ? ', which never served,' : ''
+  throw new Failure('failed', `The files of v${release.version}${served} are not kept`, {
+    hint: 'Push its commit again, or name a release that has served',
   })
 }
 

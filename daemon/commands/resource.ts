@@ -1,6 +1,7 @@
 import { availableParallelism, totalmem } from 'node:os'
 import { isDeepStrictEqual } from 'node:util'
 import { defaultDiskBytes } from '../../core/config.ts'
+import { parseSize, showSize } from '../../core/measures.ts'
 import type { AppLimits, Limits } from '../../core/types.ts'
 import { current, refuseUnknownTypes } from '../changes.ts'
 import type { Daemon } from '../daemon.ts'
@@ -8,7 +9,6 @@ import { applyLimits } from '../process-changes.ts'
 import { limitsOf } from '../fleet/processes.ts'
 import type { Answer, Call, Command } from './command.ts'
 import { isProcessType } from '../../core/names.ts'
-import { parseSize, showSize } from './measures.ts'
 import { usageFailure } from './parse.ts'
 
 const memoryLeast = 16 * 1024 ** 2

@@ -1,10 +1,12 @@
 import { limits } from '../../core/config.ts'
 import { Failure } from '../../core/errors.ts'
+import { parseDuration } from '../../core/measures.ts'
 import { parseConfigKey, printable } from '../../core/names.ts'
 import type { Release } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
 import type { Member } from '../fleet/fleet.ts'
 import { mebibytes } from '../fleet/deaths.ts'
+import { processType } from '../fleet/processes.ts'
 import { enterProcess, runOneOff } from '../runs/one-off.ts'
 import { describeEnd, durationMs } from '../runs/run-words.ts'
 import type { Active, Wish } from '../runs/run-facts.ts'
@@ -104,9 +106,10 @@ export const runCommands: Command[] = [
   {
     name: 'enter',
     usage: 'APP [PROCESS] [COMMAND [ARGUMENT ...]]',
-    summary: 'Run a shell, or a command, inside a process that runs; web.1 unless named',
+    summary: 'Run a shell, or a command, inside a process or type that runs; web.1 unless named',
     app: true,
     verbatim: true,
+    options: {},
     run: async (call, daemon) => {
       const { member, argv } = pickProcess(call, daemon)
       if (daemon.fleet.isPaused(member)) throw pausedFailure(call, member)
@@ -145,30 +148,34 @@ function parsePair(pair: string): [string, string] {
   return [parseConfigKey(pair.slice(0, at)), pair.slice(at + 1)]
 }
 
-const units: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
-
-/** `90s`, `30m`, `24h`, `7d`; a bare number is seconds. */
+/** A bare number is seconds. */
 function parseTtl(call: Call, text: string): number {
-  const [, number, unit = 's'] = /^(\d{1,9})([smhd]?)$/.exec(text) ?? []
-  const ms = Number(number) * (units[unit || 's'] ?? NaN)
+  const ms = parseDuration(/\d$/.test(text) ? `${text}s` : text) ?? NaN
   if (ms >= 1000 && ms <= limits.runTtlMostMs) return ms
   throw usageFailure(call.command, '--ttl wants a time such as 90s, 30m or 24h, at most 7d')
 }
 
-/** The first word after the app is a process when one of that name or type runs. */
+/** The first word after the app is a process when it is the name of one, or a type. */
 function pickProcess(call: Call, daemon: Daemon): { member: Member; argv: string[] } {
   const { name } = call.app()
   const live = daemon.fleet.of(name).filter(({ state }) => state === 'live')
   const [wish = '', ...rest] = call.args
-  const named = /^[a-z][a-z0-9-]*\.\d+$/.test(wish)
-  const member = live.find(({ process }) => process === (named ? wish : 'web.1'))
-  if (member) return { member, argv: named ? rest : call.args }
+  const types = daemon.store.currentRelease(name)?.image.processes ?? {}
+  const named = Object.hasOwn(types, wish) || /^[a-z][a-z0-9-]*\.\d+$/.test(wish)
+  const argv = !named ? call.args : rest[0] === '--' ? rest.slice(1) : rest
+  const wanted = named ? wish : 'web'
+  const called = live.filter(({ process }) => [process, processType(process)].includes(wanted))
+  const [first] = called.sort((a, b) => indexOf(a) - indexOf(b))
+  const member = first ?? (!named && live.length === 1 ? live[0] : undefined)
+  if (member) return { member, argv }
   const there = live.map(({ process }) => process).sort()
-  const [only] = live
-  if (!named && only && live.length === 1) return { member: only, argv: call.args }
   throw new Failure('failed', `${name} has no running process ${named ? `"${wish}"` : 'web.1'}`, {
     hint: there.length > 0 ? `There is: ${there.join(', ')}` : `Start one: ps:scale ${name} web=1`,
   })
+}
+
+function indexOf({ process }: Member): number {
+  return Number(process.slice(processType(process).length + 1))
 }
 
 function pausedFailure(call: Call, { process }: Member): Failure {

@@ -5,7 +5,7 @@ import type { Daemon } from '../daemon.ts'
 import { listStacks } from '../code/stack-list.ts'
 import { type Move, moveApps, renew } from '../code/stack-update.ts'
 import type { Answer, Call, Command } from './command.ts'
-import { findApp } from './find-app.ts'
+import { findApp } from '../apps/find-app.ts'
 import { columns, print } from './output.ts'
 
 const anyway = { force: 'with --force also when Debian has nothing newer' }

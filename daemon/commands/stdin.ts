@@ -6,6 +6,14 @@ const stdinTimeoutMs = 60_000
 export const otherBytesHint =
   'For other bytes, store them as base64 text and decode them in the app'
 
+/** Refuses a terminal where a file is wanted that nobody types; `example` gives it one. */
+export function refuseTerminal(call: Call, what: string, example: string): void {
+  if (!call.session.tty) return
+  throw new Failure('usage', `${call.command.name} reads ${what} from standard input`, {
+    hint: `From a file, for one: ${call.command.name} ${example}`,
+  })
+}
+
 /** All of standard input, which must end within a minute and hold at most `bytesMost` of UTF-8. */
 export async function readStdin(call: Call, bytesMost: number): Promise<string> {
   const { stdin, signal } = call.session

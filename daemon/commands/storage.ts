@@ -1,4 +1,5 @@
 import { Failure } from '../../core/errors.ts'
+import { parseSize, showSize } from '../../core/measures.ts'
 import { parseStorageName, parseTarget, printable } from '../../core/names.ts'
 import type { App, Mount } from '../../core/types.ts'
 import { applyChange, applySetting, mountsChange } from '../changes.ts'
@@ -14,7 +15,6 @@ import {
 } from '../disk/storage.ts'
 import { confirmByName } from './ask.ts'
 import type { Answer, Call, Command } from './command.ts'
-import { parseSize, showSize } from './measures.ts'
 import { columns } from './output.ts'
 import { usageFailure } from './parse.ts'
 
@@ -84,7 +84,13 @@ export const storageCommands: Command[] = [
         throw new Failure('failed', `${showMount(taken)} is mounted at ${mount.target} already`)
       }
       const cause = `Mount ${showMount(mount)}`
-      await change(call, daemon, { cause, edit: (before) => [...before, mount] })
+      await change(call, daemon, {
+        cause,
+        edit(before) {
+          requireStorage(daemon, mount.storage) // it may have gone while the app's turn was awaited
+          return [...before, mount]
+        },
+      })
       return {
         lines: [`-----> ${call.app().name} has ${showMount(mount)}`],
         json: { app: call.app().name, mounted: mount },
@@ -121,16 +127,11 @@ export const storageCommands: Command[] = [
     app: false,
     run: async (call, daemon) => {
       const name = requireStorage(daemon, requireName(call))
-      const users = usersOf(daemon, name)
-      if (users.length > 0) {
-        const [first] = users
-        throw new Failure('failed', `${name} is mounted by ${users.join(', ')}`, {
-          hint: `First: storage:unmount ${first?.split(' ')[0]} ${first?.split(' ')[1]}`,
-        })
-      }
+      refuseInUse(daemon, name)
       await confirmByName(call, name, `This destroys the storage ${name} with its files`)
+      refuseInUse(daemon, requireStorage(daemon, name)) // a person may take a minute to answer
       daemon.store.removeStorage(name)
-      await trashStorage(daemon.config, name)
+      trashStorage(daemon.config, name)
       return done(`Destroyed ${name}`, { destroyed: name }, `For 7 days: storage:restore ${name}`)
     },
   },
@@ -211,14 +212,27 @@ function showSpace(space: { usedBytes: number; sizeBytes: number | null; enforce
   return enforced ? of : `${of}, not enforced`
 }
 
-/** `shop data:/app/uploads` for each mount of a storage. */
-function usersOf(daemon: Daemon, storage: string): string[] {
-  return daemon.store.apps().flatMap((app) =>
-    daemon.store
-      .mounts(app)
-      .filter((mount) => mount.storage === storage)
-      .map((mount) => `${app.name} ${showMount(mount)}`),
-  )
+/** `shop data:/app/uploads` for each mount of a storage, now or in a moment. */
+function usersOf({ store, fleet, runs }: Daemon, storage: string): string[] {
+  const staying = fleet.all().filter(({ state }) => state !== 'retiring')
+  const running = [...staying, ...runs.all()].map(({ app, release }) => `${app} v${release}`)
+  return store
+    .storageUsers(storage, running)
+    .map(({ app, target }) => `${app} ${showMount({ storage, target })}`)
+}
+
+function refuseInUse(daemon: Daemon, storage: string): void {
+  const users = usersOf(daemon, storage)
+  const [first] = users
+  if (first === undefined) return
+  const [name = '', shown = ''] = first.split(' ')
+  const app = daemon.store.findApp(name)
+  const stays = app && daemon.store.mounts(app).some((mount) => showMount(mount) === shown)
+  throw new Failure('failed', `${storage} is mounted by ${users.join(', ')}`, {
+    hint: stays
+      ? `First: storage:unmount ${name} ${shown}`
+      : `By what starts or runs at this moment: ps ${name}`,
+  })
 }
 
 async function change(

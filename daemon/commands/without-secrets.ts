@@ -1,4 +1,4 @@
-const hidden = '***'
+import { maskAddresses, maskValue } from '../../core/mask.ts'
 
 /**
  * Pure: a call's words with what may be secret in them left out, for whoever is told of the call:
@@ -6,21 +6,10 @@ const hidden = '***'
  * are no words.
  */
 export function withoutSecrets(argv: string[]): string[] {
-  const setsConfig = argv.includes('config:set')
+  const ofConfig = argv.some((word) => word.startsWith('config:'))
   return argv.map((word, index) => {
-    if (argv[index - 1] === '--env' || (setsConfig && !word.startsWith('-'))) return noValue(word)
-    if (word.startsWith('--env=')) return `--env=${noValue(word.slice('--env='.length))}`
-    return withoutLogin(word)
+    if (argv[index - 1] === '--env' || (ofConfig && !word.startsWith('-'))) return maskValue(word)
+    if (word.startsWith('--env=')) return `--env=${maskValue(word.slice('--env='.length))}`
+    return maskAddresses(word)
   })
-}
-
-/** `KEY=***` */
-function noValue(word: string): string {
-  const at = word.indexOf('=')
-  return at === -1 ? word : `${word.slice(0, at + 1)}${hidden}`
-}
-
-/** `https://***@example.com/` */
-function withoutLogin(word: string): string {
-  return word.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/?#]*@/i, `$1${hidden}@`)
 }

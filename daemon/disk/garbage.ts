@@ -1,16 +1,21 @@
-import { adoptLayers, removeLayers } from '../../builder/layers.ts'
+import { existsSync } from 'node:fs'
+import { listLayers, removeLayers } from '../../builder/layer-ledger.ts'
 import { noteUses, removeSharedLayers } from '../../builder/shared-layers.ts'
 import { stackLayers } from '../../builder/stack.ts'
+import { limits } from '../../core/config.ts'
 import { log, logError } from '../../core/log.ts'
 import { paths } from '../../core/names.ts'
-import type { App } from '../../core/types.ts'
+import type { App, Layer } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
 import { packObjects } from '../code/refs.ts'
 
 export type Garbage = {
   /** Collects in a moment, outside the time of whoever asks. */
   collectSoon: (app: App) => void
-  /** Collects now and returns the keys of the layers that went, shared ones included. */
+  /**
+   * Collects now, for somebody who wants room, and returns the keys of the layers that went, shared
+   * ones included.
+   */
   collect: (signal: AbortSignal) => Promise<string[]>
 }
 
@@ -36,7 +41,7 @@ export function openGarbage(daemon: Daemon): Garbage {
       daemon.store.findApp(name) ? 'apps' : 'gone',
     )
     changed.clear()
-    await collectAll(daemon, never)
+    await collectAll(daemon, never, limits.sharedUnusedMs)
     for (const app of apps) await packObjects(paths(daemon.config).repo(app))
     daemon.disk.forget({ layers: [], apps: gone })
     await daemon.disk.measure(apps)
@@ -53,20 +58,25 @@ export function openGarbage(daemon: Daemon): Garbage {
         inTurn(collectChanged).catch((error) => logError('garbage-failed', error))
       }, 1000).unref()
     },
-    collect: (signal) => inTurn(() => collectAll(daemon, signal)),
+    collect: (signal) => inTurn(() => collectAll(daemon, signal, limits.sharedUnusedAskedMs)),
   }
 }
 
-async function collectAll(daemon: Daemon, signal: AbortSignal): Promise<string[]> {
+async function collectAll(
+  daemon: Daemon,
+  signal: AbortSignal,
+  sharedUnusedMs: number,
+): Promise<string[]> {
   const { config, queue, store } = daemon
   // With no change in flight, every build that has ended is in the database or was in vain.
   const settledAt = queue.busy() ? undefined : performance.now()
   if (settledAt !== undefined) store.failStarting()
   const keep = neededKeys(daemon)
-  await adoptLayers(config, keep)
   const removed = await removeLayers(config, keep, settledAt)
-  await noteUses(config, [...keep, ...Object.values(stackLayers(config)).map(({ key }) => key)])
-  const shared = await removeSharedLayers(config, signal)
+  const own = listLayers(config)
+  const stacks = Object.values(stackLayers(config)).map(({ key }) => key)
+  await noteUses(config, [...[...keep].filter((key) => !own.has(key)), ...stacks])
+  const shared = await removeSharedLayers(config, signal, Date.now() - sharedUnusedMs)
   if (removed.length + shared.length > 0) {
     log('garbage', { layers: removed.length, shared: shared.length })
   }
@@ -77,12 +87,14 @@ async function collectAll(daemon: Daemon, signal: AbortSignal): Promise<string[]
 /** Keys of the layers of every release that can be started, and of every container there is. */
 function neededKeys({ store, fleet, runs }: Daemon): Set<string> {
   const keep = store.layerKeys()
-  for (const { app, release } of fleet.all()) {
-    const found = store.findApp(app)
-    if (!found) continue
-    const row = store.releases(found).find(({ version }) => version === release)
-    for (const { key } of row?.image.layers ?? []) keep.add(key)
+  // One that drains may be of a release, or an app, that is no more.
+  for (const { layers = [] } of [...fleet.all(), ...runs.all()]) {
+    for (const key of layers) keep.add(key)
   }
-  for (const key of runs.all().flatMap(({ layers }) => layers)) keep.add(key)
   return keep
+}
+
+/** Whether a layer is there: those of a release that never served are not kept for long. */
+export function hasFiles({ config }: Pick<Daemon, 'config'>, layer: Layer): boolean {
+  return existsSync(paths(config).layer(layer))
 }

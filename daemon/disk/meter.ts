@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
-import { layerKeys, listLayers } from '../../builder/layers.ts'
+import { listLayers } from '../../builder/layer-ledger.ts'
 import { listSharedLayers } from '../../builder/shared-layers.ts'
 import type { PaasConfig } from '../../core/config.ts'
 import { paths } from '../../core/names.ts'
@@ -26,7 +26,7 @@ const freshMs = 60_000
 export async function measure({ config, store }: Books, apps: string[]): Promise<void> {
   const trees = store.layerUses(apps).filter(({ kind }) => kind === 'app')
   const treeKeys = new Set(trees.map(({ key }) => key))
-  const here = [...(await layerKeys(config)), ...(await listSharedLayers(config))]
+  const here = [...listLayers(config).keys(), ...(await listSharedLayers(config))]
   const fresh = store.unmeasured(here.map((key) => `layer ${key}`))
   const once = fresh.map((name) => name.slice('layer '.length)).filter((key) => !treeKeys.has(key))
   const places = (keys: Iterable<string>) => [...keys].map((key) => layerPlace(config, key))
@@ -79,7 +79,7 @@ export function forget(
 /** All that the ledger is made of. */
 export async function readFacts({ config, store }: Books): Promise<Facts> {
   const layers: Facts['layers'] = new Map()
-  for (const [key, madeFrom] of await listLayers(config)) {
+  for (const [key, madeFrom] of listLayers(config)) {
     layers.set(key, { madeFrom, shared: false })
   }
   for (const key of await listSharedLayers(config)) layers.set(key, { madeFrom: [], shared: true })

@@ -1,13 +1,14 @@
-import { existsSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync } from 'node:fs'
 import { chown, mkdir, readdir, rename, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { appUser, limits, type PaasConfig } from '../../core/config.ts'
 import { errno, Failure } from '../../core/errors.ts'
-import { logError } from '../../core/log.ts'
+import { log, logError } from '../../core/log.ts'
 import { paths } from '../../core/names.ts'
 import type { InstanceSpec, Mount, Release } from '../../core/types.ts'
 import { diskUse, limitFiles } from '../../runner/disk-limit.ts'
 import type { Host } from '../../runner/host.ts'
+import { mountedPaths } from '../../runner/mounted.ts'
 import type { QuotaUse } from '../../runner/quota.ts'
 
 /**
@@ -42,6 +43,7 @@ export async function makeStorage(
   sizeBytes: number | null,
 ): Promise<void> {
   const dir = paths(config).storage(name)
+  if (existsSync(dir)) trashStorage(config, name) // whose files these were is not known
   await mkdir(dir, { recursive: true })
   await chown(dir, appUser, appUser)
   await limitFiles(host, dir, sizeBytes ?? 0)
@@ -74,11 +76,23 @@ export function storageUse({ config, host }: StorageRoom, name: string): QuotaUs
   return existsSync(dir) ? diskUse(host, dir) : undefined
 }
 
-/** Puts a storage into the trash, where it stays for `limits.trashDays` days. */
-export async function trashStorage(config: PaasConfig, name: string): Promise<void> {
+/**
+ * Puts a storage into the trash, where it stays for `limits.trashDays` days. At once, so that no
+ * release can begin to use it between the row's end and this.
+ */
+export function trashStorage(config: PaasConfig, name: string): void {
   const { storage, trash } = paths(config)
-  await mkdir(trash, { recursive: true, mode: 0o700 })
-  await rename(storage(name), join(trash, `${name}@${Date.now()}`))
+  mkdirSync(trash, { recursive: true, mode: 0o700 })
+  renameSync(storage(name), join(trash, `${name}@${Date.now()}`))
+}
+
+/** What a kill has left without its row, amid a destroy or a restore, is shown in the trash. */
+export async function trashLost(config: PaasConfig, known: string[]): Promise<void> {
+  for (const name of await namesIn(dirname(paths(config).storage('any')))) {
+    if (known.includes(name)) continue
+    log('storage-lost', { storage: name })
+    trashStorage(config, name)
+  }
 }
 
 /** Takes the newest storage of that name out of the trash. */
@@ -95,11 +109,15 @@ export async function untrashStorage(config: PaasConfig, name: string): Promise<
   await rename(join(trash, newest.entry), storage(name))
 }
 
-/** Removes for good what has been in the trash long enough. */
-export async function emptyTrash(config: PaasConfig, now = Date.now()): Promise<void> {
+/** Removes for good what has been in the trash long enough, and is mounted nowhere. */
+export async function emptyTrash({ config, host }: StorageRoom, now = Date.now()): Promise<void> {
   const oldest = now - limits.trashDays * 24 * 60 * 60 * 1000
-  for (const { entry, at } of await readTrash(config)) {
-    if (at < oldest) await rm(join(paths(config).trash, entry), { recursive: true, force: true })
+  const old = (await readTrash(config)).filter(({ at }) => at < oldest)
+  if (old.length === 0) return
+  const mounted = await mountedPaths(host)
+  for (const { entry } of old) {
+    if (mounted.some((path) => path.endsWith(`/trash/${entry}`))) continue
+    await rm(join(paths(config).trash, entry), { recursive: true, force: true })
   }
 }
 
@@ -107,13 +125,17 @@ export async function emptyTrash(config: PaasConfig, now = Date.now()): Promise<
 export async function readTrash(
   config: PaasConfig,
 ): Promise<{ entry: string; name: string; at: number }[]> {
-  const entries = await readdir(paths(config).trash).catch((error) => {
-    if (errno(error) === 'ENOENT') return []
-    throw error
-  })
+  const entries = await namesIn(paths(config).trash)
   return entries.map((entry) => {
     const [name = '', at] = entry.split('@')
     return { entry, name, at: Number(at) }
+  })
+}
+
+async function namesIn(directory: string): Promise<string[]> {
+  return readdir(directory).catch((error) => {
+    if (errno(error) === 'ENOENT') return []
+    throw error
   })
 }
 

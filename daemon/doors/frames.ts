@@ -16,6 +16,8 @@ export const frame = {
   raw: 6,
   /** To the client: what to ask, as JSON, to go on from here should the connection be lost. */
   resume: 7,
+  /** To the client, which has nothing to do about it: whether it is still there. */
+  alive: 8,
 } as const
 
 /** The first frame, as JSON. `turn` names the app in whose change a plugin is calling back. */

@@ -8,9 +8,11 @@ import { dispatch } from '../commands/dispatch.ts'
 import type { Daemon } from '../daemon.ts'
 import { decode, encode, frame, parseRequest, parseSize, type Request } from './frames.ts'
 
+const aliveLookMs = 2000
+
 /** Serves `paas <command>` on the host: root only, the same command table as every door. */
 export async function openLocalDoor(path: string, daemon: Daemon): Promise<Server> {
-  rmSync(path, { force: true }) // of a daemon that was killed; a living one holds the pid file's lock
+  rmSync(path, { force: true }) // of a daemon that was killed: serve.ts starts beside no living one
   const server = createServer({ allowHalfOpen: true }, (socket) => {
     socket.on('error', () => socket.destroy())
     serve(socket, daemon).catch((error) => {
@@ -79,7 +81,7 @@ async function read(
     }
     if (kind !== frame.stdin || stdin.destroyed) continue
     if (data.length === 0) stdin.end()
-    else if (!stdin.write(data)) await drained(stdin)
+    else if (!stdin.write(data)) await drained(stdin, socket)
   }
 }
 
@@ -97,8 +99,13 @@ function framed(socket: Socket, kind: number): Writable {
   })
 }
 
-async function drained(stream: PassThrough): Promise<void> {
+/** Nothing is read meanwhile, and so only what is sent can meet the end of a killed client. */
+async function drained(stream: PassThrough, socket: Socket): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
   stream.once('drain', resolve).once('close', resolve)
+  const asking = setInterval(() => {
+    if (socket.writableLength === 0) socket.write(encode(frame.alive, Buffer.alloc(0)))
+  }, aliveLookMs)
   await promise
+  clearInterval(asking)
 }

@@ -9,7 +9,7 @@ import { ensureRepo } from '../../receiver/repo.ts'
 import { listenSsh, type SshServer } from '../../receiver/server.ts'
 import type { Session } from '../../receiver/session.ts'
 import { authorize, dispatch } from '../commands/dispatch.ts'
-import { findApp } from '../commands/find-app.ts'
+import { findApp } from '../apps/find-app.ts'
 import type { Daemon } from '../daemon.ts'
 import { type Accepting, acceptPush } from '../code/receive.ts'
 import { refuseNameInUse } from '../apps/rename-files.ts'
@@ -25,9 +25,14 @@ export async function openSshDoor(daemon: Daemon): Promise<SshServer> {
         return key ? { name: key.name } : null
       },
       command: (session) => dispatch({ ...session, turn: null }, daemon),
-      receivePack: (session, app) => push(daemon, session, app),
-      uploadPack: (session, app) =>
-        uploadPack({ ...session, repo: paths(config).repo(findApp(app, daemon).name) }),
+      async receivePack(session, app) {
+        await authorize({ ...session, argv: ['git-receive-pack', app] }, daemon)
+        return push(daemon, session, app)
+      },
+      async uploadPack(session, app) {
+        await authorize({ ...session, argv: ['git-upload-pack', app] }, daemon)
+        return uploadPack({ ...session, repo: paths(config).repo(findApp(app, daemon).name) })
+      },
     },
   )
 }
@@ -69,8 +74,6 @@ async function answer(
   accepting: Accepting,
 ): Promise<number> {
   try {
-    const { by: identity, say, signal } = accepting
-    await authorize({ argv: ['git-receive-pack', app], identity, signal }, daemon, say)
     await acceptPush(daemon, app, request, accepting)
     return 0
   } catch (error) {

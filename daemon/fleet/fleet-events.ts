@@ -19,7 +19,12 @@ export function fleetEvents(parts: () => [daemon: Daemon, liveness: Liveness]): 
       daemon().triggers.fire('pre-start', { app, args: [process] }, quiet(app), signal),
     live: (member) => liveness().watch(member),
     leaving: ({ id }) => liveness().forget(id),
+    draining: async (name) => {
+      const app = daemon().store.findApp(name)
+      if (app) await daemon().routes.pointAtCurrent(app)
+    },
     stopped: ({ app, process }) => {
+      void daemon().reconcile.app(app)
       daemon()
         .triggers.fire('post-stop', { app, args: [process] }, quiet(app))
         .catch((error) => logError('trigger-failed', error, { app }))

@@ -6,9 +6,10 @@ import { newId } from '../../core/names.ts'
 import type { Exit, Instance, Limits, Release, Say } from '../../core/types.ts'
 import { nextAddress } from '../../runner/address.ts'
 import { readExit, waitForExit } from '../../runner/exits.ts'
-import { drained, waitUntilReady } from '../../runner/health.ts'
+import { drained, endedSince, waitUntilReady } from '../../runner/health.ts'
 import type { Host } from '../../runner/host.ts'
-import { markReady, type Seen, vitalSigns, watchExits } from '../../runner/observe.ts'
+import { mark } from '../../runner/marks.ts'
+import { type Seen, vitalSigns, watchExits } from '../../runner/observe.ts'
 import { startInstance } from '../../runner/start.ts'
 import { removeInstance, stopInstance } from '../../runner/stop.ts'
 import { modeOf, readinessOf, type Timing, timingOf } from './checks.ts'
@@ -30,6 +31,8 @@ export type FleetEvents = {
   live: (member: Member) => void
   /** It serves no more: it has died, or begins to drain and stop. */
   leaving: (member: Member) => void
+  /** These are about to drain: no new request is to reach them when it resolves. */
+  draining: (app: string) => Promise<void>
   stopped: (member: Member) => void
   /** A live container can no longer report its end: it wants replacing. */
   unwatched: (member: Member) => void
@@ -57,6 +60,8 @@ export class Fleet {
   readonly #checks: (app: string) => CheckSettings
   readonly #members = new Map<string, Member>()
   readonly #reserved = new Set<string>()
+  /** The members whose end somebody sees to. */
+  readonly #ending = new Set<Member>()
   readonly #watcher: Disposable
   #lastAddress: string | undefined
 
@@ -86,15 +91,26 @@ export class Fleet {
     return this.all().filter((member) => member.app === app)
   }
 
-  /** Takes in the processes that outlived a previous daemon and had been ready. */
+  /**
+   * Takes in the processes that outlived a previous daemon and had been ready, the newest first.
+   * What that one was stopping is stopped: it must not be the twin that is kept.
+   */
   readmit(known: Seen[]): Member[] {
-    for (const { alive, ready, ...instance } of known) {
+    this.#lastAddress = known[0]?.address
+    for (const { alive, ready, leaving, ...instance } of known) {
       if (!alive || !ready || instance.kind === 'run') continue
       const member: Member = { ...instance, state: 'live' }
       this.#members.set(member.id, member)
-      this.#events.live(member)
+      if (leaving) this.#stopAgain(member)
+      else this.#events.live(member)
     }
     return this.all()
+  }
+
+  #stopAgain(member: Member): void {
+    const { app, process } = member
+    const stopped = this.stop([member], this.timing(app).graceMs)
+    stopped.catch((error) => logError('stop-failed', error, { app, process }))
   }
 
   /** An id, and an address that nobody has and nobody had a moment ago. */
@@ -138,7 +154,7 @@ export class Fleet {
       for (const check of readinessOf(release.image, type, mode)) {
         await waitUntilReady(this.#host, member, check, { timeoutMs, signal, warn: say })
       }
-      await markReady(this.#host, member.id)
+      await mark(this.#host, member.id, 'ready')
     } catch (error) {
       if (error instanceof Failure && !signal.aborted) await this.#unready(member, error.message)
       throw error
@@ -169,6 +185,15 @@ export class Fleet {
     return isPaused(this.#host, member.id)
   }
 
+  /** Throws a Failure for one that was ready and has ended since, which nobody else would see. */
+  async refuseEnded(member: Instance): Promise<void> {
+    const exit = await readExit(this.#host, member.id)
+    if (!exit) return
+    const failure = await endedSince(this.#host, member, exit)
+    await this.#unready(member, failure.message)
+    throw failure
+  }
+
   /** Marks containers as serving: from now on a death of theirs is repaired. */
   adopt(instances: Instance[]): void {
     for (const { id } of instances) {
@@ -176,34 +201,52 @@ export class Fleet {
       if (member?.state !== 'starting') continue
       member.state = 'live'
       this.#events.live(member)
+      // It may have ended a moment ago, when that was nobody's business yet.
+      readExit(this.#host, id)
+        .then((exit) => exit && this.#exited(exit))
+        .catch((error) => logError('exit-unread', error, { id }))
     }
   }
 
   /** Stops at once what never served a request, or with `graceMs` what may have work to finish. */
   async stop(instances: Instance[], graceMs = neverServedGraceMs): Promise<void> {
-    await Promise.all(
-      instances.map(async ({ id }) => {
-        const member = this.#members.get(id)
-        if (member) this.#leave(member)
-        await stopInstance(this.#host, id, { graceMs })
-        this.#members.delete(id)
-        if (member) this.#events.stopped(member)
-      }),
-    )
+    const members = instances.flatMap(({ id }) => this.#members.get(id) ?? [])
+    await Promise.all(members.map((member) => this.#end(member, () => this.#stop(member, graceMs))))
   }
 
-  /** Lets the open requests of these finish, then stops them; resolves when they are gone. */
+  /**
+   * Leads the router away from these, lets their open requests finish, then stops them; resolves
+   * when they are gone. They are of one app.
+   */
   async retire(members: Member[]): Promise<void> {
-    await Promise.all(
-      members.map(async (member) => {
-        this.#leave(member)
-        const { drainMs, graceMs } = this.timing(member.app)
-        if (processType(member.process) === 'web') {
-          await drained(this.#host, member, { timeoutMs: drainMs })
-        }
-        await this.stop([member], graceMs)
-      }),
-    )
+    const [one] = members
+    if (!one) return
+    for (const member of members) this.#leave(member)
+    const draining = this.#events.draining(one.app).catch((error) => {
+      logError('unroute-failed', error, { app: one.app }) // they go all the same
+    })
+    const end = async (member: Member): Promise<void> => {
+      await draining
+      const { drainMs, graceMs } = this.timing(member.app)
+      if (processType(member.process) === 'web') {
+        await drained(this.#host, member, { timeoutMs: drainMs })
+      }
+      await this.#stop(member, graceMs)
+    }
+    await Promise.all(members.map((member) => this.#end(member, () => end(member))))
+  }
+
+  async #stop(member: Member, graceMs: number): Promise<void> {
+    await stopInstance(this.#host, member.id, { graceMs })
+    this.#members.delete(member.id)
+    this.#events.stopped(member)
+  }
+
+  /** Ends a member by `work`. One that is left by a failure of it is found by the next check. */
+  async #end(member: Member, work: () => Promise<void>): Promise<void> {
+    this.#leave(member)
+    this.#ending.add(member)
+    await work().finally(() => this.#ending.delete(member))
   }
 
   /** Resolves when none of these is left, whoever stops them. */
@@ -230,8 +273,15 @@ export class Fleet {
     this.#events.leaving(member)
   }
 
-  /** Finds what nobody reports, because a container's monitor was killed. */
+  /**
+   * Finds what nobody reports, because a container's monitor was killed, and tries again to end
+   * what could not be ended.
+   */
   async check(): Promise<void> {
+    for (const member of this.all()) {
+      if (member.state !== 'retiring' || this.#ending.has(member)) continue
+      this.stop([member]).catch((error) => logError('stop-failed', error, { id: member.id }))
+    }
     for (const member of this.all().filter(({ state }) => state === 'live')) {
       const signs = await vitalSigns(this.#host, member.id)
       if (signs === 'alive' || member.state !== 'live') continue
@@ -250,10 +300,12 @@ export class Fleet {
   #exited(exit: Exit): void {
     const member = this.#members.get(exit.id)
     if (member?.state !== 'live' && member?.state !== 'unwatched') return
-    this.#members.delete(exit.id)
-    this.#events.leaving(member)
     log('process-died', { app: member.app, process: member.process, code: exit.code })
-    removeInstance(this.#host, exit.id)
+    const remove = async (): Promise<void> => {
+      await removeInstance(this.#host, exit.id)
+      this.#members.delete(exit.id)
+    }
+    this.#end(member, remove)
       .catch((error) => logError('remove-failed', error, { id: exit.id }))
       .finally(() => this.#events.died(member, exit))
   }

@@ -11,14 +11,14 @@ import { processType, wantedProcesses } from './processes.ts'
  * starts a process of theirs.
  */
 export function openStopFirst(daemon: Daemon, say: Say) {
-  const { store, fleet, routes, reconcile } = daemon
+  const { store, fleet, reconcile } = daemon
   let held: Disposable | undefined
   let stopped: string[] = []
 
   async function stopOld({ app }: Change, release: Release, kept: Member[]): Promise<void> {
     const types = typesOf(app, release)
     if (types.size === 0) return
-    held = reconcile.hold(app.name, types)
+    held = await reconcile.hold(app.name, types)
     const leaving = fleet
       .of(app.name)
       .filter(({ process }) => types.has(processType(process)))
@@ -26,8 +26,6 @@ export function openStopFirst(daemon: Daemon, say: Say) {
     const serving = leaving.filter(({ state }) => state !== 'retiring')
     stopped = serving.map(({ process }) => process)
     if (stopped.length > 0) say(`       Stopping the old ${stopped.join(', ')} first`)
-    for (const member of serving) member.state = 'retiring'
-    await routes.pointAtCurrent(app)
     await fleet.retire(serving)
     await fleet.gone(leaving)
   }
@@ -51,7 +49,7 @@ export function openStopFirst(daemon: Daemon, say: Say) {
       held?.[Symbol.dispose]()
       if (stopped.length === 0) return
       say(` !     Starting the old ${stopped.join(', ')} again`)
-      await reconcile.app(app.name)
+      await reconcile.settle(app.name)
     },
   }
 }

@@ -3,6 +3,7 @@ import { hostname } from 'node:os'
 import { connect as connectTls } from 'node:tls'
 import { Failure } from '../../core/errors.ts'
 import { http, https } from '../../core/http.ts'
+import { maskAddresses } from '../../core/mask.ts'
 import { printable } from '../../core/names.ts'
 import type { LogLine } from '../../runner/logs.ts'
 import type { Gate } from './own-network.ts'
@@ -11,8 +12,15 @@ import type { Gate } from './own-network.ts'
 
 export type AppLine = LogLine & { app: string }
 
-/** `send` resolves when the other side has taken the lines, and throws when it has not. */
-export type DrainTarget = { send: (lines: AppLine[]) => Promise<void>; close: () => void }
+/**
+ * `send` resolves when the other side has taken the lines, and throws when it has not. `close` lets
+ * what was sent arrive, `drop` does not wait; both may be followed by another `send`.
+ */
+export type DrainTarget = {
+  send: (lines: AppLine[]) => Promise<void>
+  close: () => void
+  drop: () => void
+}
 
 const sendTimeoutMs = 10_000
 const kinds = new Set(['https:', 'http:', 'syslog+tls:', 'syslog+tcp:'])
@@ -23,17 +31,9 @@ export function parseDrain(text: string): string {
   const isSyslog = url?.protocol.startsWith('syslog') ?? false
   const known = url && kinds.has(url.protocol) && url.hostname !== ''
   if (known && (!isSyslog || url.port !== '')) return url.href
-  throw new Failure('usage', `"${printable(text)}" is not the address of a drain`, {
+  throw new Failure('usage', `"${printable(maskAddresses(text))}" is not the address of a drain`, {
     hint: 'Use https://…, http://…, syslog+tls://host:6514 or syslog+tcp://host:514',
   })
-}
-
-/** Without the password that an address may hold. */
-export function shownDrain(text: string): string {
-  const url = new URL(text)
-  if (url.password !== '') url.password = '***'
-  for (const key of [...url.searchParams.keys()]) url.searchParams.set(key, '***')
-  return url.href
 }
 
 /** Of an address that `parseDrain` took: without the brackets of IPv6. */
@@ -79,35 +79,39 @@ function httpTarget(url: URL, gate?: Gate): DrainTarget {
       await promise
     },
     close: () => {},
+    drop: () => {},
   }
 }
 
 /** One connection that is kept; lost lines of a broken one are not known to syslog, nor to us. */
 function syslogTarget(url: URL, gate?: Gate): DrainTarget {
   let socket: Socket | undefined
-  const close = () => {
-    socket?.destroy()
+  const leave = (how: 'destroySoon' | 'destroy') => () => {
+    socket?.[how]()
     socket = undefined
   }
+  const drop = leave('destroy')
   return {
     async send(lines) {
+      if (socket?.readyState !== 'open') drop() // the other side has closed it meanwhile
       socket ??= await openSocket(url, gate)
       const { promise, resolve, reject } = Promise.withResolvers<void>()
       const late = setTimeout(() => reject(new Error('it takes nothing')), sendTimeoutMs)
-      socket.once('close', () => reject(new Error('it closed the connection')))
+      const closed = () => reject(new Error('it closed the connection'))
+      socket.once('close', closed)
       socket.write(lines.map(syslogFrame).join(''), (error) => (error ? reject(error) : resolve()))
       try {
         await promise
       } catch (error) {
-        close()
+        drop()
         throw error
       } finally {
         clearTimeout(late)
-        socket?.removeAllListeners('close')
+        socket?.off('close', closed)
       }
-      if (socket?.destroyed || socket?.readyState !== 'open') close()
     },
-    close,
+    close: leave('destroySoon'),
+    drop,
   }
 }
 

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import { maskAddresses } from '../../core/mask.ts'
 import type { AppLine } from './drain-target.ts'
-import { openTarget, shownDrain } from './drain-target.ts'
+import { type DrainTarget, openTarget } from './drain-target.ts'
 import type { Gate } from './own-network.ts'
 
 /** Sends the lines of one app to one address, as fast as that takes them and no faster. */
@@ -10,24 +11,29 @@ const bufferBytesMost = 4 * 1024 * 1024
 const batchLines = 500
 const firstWaitMs = 500
 const longestWaitMs = 60_000
+/** A connection is kept for the next line, whose turn may come soon. */
+const restMs = 30_000
 
 export class Drain {
   readonly #address: string
-  readonly #gate: Gate | undefined
+  readonly #target: DrainTarget
   readonly #closing = new AbortController()
   #buffer: AppLine[] = []
   #bytes = 0
+  /** On their way, and not yet known to have arrived. */
+  #sending = 0
   #sent = 0
   #dropped = 0
   /** Dropped lines that the other side has not been told of. */
   #untold = 0
   #problem: string | null = null
   #busy = false
+  #rest: NodeJS.Timeout | undefined
 
   /** With a gate it sends only to where that lets it. */
   constructor(address: string, gate?: Gate) {
     this.#address = address
-    this.#gate = gate
+    this.#target = openTarget(address, gate)
   }
 
   /** Takes a line; the oldest goes when the other side is too slow or away for too long. */
@@ -42,11 +48,16 @@ export class Drain {
     if (!this.#busy) void this.#work()
   }
 
+  /** How many of the lines it has taken are neither sent nor dropped. */
+  waiting(): number {
+    return this.#sending + this.#buffer.length
+  }
+
   report() {
     return {
-      url: shownDrain(this.#address),
+      url: maskAddresses(this.#address),
       sent: this.#sent,
-      waiting: this.#buffer.length,
+      waiting: this.waiting(),
       dropped: this.#dropped,
       problem: this.#problem,
     }
@@ -54,26 +65,31 @@ export class Drain {
 
   close(): void {
     this.#closing.abort()
+    clearTimeout(this.#rest)
+    if (this.#busy) this.#target.drop()
+    else this.#target.close()
   }
 
   async #work(): Promise<void> {
     this.#busy = true
-    const target = openTarget(this.#address, this.#gate)
+    clearTimeout(this.#rest)
     const { signal } = this.#closing
-    signal.addEventListener('abort', target.close, { once: true })
     let waitMs = firstWaitMs
     while (this.#buffer.length > 0 && !signal.aborted) {
       const batch = this.#buffer.splice(0, batchLines)
       const bytes = batch.reduce((sum, { text }) => sum + text.length, 0)
       this.#bytes -= bytes
+      this.#sending = batch.length
       const untold = this.#untold
       try {
-        await target.send(untold > 0 ? [note(untold, batch), ...batch] : batch)
+        await this.#target.send(untold > 0 ? [note(untold, batch), ...batch] : batch)
+        this.#sending = 0
         this.#untold -= untold
         this.#sent += batch.length
         this.#problem = null
         waitMs = firstWaitMs
       } catch (error) {
+        this.#sending = 0
         this.#problem = error instanceof Error ? error.message : String(error)
         this.#buffer = [...batch, ...this.#buffer]
         this.#bytes += bytes
@@ -81,9 +97,9 @@ export class Drain {
         waitMs = Math.min(longestWaitMs, waitMs * 2)
       }
     }
-    signal.removeEventListener('abort', target.close)
-    target.close()
     this.#busy = false
+    if (signal.aborted) return this.#target.drop() // it may have been about to connect
+    this.#rest = setTimeout(() => this.#target.close(), restMs).unref()
   }
 }
 

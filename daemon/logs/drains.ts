@@ -1,19 +1,34 @@
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { logError } from '../../core/log.ts'
 import { paths } from '../../core/names.ts'
 import type { App } from '../../core/types.ts'
-import { followLogs, type LogLine, tailLogs } from '../../runner/logs.ts'
+import { followLogs, type LogLine, type LogPosition, tailLogs } from '../../runner/logs.ts'
 import type { Daemon } from '../daemon.ts'
 import type { DrainRow } from '../store/logs.ts'
 import { Drain } from './drain.ts'
 import { outsideOnly } from './own-network.ts'
 
-/** The drains of all apps: each app's log is followed once, whatever the number of its drains. */
+/**
+ * The drains of all apps: each app's log is followed once, whatever the number of its drains. How
+ * far all of them have sent is remembered for the next daemon, which goes on from there.
+ */
+
+const rememberMs = 1000
 
 type Following = {
   app: string
+  /** Where it is remembered how far all drains have sent. */
+  memory: string
   drains: Map<string, Drain>
   stop: AbortController
   begun: Promise<unknown>
+  /** Lines handed to the drains so far. */
+  count: number
+  /** A position that is to be remembered once all drains have sent what lies before it. */
+  next: { count: number; position: string } | undefined
+  lookedAt: number
+  remembered: string
 }
 
 export class Drains {
@@ -28,8 +43,8 @@ export class Drains {
   async sync(app: App): Promise<void> {
     const wanted = this.#daemon.store.drains(app)
     const following = this.#apps.get(app.name)
-    if (wanted.length === 0) return this.forget(app.name)
-    const { drains, begun } = following ?? this.#follow(app.name)
+    if (wanted.length === 0) return this.forget(app)
+    const { drains, begun } = following ?? this.#follow(app)
     const rows = new Map(wanted.map((row) => [JSON.stringify(row), row]))
     for (const [key, drain] of drains) {
       if (rows.has(key)) continue
@@ -40,7 +55,12 @@ export class Drains {
     await begun
   }
 
-  forget(app: string): void {
+  forget(app: App): void {
+    this.#end(app.name)
+    rmSync(this.#memory(app), { force: true })
+  }
+
+  #end(app: string): void {
     const following = this.#apps.get(app)
     following?.stop.abort()
     for (const drain of following?.drains.values() ?? []) drain.close()
@@ -57,7 +77,7 @@ export class Drains {
   }
 
   close(): void {
-    for (const app of this.#apps.keys()) this.forget(app)
+    for (const app of this.#apps.keys()) this.#end(app)
   }
 
   report(app: App) {
@@ -68,18 +88,64 @@ export class Drains {
     return new Drain(url, anywhere ? undefined : outsideOnly(this.#daemon.config.subnet))
   }
 
-  #follow(app: string): Following {
-    const directory = paths(this.#daemon.config).logs(app)
-    const begun = tailLogs(directory, { lines: 0 })
-    const following: Following = { app, drains: new Map(), stop: new AbortController(), begun }
-    this.#apps.set(app, following)
-    const send = (line: LogLine) => {
+  #memory({ id }: App): string {
+    return join(paths(this.#daemon.config).run, `drains-${id}.json`)
+  }
+
+  #follow(app: App): Following {
+    const directory = paths(this.#daemon.config).logs(app.name)
+    const memory = this.#memory(app)
+    const known = readPosition(memory)
+    const begun = known ? Promise.resolve({ end: known }) : tailLogs(directory, { lines: 0 })
+    const following: Following = {
+      ...{ app: app.name, memory, drains: new Map(), stop: new AbortController(), begun },
+      ...{ count: 0, next: undefined, lookedAt: -Infinity, remembered: '' },
+    }
+    this.#apps.set(app.name, following)
+    const { signal } = following.stop
+    const onPosition = (position: LogPosition) => remember(following, position)
+    begun
+      .then(({ end }) => {
+        if (signal.aborted) return
+        remember(following, end)
+        return followLogs(directory, { from: end, onPosition }, send, signal)
+      })
+      .catch((error: unknown) => logError('drain-failed', error, { app: app.name }))
+    return following
+
+    function send(line: LogLine): void {
+      following.count += 1
       for (const drain of following.drains.values()) drain.push({ ...line, app: following.app })
     }
-    const { signal } = following.stop
-    begun
-      .then(({ end }) => followLogs(directory, { from: end }, send, signal))
-      .catch((error: unknown) => logError('drain-failed', error, { app }))
-    return following
+  }
+}
+
+/**
+ * Writes down, now and then, a position that all drains have sent up to. Whoever is killed between
+ * two of these sends a little twice, and loses nothing.
+ */
+function remember(following: Following, position: LogPosition): void {
+  const { count, drains, next, lookedAt, remembered, memory } = following
+  const now = performance.now()
+  if (now - lookedAt < rememberMs) return
+  following.lookedAt = now
+  const waiting = Math.max(0, ...[...drains.values()].map((drain) => drain.waiting()))
+  const pending = next ?? { count, position: JSON.stringify(position) }
+  following.next = pending
+  if (waiting > count - pending.count) return
+  following.next = undefined
+  if (pending.position === remembered) return
+  writeFileSync(`${memory}.new`, pending.position, { mode: 0o600 })
+  renameSync(`${memory}.new`, memory)
+  following.remembered = pending.position
+}
+
+function readPosition(file: string): LogPosition | undefined {
+  try {
+    const value: unknown = JSON.parse(readFileSync(file, 'utf8'))
+    if (typeof value !== 'object' || value === null) return undefined
+    return Object.fromEntries(Object.entries(value).map(([inode, at]) => [inode, Number(at)]))
+  } catch {
+    return undefined // none of its drains has been followed before
   }
 }

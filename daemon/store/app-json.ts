@@ -49,8 +49,8 @@ function toHealthCheck(value: unknown): HealthCheck {
 }
 
 function toProbe({ kind, path, port, argv, uptimeMs }: Record<string, unknown>): Probe {
-  if (kind === 'path') return { kind, path: text(path), port: number(port) }
-  if (kind === 'listening') return { kind, port: number(port) }
+  if (kind === 'path') return { kind, path: text(path), ...defined('port', port, number) }
+  if (kind === 'listening') return { kind, ...defined('port', port, number) }
   if (kind === 'uptime') return { kind, uptimeMs: number(uptimeMs) }
   if (kind === 'command' && Array.isArray(argv)) return { kind, argv: argv.map(text) }
   throw new TypeError(`unknown probe ${String(kind)} in the database`)

@@ -15,13 +15,6 @@ export function configStore({ get, run }: Database, cipher: Cipher) {
   return {
     sealed,
     unsealed: (stored: string): Config => toStrings(json(cipher.open(stored))),
-    /** A release's row with its config readable. */
-    opened: (row: Row): Row => ({
-      ...row,
-      config: cipher.open(text(row.config)),
-      globals: cipher.open(text(row.globals)),
-    }),
-
     /** What the app's next release will have of its own; the current release has its own copy. */
     config,
     setConfig: (app: App, values: Config) =>
@@ -43,6 +36,7 @@ const places = [
   { table: 'releases', column: 'globals' },
   { table: 'global_config', column: 'config' },
   { table: 'registries', column: 'login' },
+  { table: 'drains', column: 'url' },
 ]
 
 /** Whether anything was sealed before, so that its key must be there. */
@@ -59,11 +53,13 @@ export function sealPlain({ all, run, exec, transaction }: Database, cipher: Cip
   let count = 0
   transaction(() => {
     for (const { table, column } of places) {
-      const rows = all(`select id, ${column} as stored from ${table} where ${column} <> '{}'`)
+      const rows = all(
+        `select rowid as id, ${column} as stored from ${table} where ${column} <> '{}'`,
+      )
       for (const { id, stored } of rows) {
         if (isSealed(text(stored))) continue
         const value = cipher.seal(text(stored))
-        count += run(`update ${table} set ${column} = ? where id = ?`, value, Number(id))
+        count += run(`update ${table} set ${column} = ? where rowid = ?`, value, Number(id))
       }
     }
   })

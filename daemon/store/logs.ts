@@ -1,5 +1,7 @@
 import { limits } from '../../core/config.ts'
+import { byText } from '../../core/names.ts'
 import type { App } from '../../core/types.ts'
+import type { Cipher } from './cipher.ts'
 import { type Database, now } from './database.ts'
 import { number, text } from './rows.ts'
 
@@ -7,7 +9,14 @@ import { number, text } from './rows.ts'
 export type DrainRow = { url: string; anywhere: boolean }
 
 /** How much log an app keeps, and where else its lines go. */
-export function logStore({ all, get, run }: Database) {
+export function logStore({ all, get, run }: Database, cipher: Cipher) {
+  const rows = (app: App) =>
+    all('select rowid as id, url, anywhere from drains where app_id = ?', app.id).map((row) => ({
+      id: number(row.id),
+      url: cipher.open(text(row.url)), // a password may be in it
+      anywhere: row.anywhere === 1,
+    }))
+  const find = (app: App, url: string) => rows(app).find((row) => row.url === url)
   return {
     /** Bytes on disk. */
     logLimit: (app: App): number =>
@@ -26,20 +35,25 @@ export function logStore({ all, get, run }: Database) {
 
     /** Where an app's lines are sent to. */
     drains: (app: App): DrainRow[] =>
-      all('select url, anywhere from drains where app_id = ? order by url', app.id).map((row) => ({
-        url: text(row.url),
-        anywhere: row.anywhere === 1,
-      })),
+      rows(app)
+        .map(({ url, anywhere }) => ({ url, anywhere }))
+        .sort((a, b) => byText(a.url, b.url)),
 
     /** Who may send anywhere lets an address be that is there already. */
-    addDrain: (app: App, { url, anywhere }: DrainRow) =>
-      run(
-        `insert into drains (app_id, url, anywhere, created_at) values (?, ?, ?, ?)
-          on conflict do update set anywhere = max(anywhere, excluded.anywhere)`,
-        ...[app.id, url, anywhere ? 1 : 0, now()],
-      ),
+    addDrain(app: App, { url, anywhere }: DrainRow): void {
+      const same = find(app, url)
+      const anyhow = (same?.anywhere ?? false) || anywhere ? 1 : 0
+      if (same) run('update drains set anywhere = ? where rowid = ?', anyhow, same.id)
+      else
+        run(
+          'insert into drains (app_id, url, anywhere, created_at) values (?, ?, ?, ?)',
+          ...[app.id, cipher.seal(url), anyhow, now()],
+        )
+    },
 
-    removeDrain: (app: App, url: string): boolean =>
-      run('delete from drains where app_id = ? and url = ?', app.id, url) > 0,
+    removeDrain(app: App, url: string): boolean {
+      const same = find(app, url)
+      return same !== undefined && run('delete from drains where rowid = ?', same.id) > 0
+    },
   }
 }

@@ -32,7 +32,7 @@ const forgetStarted = `update apps set stopped = (select json_group_object(key, 
 const toJson = (part: unknown): string => JSON.stringify(part)
 
 export function releaseStore({ all, get, run, transaction }: Database, secrets: ConfigStore) {
-  const read = (row: Row): ReleaseRow => toRelease(secrets.opened(row))
+  const read = (row: Row): ReleaseRow => toRelease(row, secrets.unsealed)
   const release = (id: number): ReleaseRow =>
     read(must(get(`select ${columns} where releases.id = ?`, id)))
 

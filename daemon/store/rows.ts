@@ -3,6 +3,7 @@ import { Failure } from '../../core/errors.ts'
 import type {
   App,
   AppLimits,
+  Config,
   ContainerUser,
   CronEntry,
   Image,
@@ -34,9 +35,11 @@ export function toApp(row: Row): App {
   }
 }
 
-/** `row` has its config opened already. */
-export function toRelease(row: Row): ReleaseRow {
+/** Its config is opened when somebody asks for it: most who read a release do not. */
+export function toRelease(row: Row, unsealed: (stored: string) => Config): ReleaseRow {
   const status = text(row.status)
+  const config = once(() => unsealed(text(row.config)))
+  const globals = once(() => unsealed(text(row.globals)))
   return {
     id: number(row.id),
     app: text(row.app),
@@ -45,8 +48,12 @@ export function toRelease(row: Row): ReleaseRow {
     error: row.error === null ? null : text(row.error),
     commit: row.git_commit === null ? null : text(row.git_commit),
     image: toImage(json(row.image)),
-    config: toStrings(json(row.config)),
-    globals: toStrings(json(row.globals)),
+    get config() {
+      return config()
+    },
+    get globals() {
+      return globals()
+    },
     formation: toNumbers(json(row.formation)),
     limits: toLimits(json(row.limits)),
     mounts: toMounts(json(row.mounts)),
@@ -54,6 +61,11 @@ export function toRelease(row: Row): ReleaseRow {
     by: text(row.by),
     createdAt: text(row.created_at),
   }
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { value: T } | undefined
+  return () => (made ??= { value: make() }).value
 }
 
 export function toBuild(row: Row): Build {

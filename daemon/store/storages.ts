@@ -27,6 +27,22 @@ export function storageStore({ all, get, run }: Database) {
 
     removeStorage: (name: string) => run('delete from storages where name = ?', name),
 
+    /**
+     * Who has a storage: by its mounts, by a release that is about to start, or by one of these
+     * (`shop v7`), which run.
+     */
+    storageUsers: (name: string, running: string[]): { app: string; target: string }[] =>
+      all(
+        `select distinct app, mount ->> 'target' as target from (
+          select name as app, value as mount from apps, json_each(mounts)
+          union all select name, value from releases join apps on apps.id = app_id,
+            json_each(releases.mounts) where status = 'starting'
+              or name || ' v' || version in (select value from json_each(?2))
+        ) where mount ->> 'storage' = ?1 order by app, target`,
+        name,
+        JSON.stringify(running),
+      ).map((row) => ({ app: text(row.app), target: text(row.target) })),
+
     /** What the next release of an app will have mounted. */
     mounts: (app: App): Mount[] =>
       toMounts(json(must(get('select mounts from apps where id = ?', app.id)).mounts)),

@@ -43,7 +43,7 @@ export function openStore(path: string, keyFile = join(dirname(path), 'config.ke
     ...domainStore(db),
     ...historyStore(db),
     ...keyStore(db),
-    ...logStore(db),
+    ...logStore(db, cipher),
     ...pluginStore(db),
     ...storageStore(db),
     ...cronStore(db),

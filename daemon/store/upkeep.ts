@@ -12,11 +12,7 @@ export function upkeepStore({ all, get, run, transaction }: Database) {
   return {
     /** Content keys of every layer that some release can still be started from. */
     layerKeys: (): Set<string> =>
-      new Set(
-        all(`select distinct json_extract(layer.value, '$.key') as key
-          from releases, json_each(releases.image, '$.layers') as layer
-          where status <> 'failed'`).map(({ key }) => text(key)),
-      ),
+      new Set(all('select distinct key from release_layers').map(({ key }) => text(key))),
 
     /** Why a change failed, kept with the release it had made; returns that one's version. */
     explainFailure(app: App, error: string): number | null {

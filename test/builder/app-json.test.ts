@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import { parseAppJson, unknownTypes } from '../../builder/app-json.ts'
-import { withoutComments } from '../../builder/json-document.ts'
+import { toAppJson, unknownTypes } from '../../builder/app-json.ts'
+import { parseJson, withoutComments } from '../../builder/json-document.ts'
 import { failureLines } from '../../core/errors.ts'
 
-const parse = (value: unknown) => parseAppJson(JSON.stringify(value))
+const parseText = (text: string) => toAppJson(parseJson('app.json', text))
+const parse = (value: unknown) => parseText(JSON.stringify(value))
 
 describe('app.json', () => {
   test('may have comments and trailing commas, and strings that look like them', () => {
@@ -13,7 +14,7 @@ describe('app.json', () => {
         ours */
       "env": { "URL": "http://x/*y*/", "LIST": "a,]", },
     }`
-    const { env } = parseAppJson(text)
+    const { env } = parseText(text)
     expect(env.URL?.value).toBe('http://x/*y*/')
     expect(env.LIST?.value).toBe('a,]')
     expect(withoutComments('1 /* a\nb */ 2').split('\n')).toHaveLength(2)
@@ -78,10 +79,10 @@ describe('app.json', () => {
     const rest = { attempts: 3, timeoutMs: 5000, initialDelayMs: 0 }
     expect(healthchecks).toEqual({
       web: [
-        { ...rest, type: 'readiness', probe: { kind: 'path', path: '/health?x=1', port: 5000 } },
+        { ...rest, type: 'readiness', probe: { kind: 'path', path: '/health?x=1' } },
         {
           type: 'liveness',
-          probe: { kind: 'path', path: '/live', port: 5000 },
+          probe: { kind: 'path', path: '/live' },
           attempts: 2,
           timeoutMs: 500,
           waitMs: 1000,
@@ -237,7 +238,7 @@ test('a hostile key is shown without its control characters', () => {
 
 function lines(text: string): string[] {
   try {
-    parseAppJson(text)
+    parseText(text)
   } catch (error) {
     return failureLines(error)
   }

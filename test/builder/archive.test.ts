@@ -85,6 +85,17 @@ with zipfile.ZipFile(sys.argv[1], 'w', zipfile.ZIP_DEFLATED) as z:
     expect(await textAt('link')).toBe('run.sh')
   })
 
+  test('from a zip that is not compressed, with an empty file in it', async () => {
+    const file = join(base, 'stored.zip')
+    const script = `import sys, zipfile
+with zipfile.ZipFile(sys.argv[1], 'w', zipfile.ZIP_STORED) as z:
+    z.writestr('empty', '')
+    z.writestr('full', 'x')`
+    await exec('python3', ['-c', script, file])
+    expect(await treeOf(readFileSync(file), 'zip')).toEqual(['100644 empty', '100644 full'])
+    expect([await textAt('empty'), await textAt('full')]).toEqual(['', 'x'])
+  })
+
   test('with hard links as the files they are, and what comes twice as what came last', async () => {
     const entries = [
       { name: 'a', body: 'one' },
@@ -157,7 +168,7 @@ open(sys.argv[1], 'wb').write(data)`
 describe('an address of a repository', () => {
   test.each([
     ['https://example.com/shop.git', 'https://example.com/shop.git'],
-    ['https://me:secret@example.com/shop', 'https://example.com/shop'],
+    ['https://me:secret@example.com/shop', 'https://***@example.com/shop'],
     ['git@example.com:shop.git', 'ssh://git@example.com/shop.git'],
     ['ssh://git@example.com:2222/shop', 'ssh://git@example.com:2222/shop'],
   ])('%s is shown as %s', (text, shown) => {

@@ -1,8 +1,9 @@
-import { existsSync, lstatSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { planOnly } from '../../builder/build.ts'
-import { removeLayers } from '../../builder/layers.ts'
+import { removeLayers } from '../../builder/layer-ledger.ts'
 import { ensureStack } from '../../builder/stack.ts'
 import { appUser } from '../../core/config.ts'
 import { paths } from '../../core/names.ts'
@@ -47,7 +48,7 @@ test('The sample becomes stack, runtime and source, owned by the app user, witho
   expect(await answerOf(config, image)).toContain('Hello from paas')
 }, 120_000)
 
-test('A lockfile is installed once and re-used: by another app, and when scripts change', async () => {
+test('A lockfile is installed once and re-used, even by another app', async () => {
   const repo = await makeRepo(config, 'lock', join(apps, 'node-lockfile'))
   const first = await build(repo, 'lock')
   expect(first.lines).toContain('-----> npm ci --omit=dev')
@@ -67,10 +68,22 @@ test('A lockfile is installed once and re-used: by another app, and when scripts
   const third = await build(other, 'lock-two', { 'other.txt': 'another app' })
   expect(third.lines).toContain('       dependencies: re-used (package-lock.json unchanged)')
   expect(pathOf(third.image, 'dependencies')).toBe(pathOf(first.image, 'dependencies'))
+}, 120_000)
 
+test('Editing a script or the version in package.json installs nothing anew', async () => {
+  const repo = await makeRepo(config, 'edit', join(apps, 'node-lockfile'))
+  const large = Buffer.alloc(20 * 1024 * 1024, 'patch')
+  mkdirSync(join(repo.dir, 'patches'))
+  writeFileSync(join(repo.dir, 'patches/large'), large)
+  const first = await build(repo, 'edit')
+  expect(first.error).toBeUndefined()
+  const { layers } = paths(config)
+  const given = readdirSync(layers).map((key) => join(layers, key, 'app/patches/large'))
+  const copies = given.filter((file) => existsSync(file)).map((file) => readFileSync(file))
+  expect(copies.map((copy) => copy.equals(large))).toEqual([true, true]) // the source's too
   const text = readFileSync(join(repo.dir, 'package.json'), 'utf8')
   const edited = text.replace('1.0.0', '1.0.1').replace('node server.js', 'node ./server.js')
-  const { lines } = await build(repo, 'lock', { 'package.json': edited })
+  const { lines } = await build(repo, 'edit', { 'package.json': edited })
   expect(lines).toContain('       dependencies: re-used (package-lock.json unchanged)')
   expect(lines).toContain('       web: node ./server.js (scripts.start in package.json)')
 }, 120_000)
@@ -393,7 +406,7 @@ test('Removing layers keeps those asked for and what they were made from', async
   expect(readdirSync(layers).some((name) => name.startsWith('manifest-'))).toBe(true)
   // Another process, as after a restart: no build of its own holds on to anything.
   const script = `
-    import { removeLayers } from '${join(import.meta.dirname, '../../builder/layers.ts')}'
+    import { removeLayers } from '${join(import.meta.dirname, '../../builder/layer-ledger.ts')}'
     const removed = await removeLayers(JSON.parse(process.argv[1]), new Set(process.argv.slice(2)))
     console.log(JSON.stringify(removed))`
   const remove = async (keys: string[]) => {

@@ -4,7 +4,7 @@ import { detect } from '../../builder/buildpack-detect/detect.ts'
 import { javaVersion } from '../../builder/buildpack-detect/java-version.ts'
 import { parseRelease } from '../../builder/buildpack-release.ts'
 import { openSource } from '../../builder/source.ts'
-import { apps } from './support.ts'
+import { apps, makeRepo, temporaryConfig } from './support.ts'
 
 test('An address of a buildpack is a repository over https or ssh, or a folder', () => {
   expect(parseBuildpack('heroku/python#v300')).toMatchObject({
@@ -14,7 +14,7 @@ test('An address of a buildpack is a repository over https or ssh, or a folder',
   expect(parseBuildpack('https://me:token@example.com/pack')).toMatchObject({
     url: 'https://me:token@example.com/pack',
     ref: 'HEAD',
-    shown: 'https://example.com/pack',
+    shown: 'https://***@example.com/pack',
   })
   expect(parseBuildpack('git@example.com:team/pack.git')).toMatchObject({ kind: 'git' })
   expect(parseBuildpack('./ci/../packs/one/')).toMatchObject({ kind: 'folder', path: 'packs/one' })
@@ -66,6 +66,21 @@ test('Buildpacks that the owner has set win over the tree, and builder:set wins 
     because: 'buildpacks:set',
   })
   expect(detect(source, 'detect', set).language).toBe('Node')
+})
+
+test('A language is detected instead of .buildpacks for whoever says so', async () => {
+  await using temporary = temporaryConfig()
+  const files = { '.buildpacks': 'heroku/python', 'package.json': '{}', 'server.js': '' }
+  const { dir, commit } = await makeRepo(temporary.config, 'both')
+  await commit(files)
+  expect(detect(openSource(dir)).language).toBe('Buildpacks')
+  expect(detect(openSource(dir), 'detect')).toMatchObject({
+    language: 'Node',
+    because: 'package.json',
+  })
+  await commit({ 'paas.toml': 'builder = "detect"\n' })
+  expect(detect(openSource(dir)).language).toBe('Node')
+  expect(detect(openSource(dir), 'buildpacks').language).toBe('Buildpacks')
 })
 
 const versions: [text: string, range: string][] = [

@@ -3,7 +3,15 @@ import { symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { checkTree, extractCommit, parseTree, readTreeId } from '../../builder/checkout.ts'
+import {
+  checkTree,
+  type Commit,
+  extractCommit,
+  nothing,
+  parseTree,
+  readTreeId,
+} from '../../builder/checkout.ts'
+import { extractTree } from '../../builder/submodules.ts'
 import { linkUnchanged } from '../../builder/unchanged.ts'
 import { limits, type PaasConfig, readConfig } from '../../core/config.ts'
 import { exec } from '../../core/exec.ts'
@@ -33,9 +41,15 @@ test('The listing of git is read with its odd names', () => {
 test('Too many files and too many bytes are refused before anything is written', () => {
   const entry = { mode: '100644', sha: '0123', bytes: 1, path: 'a' }
   const many = Array.from({ length: limits.treeEntries + 1 }, () => entry)
-  expect(() => checkTree(many)).toThrow('50001 files: at most 50000 are taken')
+  expect(() => checkTree(many, nothing())).toThrow('50001 files: at most 50000 are taken')
   const large = { ...entry, bytes: limits.treeBytes + 1024 * 1024 }
-  expect(() => checkTree([large])).toThrow('2049 MiB of files: at most 2048 MiB are taken')
+  const mebibytes = '2049 MiB of files'
+  const most = ': at most 2048 MiB are taken'
+  expect(() => checkTree([large], nothing())).toThrow(`${mebibytes}${most}`)
+  const half = { ...entry, bytes: large.bytes / 2 }
+  const taken = { ...nothing(), modules: 1 }
+  checkTree([half], taken)
+  expect(() => checkTree([half], taken)).toThrow(`${mebibytes} with its submodules${most}`)
   expect(() => parseTree('100644 blob 0123 12\tcut of')).toThrow('too large to build')
 })
 
@@ -61,6 +75,44 @@ test('Executable files stay so, and names keep every byte', async () => {
   const { stdout } = await exec('stat', ['--format=%a %u', join(into, 'run.sh'), join(into, 'a b')])
   expect(stdout).toBe('755 32767\n644 32767\n')
 })
+
+test('What attributes leave out of an archive is there, though a full disk cut ours short', async () => {
+  const repo = await makeRepo(config, 'attributes')
+  const files = { '.gitattributes': 'kept.txt export-ignore\n', 'kept.txt': 'kept' }
+  const commit = await repo.commit(files)
+  writeFileSync(join(commit.repo, 'info/attributes'), '')
+  const into = join(home, 'into')
+  mkdirSync(into)
+  await extractCommit(commit, into, signal)
+  expect(readdirSync(into).sort()).toEqual(['.gitattributes', 'kept.txt'])
+})
+
+test('Submodules are counted over all levels of a tree', async () => {
+  const lib = await makeRepo(config, 'lib')
+  const inner = await withModules('inner', 50, await lib.commit({ file: 'text' }))
+  const outer = await withModules('outer', 60, inner)
+  const ssh = join(home, 'ssh')
+  writeFileSync(ssh, '#!/bin/sh\nfor last; do :; done\nexec sh -c "$last"\n', { mode: 0o755 })
+  const place = { into: join(home, 'into'), scratch: join(home, 'scratch') }
+  mkdirSync(place.into)
+  await expect(extractTree({ ...outer, ssh: async () => ssh }, place, signal)).rejects.toThrow(
+    'The git submodules are 110: at most 100, 4 deep',
+  )
+})
+
+/** A repository with so many submodules, all of them the same commit. */
+async function withModules(name: string, count: number, of: Commit): Promise<Commit> {
+  const repo = await makeRepo(config, name)
+  const places = Array.from({ length: count }, (_, index) => `lib-${index}`)
+  const modules = places.map((path) => {
+    return `[submodule "${path}"]\n\tpath = ${path}\n\turl = ssh://localhost${of.repo}\n`
+  })
+  await repo.commit({ '.gitmodules': modules.join('') })
+  const links = places.flatMap((path) => ['--cacheinfo', `160000,${of.commit},${path}`])
+  await repo.git('update-index', '--add', ...links)
+  await repo.git('commit', '--quiet', '--message', 'Modules')
+  return { repo: join(repo.dir, '.git'), gitEnv: {}, commit: await repo.git('rev-parse', 'HEAD') }
+}
 
 test('Nothing is removed through a link that a broken earlier tree holds', async () => {
   const outside = join(home, 'outside')

@@ -1,5 +1,8 @@
 import { expect, test } from 'vitest'
-import { parseCron } from '../../builder/cron.ts'
+import { toCron } from '../../builder/cron.ts'
+import { parseJson } from '../../builder/json-document.ts'
+
+const cronOf = (text: string) => toCron(parseJson('app.json', text))
 
 test('the cron of an app.json is read, comments and all', () => {
   const text = `{
@@ -11,7 +14,7 @@ test('the cron of an app.json is read, comments and all', () => {
         "concurrency_policy": "replace", "unknown": 1 },
     ],
   }`
-  expect(parseCron(text)).toEqual([
+  expect(cronOf(text)).toEqual([
     {
       command: 'node clean.js // not a comment',
       schedule: '0 3 * * *',
@@ -20,19 +23,19 @@ test('the cron of an app.json is read, comments and all', () => {
     },
     { command: 'x', schedule: '@hourly', timezone: 'Europe/Berlin', concurrency: 'replace' },
   ])
-  expect(parseCron('{}')).toBeUndefined()
+  expect(cronOf('{}')).toBeUndefined()
 })
 
 test.each([
-  ['{"cron": 1}', 'cron in app.json is wrong: expected a list'],
-  ['{"cron": [1]}', 'cron[0] in app.json'],
-  ['{"cron": [{"schedule": "@daily"}]}', 'cron[0].command in app.json'],
-  ['{"cron": [{"command": "x"}]}', 'cron[0].schedule in app.json'],
+  ['{"cron": 1}', 'cron in app.json is 1: expected a list'],
+  ['{"cron": [1]}', 'cron[0] in app.json is 1: expected an object'],
+  ['{"cron": [{"schedule": "@daily"}]}', 'cron[0].command in app.json is missing: expected'],
+  ['{"cron": [{"command": "x"}]}', 'cron[0].schedule in app.json is missing: expected'],
   [
     '{"cron": [{"command": "x", "schedule": "@daily", "concurrency_policy": "no"}]}',
-    'cron[0].concurrency_policy in app.json is wrong: expected allow, forbid, replace',
+    'cron[0].concurrency_policy in app.json is "no": expected allow, forbid, replace',
   ],
   ['{', 'app.json is not valid JSON: it ends too early'],
 ])('%s is refused', (text, sentence) => {
-  expect(() => parseCron(text)).toThrow(sentence)
+  expect(() => cronOf(text)).toThrow(sentence)
 })

@@ -1,8 +1,16 @@
-import { existsSync, statSync, writeFileSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { cp, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
-import { hollowOut, isWhole } from '../../builder/docker/layout.ts'
+import { hollowOut, isWhole, requireLayout } from '../../builder/docker/layout.ts'
 import { readLayout } from '../../builder/image/import.ts'
 import { takeImage } from '../../builder/image/take.ts'
 import { exec } from '../../core/exec.ts'
@@ -44,3 +52,36 @@ test.skipIf(!existsSync('/usr/bin/umoci'))(
   },
   60_000,
 )
+
+test.each(['layout', 'layout/blobs', 'layout/blobs/sha256'])(
+  'What a build left as %s is no link that is followed to files of the host',
+  async (path) => {
+    await using temporary = temporaryConfig()
+    const { home } = temporary.config
+    const [host, out] = [join(home, 'host'), join(home, 'out')]
+    const kept = join(host, 'layout/blobs/sha256', 'a'.repeat(64))
+    mkdirSync(dirname(kept), { recursive: true })
+    writeFileSync(kept, 'kept')
+    mkdirSync(join(out, dirname(path)), { recursive: true })
+    symlinkSync(join(host, path), join(out, path))
+    await expect(requireLayout(out)).rejects.toThrow('left no image')
+    rmSync(join(out, path))
+    await cp(join(host, path), join(out, path), { recursive: true })
+    await requireLayout(out)
+  },
+)
+
+test('A blob that is a link is neither taken nor emptied', async () => {
+  await using temporary = temporaryConfig()
+  const { home } = temporary.config
+  const [host, dir] = [join(home, 'host'), join(home, 'layout')]
+  const digest = `sha256:${'a'.repeat(64)}`
+  const blob = join(dir, 'blobs/sha256', 'a'.repeat(64))
+  mkdirSync(dirname(blob), { recursive: true })
+  writeFileSync(host, 'kept')
+  symlinkSync(host, blob)
+  const layer = { digest, diffId: digest, fetch: () => Promise.reject(new Error('not asked')) }
+  await hollowOut(dir, { digest: `sha256:${'b'.repeat(64)}`, layers: [layer] })
+  expect(readFileSync(host, 'utf8')).toBe('kept')
+  expect(existsSync(blob)).toBe(false)
+})

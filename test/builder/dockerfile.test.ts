@@ -65,6 +65,28 @@ test('Arguments before the first FROM are put into the names of images', () => {
   ])
 })
 
+test('Defaults of arguments may have the arguments before them in them', () => {
+  const text = `ARG ELIXIR_VERSION=1.17.3
+ARG OTP_VERSION=27.1.2
+ARG DEBIAN_VERSION=bookworm-20260518-slim
+ARG BUILDER_IMAGE="hexpm/elixir:\${ELIXIR_VERSION}-erlang-\${OTP_VERSION}-debian-\${DEBIAN_VERSION}"
+ARG RUNNER_IMAGE="debian:$DEBIAN_VERSION"
+FROM \${BUILDER_IMAGE} AS builder
+FROM \${RUNNER_IMAGE}
+COPY --from=builder /a /a
+`
+  const args = { ELIXIR_VERSION: '1.18.0' }
+  expect(names(text, { target: undefined, args }).toSorted()).toEqual([
+    'debian:bookworm-20260518-slim',
+    'hexpm/elixir:1.18.0-erlang-27.1.2-debian-bookworm-20260518-slim',
+  ])
+  expect(names('ARG OS\nARG TAG=24$OS\nARG TAG=$TAG-slim\nFROM node:$TAG')).toEqual([
+    'node:24-slim',
+  ])
+  expect(names('ARG TARGETARCH\nARG V=1-$TARGETARCH\nFROM a:$V')[0]).toMatch(/^a:1-(amd|arm)64$/)
+  expect(names('ARG A=${B:-x}\nARG B=2\nFROM a:$A')).toEqual(['a:x'])
+})
+
 test('Comments, lines that go on and heredocs are read as whoever builds reads them', () => {
   const text = `# escape=\`
 FROM \`

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { createServer } from 'node:http'
+import { serveFiles } from './mirror.ts'
 
 /** A mirror of .NET's own makers on the loopback, with their lists of releases. */
 
@@ -8,7 +8,6 @@ export type Published = { sdk: string; runtime: string; archives: { sdk: string;
 
 /** One release by channel: versions, and the files that are their archives. */
 export async function startMirror(channels: Record<string, Published>) {
-  const asked: string[] = []
   const files = new Map<string, Buffer>()
   const put = (path: string, value: unknown) => files.set(path, Buffer.from(JSON.stringify(value)))
   const index = Object.entries(channels).map(([channel, { sdk, runtime }]) => {
@@ -31,18 +30,6 @@ export async function startMirror(channels: Record<string, Published>) {
     const release = { sdks: [part(sdk, 'dotnet-sdk', archives.sdk)], 'aspnetcore-runtime': rt }
     put(`/dotnet/release-metadata/${channel}/releases.json`, { releases: [release] })
   }
-  const server = createServer((request, response) => {
-    asked.push(request.url ?? '')
-    const bytes = files.get(request.url ?? '')
-    response.writeHead(bytes ? 200 : 404).end(bytes)
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  const port = typeof address === 'object' ? address?.port : undefined
-  return {
-    url: `http://127.0.0.1:${port}/dotnet`,
-    asked,
-    files,
-    [Symbol.dispose]: () => server.close(),
-  }
+  const mirror = await serveFiles(files)
+  return { ...mirror, url: `${mirror.url}/dotnet` }
 }

@@ -1,6 +1,13 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:http'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -9,11 +16,13 @@ import { goRuntime } from '../../builder/runtime-go.ts'
 import { type PaasConfig, readConfig } from '../../core/config.ts'
 import { failureLines } from '../../core/errors.ts'
 import { exec } from '../../core/exec.ts'
+import { paths } from '../../core/names.ts'
+import { type Mirror, serveFiles } from './mirror.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'paas-go-mirror-'))
-let server: Server
+let mirror: Mirror
 let config: PaasConfig
-let asked: string[] = []
+const listAt = '/dl/?mode=json&include=all'
 
 beforeAll(async () => {
   mkdirSync(join(dir, 'go/bin'), { recursive: true })
@@ -26,22 +35,21 @@ beforeAll(async () => {
     release('go1.98.2', 'bad', sha256.replaceAll(/[0-9]/g, '0')),
     { ...release('go2.0rc1', 'soon', sha256), stable: false },
   ])
-  server = createServer((request, response) => {
-    asked.push(request.url ?? '')
-    response.end(request.url?.includes('mode=json') ? list : archive)
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  const port = typeof address === 'object' ? address?.port : undefined
+  const files = {
+    [listAt]: Buffer.from(list),
+    '/dl/good.tar.gz': archive,
+    '/dl/bad.tar.gz': archive,
+  }
+  mirror = await serveFiles(new Map(Object.entries(files)))
   config = readConfig({
     PAAS_HOME: join(dir, 'home'),
     PAAS_CACHE: join(dir, 'cache'),
-    PAAS_GO_MIRROR: `http://127.0.0.1:${port}/dl`,
+    PAAS_GO_MIRROR: `${mirror.url}/dl`,
   })
 })
 
 afterAll(() => {
-  server.close()
+  mirror[Symbol.dispose]()
   rmSync(dir, { recursive: true })
 })
 
@@ -53,7 +61,7 @@ test('A Go that Debian has not comes from its makers, by its checksum', async ()
   await goRuntime.make('1.99.0', layer, context())
   expect(readlinkSync(join(layer, 'usr/local/bin/go'))).toBe('../go/bin/go')
   expect(readFileSync(join(layer, 'usr/local/bin/go'), 'utf8')).toBe('go\n')
-  expect(asked).toEqual(['/dl/?mode=json&include=all', '/dl/good.tar.gz'])
+  expect(mirror.asked).toEqual([listAt, '/dl/good.tar.gz'])
 })
 
 test('An archive with another checksum is not used', async () => {
@@ -71,6 +79,31 @@ test('A version that nobody has is refused with those that are published', async
     ' !     Available: 1.99.0, 1.98.2',
     ' !     To choose: go.mod',
   ])
+})
+
+test('A list that cannot be had anew is used as it was, and asked for again an hour later', async () => {
+  const file = paths(config).versions(`go-${process.arch}`)
+  const old = () => utimesSync(file, new Date(0), new Date(0))
+  const listed = mirror.files.get(listAt) ?? Buffer.from('')
+  const said: string[] = []
+  const choose = async () => {
+    said.length = 0
+    const away = { ...context(), say: (line: string) => said.push(line) }
+    return (await goRuntime.choose(asking('>=1.99.0'), away)).version
+  }
+  for (const answer of [undefined, Buffer.from('<html>')]) {
+    if (answer) mirror.files.set(listAt, answer)
+    else mirror.files.delete(listAt)
+    old()
+    expect(await choose()).toBe('1.99.0')
+    expect(said.at(-1)).toMatch(/^ !     Go: .*: choosing among the releases known before$/)
+    expect(await choose()).toBe('1.99.0')
+    expect(said).toEqual([])
+  }
+  mirror.files.set(listAt, listed)
+  writeFileSync(file, '') // as a power cut may leave it
+  expect(await choose()).toBe('1.99.0')
+  expect(readFileSync(file)).toEqual(listed)
 })
 
 test('A mirror that is no address is refused, and off is none', () => {

@@ -1,8 +1,9 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { importLayout } from '../../builder/image/import.ts'
+import { readLayout } from '../../builder/image/import.ts'
 import { architecture, mediaTypes, sha256 } from '../../builder/image/oci.ts'
+import { takeImage } from '../../builder/image/take.ts'
 import { tarEnd, tarHeader } from '../../builder/image/tar-header.ts'
 import { paths } from '../../core/names.ts'
 import { openLayerWork } from '../../daemon/code/layer-work.ts'
@@ -30,7 +31,8 @@ function writeLayout(dir: string, run: object): void {
     config: blob(mediaTypes.config, json(config)),
     layers: [blob(mediaTypes.tar, layer)],
   }
-  const entry = blob(mediaTypes.manifest, json(manifest))
+  const annotations = { 'org.opencontainers.image.ref.name': 'it' }
+  const entry = { ...blob(mediaTypes.manifest, json(manifest)), annotations }
   writeFileSync(join(dir, 'index.json'), json({ schemaVersion: 2, manifests: [entry] }))
 }
 
@@ -43,7 +45,9 @@ test('a layout on disk becomes an image that runs as it says, twice the same one
   const context = { work, signal, say: (line: string) => void said.push(line) }
   const dir = join(config.home, 'layout')
   writeLayout(dir, { Cmd: ['/bin/serve', 'it'], User: 'node', ExposedPorts: { '8080/tcp': {} } })
-  const { image, digest } = await importLayout(config, { dir }, context)
+  const take = async () =>
+    takeImage(config, { name: 'it', ...(await readLayout(dir, 'it')) }, context)
+  const image = await take()
   expect(image).toMatchObject({
     processes: { web: '/bin/serve it' },
     commands: { web: ['/bin/serve', 'it'] },
@@ -55,7 +59,6 @@ test('a layout on disk becomes an image that runs as it says, twice the same one
   const [layer] = image.layers
   if (!layer) throw new Error('no layer')
   expect(readFileSync(join(paths(config).layer(layer), 'etc/passwd'), 'utf8')).toContain('node:')
-  const again = await importLayout(config, { dir }, context)
-  expect([again.digest, again.image]).toEqual([digest, image])
+  expect(await take()).toEqual(image)
   expect(said).toContain('       Layers: 0 new, 1 re-used')
 })

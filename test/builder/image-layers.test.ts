@@ -75,6 +75,7 @@ function archive(items: Item[]): Buffer {
   })
   return Buffer.concat([...parts, tarEnd])
 }
+const linkTo = (target: string) => (path: string) => ({ path, kind: 'hardlink', target }) as const
 
 describe('a layer as a tar', () => {
   test('is what GNU tar unpacks to the same files, owners, modes and links', async () => {
@@ -201,6 +202,18 @@ describe('a layer that is unpacked', () => {
     expect(readFileSync(join(dir, 'file'), 'utf8')).toBe('not through the link')
   })
 
+  test('sets no time through a link that came where its directory was', async () => {
+    const outside = newDir()
+    mkdirSync(join(outside, 'b'))
+    const before = statSync(join(outside, 'b'))
+    const folders = ['a', 'a/b', 'c'].map((path) => ({ path, kind: 'directory' }) as const)
+    const link = { path: 'a', kind: 'symlink', target: outside } as const
+    const { dir } = await unpack(archive([...folders, link]))
+    expect(readlinkSync(join(dir, 'a'))).toBe(outside)
+    expect(statSync(join(outside, 'b')).mtimeMs).toBe(before.mtimeMs)
+    expect(statSync(join(dir, 'c')).mtimeMs).toBe(0)
+  })
+
   test.each([
     ['a path with ..', { path: 'a/../../b' }, 'leads out of the image'],
     ['an absolute path', { path: '/etc/passwd' }, 'leads out of the image'],
@@ -209,6 +222,23 @@ describe('a layer that is unpacked', () => {
     ['a whiteout of ..', { path: 'a/.wh...' }, 'removes no file that can be'],
   ] as const)('is refused for %s', async (_name, item, sentence) => {
     await expect(unpack(archive([item]))).rejects.toThrow(sentence)
+  })
+
+  test('has one copy of a file below however often it links to it, and counts that', async () => {
+    const lower = newDir()
+    for (const name of ['one', 'two']) writeFileSync(join(lower, name), name.repeat(20_000))
+    const links = Array.from({ length: 50 }, (_, at) => `link-${at}`).map(linkTo('one'))
+    const most = archive(links).length + 60_000
+    const { dir, bytes } = await unpack(archive(links), { lowers: [lower], most })
+    expect(lstatSync(join(dir, 'link-7'))).toMatchObject({ nlink: 50, size: 60_000 })
+    expect([lstatSync(join(lower, 'one')).nlink, bytes]).toEqual([1, most])
+    const more = archive([...links.slice(0, 40), linkTo('two')('other')])
+    await expect(unpack(more, { lowers: [lower], most })).rejects.toThrow('too large')
+
+    const text = [linkTo('one')('a'), { path: 'a', text: 'new' }, linkTo('one')('b')]
+    const replaced = await unpack(archive(text), { lowers: [lower] })
+    const [a, b] = ['a', 'b'].map((name) => readFileSync(join(replaced.dir, name), 'utf8'))
+    expect([a, b?.length]).toEqual(['new', 60_000])
   })
 
   test('is refused when it is larger than allowed, damaged, or no archive', async () => {

@@ -1,5 +1,5 @@
-import { readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { unpack } from '../../builder/npm-package.ts'
 import { ensureStack } from '../../builder/stack.ts'
@@ -59,9 +59,15 @@ test('A package that is not what the server got before is refused', async () => 
   const signal = new AbortController().signal
   const context = { config: { ...config, cache }, say: String, signal }
   const into = (name: string) => join(config.home, 'work', name)
-  await unpack('ms@2.1.3', into('ms-first'), context)
-  await unpack('ms@2.1.3', into('ms-second'), context)
-  writeFileSync(join(cache, 'versions/hashes/ms-2.1.3.tgz.json'), '{"sha512": "0"}')
+  const known = join(cache, 'versions/hashes/ms-2.1.3.tgz.json')
+  const atOnce = ['ms-first', 'ms-second'].map((name) => unpack('ms@2.1.3', into(name), context))
+  await Promise.all(atOnce)
+  const pin = readFileSync(known, 'utf8')
+  expect(readdirSync(dirname(known))).toEqual([basename(known)])
+  writeFileSync(known, '') // as a full disk once left it
+  await unpack('ms@2.1.3', into('ms-again'), context)
+  expect(readFileSync(known, 'utf8')).toBe(pin)
+  writeFileSync(known, '{"sha512": "0"}')
   await expect(unpack('ms@2.1.3', into('ms-third'), context)).rejects.toThrow(
     'ms-2.1.3.tgz is not the file that this server got before',
   )

@@ -5,6 +5,8 @@ import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { listLayers } from '../../builder/layer-ledger.ts'
+import { markUnsettled, settled } from '../../builder/layer-settling.ts'
 import { ensureLayer, sweepLayers } from '../../builder/layers.ts'
 import { type PaasConfig, readConfig } from '../../core/config.ts'
 import { Failure } from '../../core/errors.ts'
@@ -69,10 +71,42 @@ test('When the one that makes it is cancelled, the one that waits makes it', asy
   expect(await second).toBe('made')
 })
 
+test('Who waits for another build can be cancelled, and the other goes on', async () => {
+  const [mine, { promise, resolve }] = [new AbortController(), Promise.withResolvers<void>()]
+  const first = ensureLayer(config, { layer: own, make: () => promise, signal })
+  const request = { layer: own, make: neverCalled, signal: mine.signal }
+  const second = ensureLayer(config, request)
+  mine.abort()
+  await expect(second).rejects.toThrow('Cancelled')
+  resolve()
+  expect(await first).toBe('made')
+})
+
 test('What a crash left half made is swept at boot', async () => {
   mkdirSync(join(paths(config).making, 'app-1-dead'), { recursive: true })
-  await sweepLayers(config)
+  await sweepLayers(config, new Set())
   expect(existsSync(paths(config).making)).toBe(false)
+})
+
+test('After a power cut, layers that may lack files go, unless a release was recorded with them', async () => {
+  const keys = ['cut', 'recorded', 'this-boot']
+  for (const key of keys) await ensureLayer(config, { layer: { ...own, key }, make: fill, signal })
+  await settled(config, keys)
+  const { layers } = paths(config)
+  for (const key of keys) writeFileSync(join(layers, `${key}.unsettled`), 'of another boot')
+  await markUnsettled(config, 'this-boot')
+  await sweepLayers(config, new Set(['recorded']))
+  const there = ['recorded', 'recorded.from', 'this-boot', 'this-boot.from']
+  expect(readdirSync(layers).sort()).toEqual(there)
+  expect([...listLayers(config).keys()].sort()).toEqual(['recorded', 'this-boot'])
+})
+
+test('A layer has its mark until it is on the disk', async () => {
+  const { layers } = paths(config)
+  await ensureLayer(config, { layer: own, make: fill, signal })
+  expect(readdirSync(layers)).toContain('app-1.unsettled')
+  await settled(config, ['app-1'])
+  expect(readdirSync(layers)).not.toContain('app-1.unsettled')
 })
 
 const maker = `

@@ -3,7 +3,10 @@ import { writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { ensureLayer, hasLayer, listLayers, pinLayers, removeLayers } from '../../builder/layers.ts'
+import { listLayers, removeLayers } from '../../builder/layer-ledger.ts'
+import { pinLayers } from '../../builder/layer-pins.ts'
+import { settled } from '../../builder/layer-settling.ts'
+import { ensureLayer, hasLayer } from '../../builder/layers.ts'
 import { forgetUses, noteUses, removeSharedLayers } from '../../builder/shared-layers.ts'
 import { type PaasConfig, readConfig } from '../../core/config.ts'
 import { paths } from '../../core/names.ts'
@@ -44,9 +47,10 @@ describe('An instance’s own layers', () => {
       const madeFrom = key.startsWith('from') ? [] : [`from-${key}`]
       await ensureLayer(config, { layer: own(key), make, madeFrom, signal })
     }
-    expect((await listLayers(config)).get('a')).toEqual(['from-a'])
+    expect(listLayers(config).get('a')).toEqual(['from-a'])
     expect((await removeLayers(config, new Set(['a']))).sort()).toEqual(['b', 'from-b'])
-    expect([...(await listLayers(config)).keys()].sort()).toEqual(['a', 'from-a'])
+    expect([...listLayers(config).keys()].sort()).toEqual(['a', 'from-a'])
+    await settled(config, ['a', 'from-a'])
     expect(readdirSync(paths(config).layers)).toHaveLength(4)
   })
 

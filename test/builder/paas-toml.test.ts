@@ -74,6 +74,18 @@ test('An app in a folder is found, built, started and looked for there', () => {
   })
 })
 
+test('What starts an app in a folder, by paas.toml at the top, spares the search for its jar', () => {
+  const apps = { 'pom.xml': '<project>', 'project.clj': '(defproject a "1")' }
+  for (const [file, text] of Object.entries(apps)) {
+    const built = (toml: string) => {
+      const source = tree({ 'paas.toml': `app_dir = "api"\n${toml}`, [`api/${file}`]: text })
+      return detect(source, undefined).steps[0]?.argv.join(' ')
+    }
+    expect(built('')).toContain('Main-Class')
+    expect(built('[processes]\nweb = "java -jar target/a.jar"')).not.toContain('Main-Class')
+  }
+})
+
 const bad: [toml: string, said: string][] = [
   [
     'apt = []\nports = [80]',

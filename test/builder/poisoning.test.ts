@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ensureStack } from '../../builder/stack.ts'
@@ -93,6 +93,19 @@ test('Nor does what it writes anywhere else: the next build finds all as it was'
 grep -rlx POISON /app/node_modules >> found; true`
   const { image } = await build('other', app(['ms'], look))
   expect(readFileSync(join(filesOf(image, 'build'), 'found'), 'utf8')).toBe('')
+}, 300_000)
+
+test('Nor does what is dropped after it, when its links lead to the host', async () => {
+  const host = join(config.home, 'host')
+  for (const dir of ['cache', '.cache']) mkdirSync(join(host, dir), { recursive: true })
+  for (const file of ['cache/kept', '.cache/kept']) writeFileSync(join(host, file), 'kept')
+  const mine = 'mkdir -p .turbo && echo mine > .turbo/mine'
+  const links = `rm -rf .next node_modules; ln -s ${host} .next; ln -s .next node_modules`
+  const { image } = await build('linker', app(['ms'], `${mine}; ${links}`))
+  expect(readFileSync(join(host, 'cache/kept'), 'utf8')).toBe('kept')
+  expect(readFileSync(join(host, '.cache/kept'), 'utf8')).toBe('kept')
+  expect(readlinkSync(join(filesOf(image, 'build'), '.next'))).toBe(host)
+  expect(existsSync(join(filesOf(image, 'build'), '.turbo'))).toBe(false)
 }, 300_000)
 
 const keyOf = ({ image }: { image: Image }) =>

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer, type Server } from 'node:http'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -9,10 +9,12 @@ import { rustRuntime } from '../../builder/runtime-rust.ts'
 import { type PaasConfig, readConfig } from '../../core/config.ts'
 import { failureLines } from '../../core/errors.ts'
 import { exec } from '../../core/exec.ts'
+import { paths } from '../../core/names.ts'
+import { type Mirror, serveFiles } from './mirror.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'paas-rust-mirror-'))
 const target = `${process.arch === 'x64' ? 'x86_64' : 'aarch64'}-unknown-linux-gnu`
-let server: Server
+let mirror: Mirror
 let config: PaasConfig
 
 /** As static.rust-lang.org has them: a folder of the archive's name, in it one of the part's. */
@@ -43,22 +45,16 @@ beforeAll(async () => {
     return `static.rust-lang.org/dist/2026-01-01/channel-rust-${version}.toml\n`
   })
   published.set('/manifests.txt', Buffer.from(lines.join('')))
-  server = createServer((request, response) => {
-    const body = published.get(request.url ?? '')
-    response.writeHead(body ? 200 : 404).end(body)
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  const port = typeof address === 'object' ? address?.port : undefined
+  mirror = await serveFiles(published)
   config = readConfig({
     PAAS_HOME: join(dir, 'home'),
     PAAS_CACHE: join(dir, 'cache'),
-    PAAS_RUST_MIRROR: `http://127.0.0.1:${port}`,
+    PAAS_RUST_MIRROR: mirror.url,
   })
 })
 
 afterAll(() => {
-  server.close()
+  mirror[Symbol.dispose]()
   rmSync(dir, { recursive: true })
 })
 
@@ -72,6 +68,14 @@ test('A Rust that Debian has not comes from its makers: compiler, cargo and libr
   expect(parts.map(([, , file]) => read(file))).toEqual(parts.map(([part]) => `${part} 1.99.0\n`))
   expect(existsSync(join(layer, 'usr/local/manifest.in'))).toBe(false)
   expect((await exec('ls', [layer])).stdout).toBe('usr\n')
+
+  const sum = `rustc-1.99.0-${target}`
+  utimesSync(paths(config).versions(sum), new Date(0), new Date(0))
+  const again = join(dir, 'again')
+  mkdirSync(again)
+  await rustRuntime.make('1.99.0', again, context())
+  const checksums = mirror.asked.filter((path) => path === `/dist/${sum}.tar.gz.sha256`)
+  expect(checksums).toHaveLength(1) // it never changes
 })
 
 test('An archive with another checksum is not used', async () => {

@@ -1,6 +1,9 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { stepFailure } from '../../builder/step-bounds.ts'
 import { readConfig } from '../../core/config.ts'
+import { makeRepo, temporaryConfig, tryBuild } from './support.ts'
 
 const step = {
   name: 'build',
@@ -37,4 +40,23 @@ test('a build that failed with room left, or that nobody counted, failed by itse
   for (const seen of [{ ...result, disk }, result]) {
     expect(stepFailure(step, seen, readConfig({})).message).toContain('exited with 1')
   }
+})
+
+test('a build ends at its deadline, and before the disk is full, though it runs no command yet', async () => {
+  await using temporary = temporaryConfig()
+  const { config } = temporary
+  const ssh = join(config.home, 'ssh')
+  writeFileSync(ssh, '#!/bin/sh\nexec sleep 60\n', { mode: 0o755 })
+  const repo = await makeRepo(config, 'app')
+  const module = '[submodule "lib"]\n\tpath = lib\n\turl = ssh://localhost/lib\n'
+  await repo.commit({ '.gitmodules': module })
+  await repo.git('update-index', '--add', '--cacheinfo', `160000,${'a'.repeat(40)},lib`)
+  await repo.git('commit', '--quiet', '--message', 'Module')
+  const commit = await repo.git('rev-parse', 'HEAD')
+  const from = { repo: join(repo.dir, '.git'), gitEnv: {}, commit, ssh: async () => ssh }
+  const request = { ...from, app: 'app', config: {} }
+  const late = await tryBuild({ ...config, buildTimeoutMs: 300 }, request)
+  expect(late.lines[0]).toBe(' !     The build took longer than 0.3 s and was stopped')
+  const full = await tryBuild({ ...config, minFreeBytes: 2 ** 60 }, request)
+  expect(full.lines[0]).toBe(' !     The build filled the disk of the server and was stopped')
 })

@@ -28,7 +28,7 @@ export function temporaryConfig(): { config: PaasConfig } & AsyncDisposable {
   return {
     config,
     [Symbol.asyncDispose]: async () => {
-      await sweepLayers(config)
+      await sweepLayers(config, new Set())
       const host = await openedHost(config)
       if (host) await closeHost(host)
       rmSync(home, { recursive: true, force: true })

@@ -27,7 +27,7 @@ async function extract(
 ) {
   const commit = await repo.commit(files)
   const dir = mkdtempSync(join(config.home, 'tree-'))
-  await extractCommit(commit, dir, signal, earlier)
+  await extractCommit(commit, dir, signal, { earlier })
   return { dir, treeId: await readTreeId(commit, signal) }
 }
 

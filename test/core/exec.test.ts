@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
+import { limits } from '../../core/config.ts'
 import { exec } from '../../core/exec.ts'
 
 /** The one door to other programs, started without a copy of this process. */
@@ -20,6 +21,16 @@ test('megabytes go in and come out whole, and who reads nothing is no error', as
   const input = 'x'.repeat(3_000_000)
   expect((await exec('cat', [], { input })).stdout).toBe(input)
   expect((await exec('true', [], { input })).code).toBe(0)
+})
+
+test('lines come as they are, and what never ends one in pieces', async () => {
+  const lines: string[] = []
+  const onLine = (line: string) => void lines.push(line)
+  await exec('printf', ['one\r\n\ntwo'], { onLine })
+  expect(lines.splice(0)).toEqual(['one', '', 'two'])
+  await exec('cat', [], { input: 'x'.repeat(3_000_000), onLine })
+  expect(Math.max(...lines.map(({ length }) => length))).toBe(limits.logLineBytes)
+  expect(lines.join('')).toHaveLength(3_000_000)
 })
 
 test('each of many at once gets its own', async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { parseAppJson } from '../../builder/app-json.ts'
+import { toAppJson } from '../../builder/app-json.ts'
+import { parseJson } from '../../builder/json-document.ts'
 import { readConfig } from '../../core/config.ts'
 import type { Image } from '../../core/types.ts'
 import { livenessOf, modeOf, readinessOf, stopsFirst, timingOf } from '../../daemon/fleet/checks.ts'
@@ -12,7 +13,7 @@ const processes = { web: 'w', worker: 'x', release: 'r' }
 function image(appJson?: unknown): Image {
   const plain = { layers: [], processes, env: {}, language: 'Node' }
   if (appJson === undefined) return plain
-  return { ...plain, appJson: parseAppJson(JSON.stringify(appJson)) }
+  return { ...plain, appJson: toAppJson(parseJson('app.json', JSON.stringify(appJson))) }
 }
 
 const limits = { memoryBytes: 1024, cpus: 1, pids: 10 }
@@ -147,7 +148,8 @@ test('an image is the same after a way through the database, with app.json and w
     formation: { web: { quantity: 1, memory: '1g', cpu: 1 }, worker: { exclusive: true } },
     healthchecks: {
       web: [
-        { path: '/', wait: 2 },
+        { path: '/', wait: 2, port: 8080 },
+        { path: '/' },
         { command: ['a', 'b'] },
         { uptime: 1 },
         { type: 'liveness', listening: true },

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { defaultLimits, limits } from '../../core/config.ts'
-import { parseSize, parseWhen } from '../../daemon/commands/measures.ts'
+import { parseDuration, parseSize, parseWhen } from '../../core/measures.ts'
 import { broughtBy, tell } from '../../daemon/fleet/deaths.ts'
 import { Latencies } from '../../daemon/metrics/latencies.ts'
 import { formatEntry } from '../../daemon/logs/router-log.ts'
@@ -137,7 +137,12 @@ test('a line of the router as it usually is reads like the same with a character
 
 test('sizes and times are read as people type them', () => {
   expect([parseSize('8m'), parseSize('1g'), parseSize('64')]).toEqual([8 << 20, 1 << 30, 64 << 20])
-  expect(parseSize('lots')).toBeUndefined()
+  expect([parseSize('lots'), parseDuration('90'), parseDuration('1y')]).toEqual([
+    undefined,
+    undefined,
+    undefined,
+  ])
+  expect([parseDuration('2h'), parseDuration('1w')]).toEqual([7_200_000, 604_800_000])
   expect(parseWhen('--since', '90s', 1_000_000)).toBe(910_000)
   expect(parseWhen('--since', '2026-11-21T06:00:00Z')).toBe(Date.UTC(2026, 10, 21, 6))
   expect(() => parseWhen('--since', '5 minutes')).toThrow('--since "5 minutes" is no time')

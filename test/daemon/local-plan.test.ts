@@ -27,6 +27,12 @@ test('paas plan prints how a directory would be built, without a daemon', async 
   ])
 })
 
+test('paas plan tells its warnings apart from the plan', async () => {
+  const { stdout, stderr } = await plan(join(app, '../node-no-lockfile'))
+  expect(stderr).toMatch(/^ !     /)
+  expect(stdout).not.toContain(' !     ')
+})
+
 test('paas plan --json prints the whole plan', async () => {
   const all: unknown = JSON.parse((await plan(app, '--json')).stdout)
   expect(all).toMatchObject({ language: 'Python', tools: [{ tool: 'python' }], appJson: null })

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { didYouMean, parseCommand } from '../../daemon/commands/parse.ts'
+import { didYouMean } from '../../core/did-you-mean.ts'
+import { parseCommand } from '../../daemon/commands/parse.ts'
 import { table } from '../../daemon/commands/table.ts'
 
 const parse = (...argv: string[]) => parseCommand(argv, table)
@@ -36,10 +37,36 @@ describe('parseCommand', () => {
     expect(parse('--app', 'shop', 'run', 'ls').args).toEqual(['ls'])
   })
 
+  test('takes options of `run` and `cron:add` behind the app too, and refuses those of nobody', () => {
+    const parsed = parse('run', '--env', 'A=1', 'shop', '--ttl=1h', '--env', 'B=2', 'ls', '--ttl')
+    expect(parsed).toMatchObject({ app: 'shop', options: { env: ['A=1', 'B=2'], ttl: '1h' } })
+    expect(parsed.args).toEqual(['ls', '--ttl'])
+    const job = parse('cron:add', 'shop', '--timezone', 'Europe/Berlin', '@daily', 'ls')
+    expect(job).toMatchObject({ args: ['@daily', 'ls'], options: { timezone: 'Europe/Berlin' } })
+    expect(() => parse('run', 'shop', '--tll', '1h', 'ls')).toThrow("Unknown option '--tll'")
+    expect(() => parse('run', 'shop', '--app', 'other', 'ls')).toThrow('Two apps are named')
+    expect(parse('--app', 'shop', 'run', '--ttl', '1h', 'ls').args).toEqual(['ls'])
+  })
+
+  test('counts the arguments that are too many, and repeats none', () => {
+    expect(() => parse('registry:login', 'r.example.com', 'me', 'hunter2')).toThrow(
+      /^registry:login takes at most 2 arguments: 3 were given$/,
+    )
+    expect(() => parse('--app', 'shop', 'A=hunter2')).toThrow('"A=***" is not a command')
+    expect(() => parse('apps:list', 'x')).toThrow('apps:list takes no argument: 1 was given')
+    expect(() => parse('ps', 'shop', 'x')).toThrow('ps takes at most 1 argument: 2 were given')
+    expect(() => parse('maintenance:on', 'shop', 'page.html')).toThrow('at most 1 argument')
+  })
+
   test('answers a bare namespace, no command at all and :help with help', () => {
     expect(parse('config')).toMatchObject({ command: { name: 'help' }, args: ['config'] })
     expect(parse('config:help')).toMatchObject({ command: { name: 'help' }, args: ['config'] })
     expect(parse()).toMatchObject({ command: { name: 'help' } })
+    expect(parse('config', '--json')).toMatchObject({ command: { name: 'help' }, json: true })
+    expect(parse('config', '--help')).toMatchObject({ args: ['config'], help: false })
+    expect(parse('ps')).toMatchObject({ command: { name: 'help' }, args: ['ps'] })
+    expect(parse('--app', 'shop', 'ps')).toMatchObject({ command: { name: 'ps' }, app: 'shop' })
+    expect(() => parse('config', 'set', 'shop')).toThrow('"config" is not a command')
   })
 
   test('names the nearest command, the unknown option and the missing value', () => {

@@ -45,10 +45,15 @@ describe('decidePush', () => {
     )
   })
 
-  test.each(['refs/strange/x', 'HEAD', 'refs/headsmain', 'refs/heads/a..b', 'refs/heads/-x'])(
-    'refuses %s',
-    (ref) => {
-      expect(() => decidePush([update(ref)], settled)).toThrow(/is n(either|ot) a branch/)
-    },
-  )
+  test.each([
+    'refs/strange/x',
+    'HEAD',
+    'refs/headsmain',
+    'refs/heads/a..b',
+    'refs/heads/-x',
+    'refs/heads/a/.x',
+    'refs/heads/a.lock/b',
+  ])('refuses %s', (ref) => {
+    expect(() => decidePush([update(ref)], settled)).toThrow(/is n(either|ot) a branch/)
+  })
 })

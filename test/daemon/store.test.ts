@@ -41,6 +41,8 @@ describe('releases', () => {
     expect(store.currentRelease('shop')).toBeUndefined()
     store.commitRelease(first)
     expect(store.currentRelease('shop')).toMatchObject({ version: 1, status: 'live' })
+    expect(store.currentFacts(app)).toEqual({ version: 1, commit: 'a', language: 'Node' })
+    expect(store.currentFacts(other)).toBeUndefined()
     expect(store.config(app)).toEqual({ A: 'a' })
     expect(store.formation(app)).toEqual({ web: 1 })
   })

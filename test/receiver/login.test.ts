@@ -1,17 +1,28 @@
 import { createHash, generateKeyPairSync, sign } from 'node:crypto'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import ssh2 from 'ssh2'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { exec } from '../../core/exec.ts'
+import { exec, waitForEnd } from '../../core/exec.ts'
 import { algorithms } from '../../receiver/algorithms.ts'
 import { hostKeys } from '../../receiver/host-keys.ts'
 import { parsePublicKey } from '../../receiver/keys.ts'
 import type { Doors } from '../../receiver/session.ts'
 import { readStrings, sshString } from '../../receiver/wire.ts'
-import { makeKey, rawConnection, ssh, sshArgs, startServer, tempDir } from './fixture.ts'
+import {
+  makeKey,
+  rawConnection,
+  ssh,
+  sshArgs,
+  startClient,
+  startServer,
+  tempDir,
+  until,
+} from './fixture.ts'
 
 const hello: Doors['command'] = async ({ identity, stdout }) => {
   stdout.write(`hello ${identity.name}\n`)
@@ -144,6 +155,48 @@ describe('login', () => {
     const args = sshArgs({ ...server, key: keys[0]?.path ?? '' })
     const { stdout } = await exec('ssh', [...args, ...more, 'paas@127.0.0.1', 'x'])
     expect(stdout).toBe('hello tester\n')
+  })
+
+  test('holds for as long as the key does: then nothing is opened, and what is open ends', async () => {
+    let known = true
+    const ended = Promise.withResolvers<void>()
+    const server = await startServer(
+      {
+        authorize: () => (known ? { name: 'ann' } : null),
+        command: async (session) => {
+          if (session.argv[0] !== 'stay') return hello(session)
+          session.signal.addEventListener('abort', () => ended.resolve())
+          session.stdout.write('here\n')
+          await ended.promise
+          return 0
+        },
+      },
+      { keepAliveMs: 1000 },
+    )
+    const path = join(await tempDir(), 'control')
+    const sshOptions = [`ControlPath=${path}`]
+    const master = startClient('ssh', [
+      ...sshArgs(server, 'ControlMaster=yes', ...sshOptions),
+      ...['paas@127.0.0.1', 'stay'],
+    ])
+    const left = waitForEnd(master, { timeoutMs: 60_000 })
+    await once(master.stdout ?? master, 'data')
+    expect((await ssh(server, ['x'], { sshOptions })).stdout).toBe('hello ann\n')
+    known = false
+    await ended.promise
+    expect(await left).toBe(255)
+
+    known = true
+    const next = startClient('ssh', [
+      ...sshArgs(server, 'ControlMaster=yes', ...sshOptions),
+      ...['-N', 'paas@127.0.0.1'],
+    ])
+    const cut = waitForEnd(next, { timeoutMs: 60_000 })
+    await until(() => existsSync(path))
+    known = false
+    const refused = await ssh(server, ['x'], { sshOptions })
+    expect([refused.code, refused.stdout]).toEqual([255, ''])
+    expect(await cut).toBe(255)
   })
 
   test('survives an authorize that throws', async () => {

@@ -8,6 +8,8 @@ import { kernelNames, newId, paths } from '../../core/names.ts'
 import { parseSubnet } from '../../runner/address.ts'
 import { hostFacts } from '../../runner/facts.ts'
 import { closeHost, openHost } from '../../runner/host.ts'
+import { mapped, openIdmap } from '../../runner/idmap.ts'
+import { mountOverlay } from '../../runner/kernel.ts'
 import { sweepOrphans } from '../../runner/observe.ts'
 import { runAttached } from '../../runner/run.ts'
 import { stopInstance } from '../../runner/stop.ts'
@@ -195,6 +197,23 @@ test('opening the host twice changes nothing, closing it leaves nothing', async 
   }
   t.host.idmaps.clear()
   await openHost(t.config)
+})
+
+test('a probe that was cut off is no hindrance to the next, nor to the end', async () => {
+  if (t.host.noUserNamespace !== undefined) return
+  const app = 'probe.0123456789ab'
+  const [scratch, target] = [join(paths(t.config).store, app), join(t.config.run, app)]
+  for (const name of ['lower', 'upper', 'work']) mkdirSync(join(scratch, name), { recursive: true })
+  mkdirSync(target)
+  const idmap = await openIdmap(t.config, app)
+  const [lower = '', upper = '', work = ''] = ['lower', 'upper', 'work'].map((name) =>
+    mapped(t.config, idmap, join(scratch, name)),
+  )
+  mountOverlay({ lower: [lower, idmap.shared], upper, work, target })
+  await openHost(t.config)
+  for (const path of [scratch, target, join(paths(t.config).idmaps, app)])
+    expect(existsSync(path), path).toBe(false)
+  expect(traces(t.config).filter((line) => line.includes('probe.'))).toEqual([])
 })
 
 test('the facts name each part, and what is weaker', async () => {

@@ -55,6 +55,21 @@ test('the end of a long file is found without reading all of it', async () => {
   expect(lines.map(({ text }) => text)).toEqual(['line 99998', 'line 99999'])
 })
 
+test('whoever goes on after a long time gets every line in its order', async () => {
+  const count = 100_000
+  const many = Array.from({ length: count }, (_, index) => at(index, `line ${index}`)).join('')
+  await writeFile(join(directory, old), many)
+  const stop = new AbortController()
+  let lines = 0
+  const onLine = ({ text }: LogLine) => {
+    if (text !== `line ${lines}`) stop.abort(new Error(`${text} came as ${lines}`))
+    lines += 1
+    if (lines === count) stop.abort()
+  }
+  await followLogs(directory, { from: {} }, onLine, stop.signal)
+  expect([lines, stop.signal.reason.name]).toEqual([count, 'AbortError'])
+})
+
 test('an app without logs has none', async () => {
   expect(await tailLogs(join(directory, 'none'), { lines: 5 })).toEqual({ lines: [], end: {} })
 })

@@ -62,6 +62,16 @@ describe('a probe', () => {
     expect(await ask({ kind: 'listening', port: 5001 })).toBe('connection refused')
   })
 
+  test('without a port asks that of its process', async () => {
+    await started()
+    const path: Probe = { kind: 'path', path: '/200' }
+    expect([await ask(path), await ask({ kind: 'listening' })]).toEqual([undefined, undefined])
+    instance = { ...instance, port: 5001 }
+    expect([await ask(path), await ask({ kind: 'listening' })]).toEqual(
+      Array.from({ length: 2 }, () => 'connection refused'),
+    )
+  })
+
   test('by a command runs it inside, as the user of the app and with its environment', async () => {
     instance = await t.start(node('setInterval(() => {}, 1000)'), { env: { COLOR: 'red' } })
     const script = `
@@ -143,7 +153,7 @@ const check = (asked: Probe, more: Partial<HealthCheck> = {}): HealthCheck => ({
   initialDelayMs: 0,
   ...more,
 })
-const path = (name: string): Probe => ({ kind: 'path', path: name, port: 5000 })
+const path = (name: string): Probe => ({ kind: 'path', path: name })
 
 const passed = (checks: HealthCheck[], timeoutMs: number, signal = never) =>
   waitUntilReady(t.host, instance, { checks }, { timeoutMs, signal, warn }).then(
@@ -193,6 +203,8 @@ describe('checks', () => {
 
   test('are named as a person would', () => {
     expect(describeProbe(path('/health'))).toBe('GET /health')
+    expect(describeProbe({ kind: 'path', path: '/', port: 80 })).toBe('GET / on port 80')
+    expect(describeProbe({ kind: 'listening' })).toBe('port $PORT')
     expect(describeProbe({ kind: 'command', argv: ['sh', '-c', 'test -e x'] })).toBe('"test -e x"')
     expect(describeProbe({ kind: 'command', argv: ['node', 'x.js'] })).toBe('"node x.js"')
     expect(describeProbe({ kind: 'listening', port: 80 })).toBe('port 80')

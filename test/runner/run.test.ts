@@ -122,3 +122,22 @@ test('a program that is not there is said so', async () => {
   expect(code).not.toBe(0)
   expect(lines.join('\n')).toContain('No such file or directory')
 })
+
+test('A program that floods its output waits for the daemon, which has other things to do', async () => {
+  const over = new AbortController()
+  let busyMs = 0
+  const onLine = () => {
+    const began = performance.now()
+    let work = 0
+    while (performance.now() - began < 0.01) work += 1
+    busyMs += performance.now() - began
+    if (busyMs > 500) over.abort()
+  }
+  const flood = `const lines = 'y\\n'.repeat(30_000)
+    const write = () => process.stdout.write(lines, write)
+    write()`
+  const began = performance.now()
+  const io = { onLine, signal: over.signal, timeoutMs: 60_000 }
+  await expect(runAttached(t.host, t.spec(node(flood)), io)).rejects.toThrow('Cancelled')
+  expect(busyMs / (performance.now() - began)).toBeLessThan(0.4)
+})

@@ -6,7 +6,7 @@ import type { AttachedIo } from '../../runner/attach.ts'
 import { enterInstance, sweepEntered } from '../../runner/enter.ts'
 import { runAttached } from '../../runner/run.ts'
 import { removeInstance } from '../../runner/stop.ts'
-import { collector, never, openTestHost, type TestHost, traces, until } from './fixture.ts'
+import { collector, never, node, openTestHost, type TestHost, traces, until } from './fixture.ts'
 
 let t: TestHost
 
@@ -75,6 +75,37 @@ test('what a terminal prints arrives whole, to the last line', async () => {
   expect(exit.code).toBe(0)
   expect(text().split('\r\n')).toHaveLength(20_002)
   expect(text().endsWith('line 19999\r\nend\r\n')).toBe(true)
+})
+
+test('what nobody reads is typed in vain, and holds up nobody else', async () => {
+  const gone = new AbortController()
+  const { io, type, text } = screen(gone.signal)
+  const running = runAttached(t.host, t.spec(['sh', '-c', 'echo here; exec sleep 1000']), io)
+  running.catch(() => {})
+  await until('it is there', () => text().includes('here'))
+  type('yes\n'.repeat(250_000))
+  expect((await t.run(['true'])).code).toBe(0)
+  gone.abort()
+  await expect(running).rejects.toThrow('Cancelled')
+})
+
+test('what is typed arrives whole, however slowly it is read', async () => {
+  const { io, type, text } = screen()
+  const script = `
+    process.stdin.setRawMode(true)
+    process.stdout.write("ready")
+    let bytes = 0
+    process.stdin.on("data", (chunk) => {
+      bytes += chunk.length
+      process.stdin.pause()
+      setTimeout(() => process.stdin.resume(), 1)
+      if (bytes >= 200_000) { console.log("read", bytes); process.exit(0) }
+    })`
+  const running = runAttached(t.host, t.spec(node(script)), io)
+  await until('it reads', () => text().includes('ready'))
+  type('0123456789'.repeat(20_000))
+  expect((await running).code).toBe(0)
+  expect(text()).toContain('read 200000')
 })
 
 test('enter is what the process is, and its exit status is exact', async () => {

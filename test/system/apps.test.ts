@@ -103,6 +103,10 @@ describe('apps', () => {
       false,
       expect.stringContaining('shop is locked by tester: it takes no push and no change'),
     ])
+    for (const ref of ['HEAD:refs/heads/other', 'HEAD:refs/tags/v1']) {
+      const other = await paas.push('shop', join(paas.base, 'shop'), [ref])
+      expect([ref, other.out]).toEqual([ref, expect.stringContaining('shop is locked by tester')])
+    }
     const calls = [
       ['config:set', 'shop', 'A=1'],
       ['config:set', 'shop', 'A=1', '--no-restart'],
@@ -114,6 +118,8 @@ describe('apps', () => {
       ['releases:rollback', 'shop'],
       ['domains:add', 'shop', 'x.example'],
       ['domains:remove', 'shop', 'www.shop.example'],
+      ['domains:clear', 'shop'],
+      ['buildpacks:clear', 'shop'],
       ['git:set', 'shop', 'deploy-branch', 'other'],
       ['maintenance:on', 'shop'],
       ['cron:add', 'shop', '@daily', 'true'],

@@ -13,11 +13,11 @@ export function sitAt(file: string, args: string[], env: Record<string, string>)
   })
   pty.closeProgram()
   let seen = ''
-  pty.stream.on('data', (chunk: Buffer) => (seen += chunk.toString('utf8')))
-  pty.stream.on('error', () => {}) // the client has left
+  pty.output.on('data', (chunk: Buffer) => (seen += chunk.toString('utf8')))
+  for (const stream of [pty.output, pty.typed]) stream.on('error', () => {}) // the client has left
   const ended = waitForEnd(child, { timeoutMs: 120_000 })
   return {
-    type: (text: string) => void pty.stream.write(text),
+    type: (text: string) => void pty.typed.write(text),
     resize: pty.resize,
     text: () => seen,
     async see(what: RegExp): Promise<void> {

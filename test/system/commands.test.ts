@@ -20,6 +20,14 @@ describe('commands', () => {
     const one = await paas.ssh(['help', 'ps:scale'])
     expect(one.stdout).toContain('Usage: ps:scale APP')
     expect((await paas.ssh(['config'])).stdout).toContain('config:set')
+    const both = await paas.ssh(['help', 'ps'])
+    expect(both.stdout).toMatch(/^Usage: ps APP\n[^]*ps:scale APP/)
+    for (const same of [['ps'], ['ps:help'], ['ps', '--help']]) {
+      expect((await paas.ssh(same)).stdout).toBe(both.stdout)
+    }
+    expect((await paas.ssh(['ps', 'shop', '--io'])).stderr).toBe(
+      " !     Unknown option '--io'\n !     Usage: ps APP\n !     Options: help ps\n",
+    )
     expect((await paas.ssh([])).stdout).toBe(all.stdout)
   })
 
@@ -120,9 +128,24 @@ describe('commands', () => {
     ]) {
       const { code, stderr } = await paas.ssh(call)
       expect([call, code]).toEqual([call, 2])
-      expect(stderr).toContain('is one argument too many')
+      expect(stderr).toMatch(/takes (no|at most \d) arguments?: \d w/)
     }
     expect((await paas.get('shop')).status).toBe(200)
+  })
+
+  test('what a command does not do is said, and what is set in vain', async () => {
+    const push = await paas.ssh(['images:push', 'shop', 'v1'])
+    expect([push.code, push.stderr]).toEqual([2, expect.stringContaining('says no registry')])
+    const plan = await paas.ssh(['plan', '.'])
+    expect([plan.code, plan.stderr]).toEqual([2, expect.stringContaining('There: paas plan DIR')])
+    expect((await paas.ssh(['doctor'])).stdout).not.toContain(' !     ')
+    await paas.ssh(['buildpacks:set', 'shop', 'https://example.com/pack.git'])
+    await paas.ssh(['config:set', 'shop', '--no-restart', 'BUILDER=node'])
+    expect((await paas.ssh(['buildpacks:list', 'shop'])).stdout).toContain(
+      'They are not used: the config key BUILDER says "node"',
+    )
+    await paas.ssh(['buildpacks:clear', 'shop'])
+    await paas.ssh(['config:unset', 'shop', '--no-restart', 'BUILDER'])
   })
 
   test('platform keys and bad keys are refused', async () => {

@@ -1,8 +1,13 @@
-import { readdirSync } from 'node:fs'
+import { once } from 'node:events'
+import { readdirSync, utimesSync } from 'node:fs'
+import { request } from 'node:http'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { paths } from '../../core/names.ts'
+import { ensureLayer } from '../../builder/layers.ts'
+import { newId, paths } from '../../core/names.ts'
+import type { Layer } from '../../core/types.ts'
 import { commitTree, nodeApp, type Paas, startPaas, until } from './instance.ts'
 import { makeSmallDisk, type SmallDisk } from './small-disk.ts'
 
@@ -120,6 +125,16 @@ describe('a small disk', () => {
   })
 })
 
+/** Answers a POST once all of it has come, with a file that nobody has read before. */
+const readsLate = `const [answer] = server.listeners('request')
+server.removeAllListeners('request')
+server.on('request', (req, res) => {
+  if (req.method !== 'POST') return answer(req, res)
+  const file = () => require('node:fs').readFileSync('gone/file')
+  req.resume().on('end', () => res.end(file()))
+})
+server.listen(process.env.PORT)`
+
 describe('releases of an app whose every deploy changes one file', () => {
   let paas: Paas
   beforeAll(async () => {
@@ -127,12 +142,32 @@ describe('releases of an app whose every deploy changes one file', () => {
   })
   afterAll(() => paas[Symbol.asyncDispose]())
 
-  test('share the other files, and only five are kept', async () => {
+  test('leave tools of the host alone, which go when somebody asks for room a day later', async () => {
+    const { config } = paas
+    const tool: Layer = { kind: 'runtime', key: `tool-${newId()}`, label: 'Tool' }
+    const { signal } = new AbortController()
+    await ensureLayer(config, { layer: tool, make: async () => {}, signal })
+    const mark = `${paths(config).layer(tool)}.used`
+    const removed = async () => JSON.parse((await paas.ssh(['images:gc', '--json'])).stdout).removed
+    utimesSync(mark, ...daysAgo(0.9))
+    expect(await removed()).not.toContain(tool.key)
+    utimesSync(mark, ...daysAgo(1.1))
+    expect(await removed()).toContain(tool.key)
+  })
+
+  test('share the other files, and only five are kept, and what still drains has its own', async () => {
     const big = Object.fromEntries(
       Array.from({ length: 8 }, (_, index) => [`data/${index}`, `${index}`.repeat(mebibyte)]),
     )
-    const dir = await paas.tree('shop', { ...nodeApp('v0'), ...big, 'gone/file': 'x' })
+    const first = nodeApp('v0', { listen: readsLate })
+    const dir = await paas.tree('shop', { ...first, ...big, 'gone/file': 'late' })
     expect(await paas.push('shop', dir)).toMatchObject({ code: 0 })
+    await paas.paas(['checks:set', 'shop', 'drain=60'])
+    const { httpPort: port, domain } = paas.config
+    const host = `shop.${domain}`
+    const open = request({ host: '127.0.0.1', port, method: 'POST', headers: { host } })
+    const answered = once(open, 'response')
+    open.write('begin')
     for (let round = 1; round <= 7; round += 1) {
       await commitTree(dir, nodeApp(`v${round}`))
       expect(await paas.push('shop', dir)).toMatchObject({ code: 0 })
@@ -140,6 +175,13 @@ describe('releases of an app whose every deploy changes one file', () => {
     expect((await paas.get('shop')).body).toBe('v7')
     const { layers } = paths(paas.config)
     const trees = () => readdirSync(layers).filter((name) => /^app-1-[0-9a-f]+$/.test(name))
+    await until('all but the one with an open request are gone', async () => {
+      await paas.paas(['images:gc'])
+      return trees().length <= 6
+    })
+    open.end()
+    const [response] = await answered
+    expect(await text(response)).toBe('late')
     await until('the others have drained and are collected', async () => {
       await paas.paas(['images:gc'])
       return trees().length === 5
@@ -152,3 +194,8 @@ describe('releases of an app whose every deploy changes one file', () => {
     expect((await paas.get('shop')).body).toBe('v3')
   })
 })
+
+function daysAgo(days: number): [Date, Date] {
+  const then = new Date(Date.now() - days * 24 * 60 * 60 * 1000)
+  return [then, then]
+}

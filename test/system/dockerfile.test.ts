@@ -67,6 +67,7 @@ GREETING = "bonjour"
   '.dockerignore': 'ignored.txt\n',
   'ignored.txt': 'x',
   'package.json': '{"private": true}',
+  'app.json': '{ "healthchecks": { "web": [{ "type": "readiness", "path": "/up" }] } }',
   'server.pl': server.replace('VERSION', 'v1'),
 }
 
@@ -152,9 +153,15 @@ describe('A Dockerfile', () => {
   test(
     'that is cancelled in the middle of a step leaves what the next build can go on with',
     async () => {
-      const pushing = pushShop({ Dockerfile: dockerfile('RUN echo sleeping; exec sleep 600') })
+      const pushing = pushShop({
+        Dockerfile: dockerfile('RUN echo sleeping; exec sleep 600'),
+        'paas.toml': '[docker]\nconfig_args = ["TOKEN"]\nsecrets = ["TOKEN"]\n',
+      })
       const lines = async () => (await paas.ssh(['builds:output', 'shop'])).out
       await until('the step runs', async () => /^\s*sleeping$/m.test(await lines()), 3 * minutes)
+      const { stdout: titles } = await exec('ps', ['-eww', '-o', 'args'])
+      expect(titles).toContain('buildah build --isolation')
+      expect(titles).not.toContain('a-top-secret') // argument and secret
       await paas.ssh(['builds:cancel', 'shop'])
       expect((await pushing).code).toBe(1)
       expect((await paas.get('shop')).body).toMatch(/ v2$/)
@@ -165,12 +172,14 @@ describe('A Dockerfile', () => {
   test(
     'has another target, arguments of the config, and processes of a Procfile',
     async () => {
-      await paas.ssh(['config:set', 'shop', 'GREETING=ahoy'])
+      await paas.ssh(['config:set', 'shop', 'GREETING', '--stdin'], 'ahoy\nyou')
       const toml = '[docker]\ntarget = "other"\nsecrets = ["TOKEN"]\nconfig_args = ["GREETING"]\n'
       const { Dockerfile } = files
       const other = await pushShop({ Dockerfile, 'paas.toml': toml })
       expect(other.code, other.out).toBe(0)
-      expect((await paas.get('shop')).body).toContain('args other colour blue port 7001 ahoy there')
+      expect((await paas.get('shop')).body).toContain(
+        'args other colour blue port 7001 ahoy\nyou there',
+      )
       const shell = dockerfile(
         'RUN mkdir /d && touch /d/old',
         'RUN rm -r /d && mkdir /d && touch /d/new',
@@ -211,14 +220,21 @@ test.skipIf(!hasTools)(
     const inspect = ['inspect', '--tls-verify=false', '--format', '{{.Digest}}']
     const { stdout } = await exec('skopeo', [...inspect, `docker://${host}/team/data:v1`])
 
-    const Dockerfile = dockerfile(
+    const Dockerfile = [
+      `ARG DIGEST=${stdout.trim()}`,
+      `ARG DATA=${host}/team/data@\${DIGEST}`,
+      'FROM ${DATA} AS data',
+      'FROM paas/stack',
+      'COPY --from=data /hello /named',
       `COPY --from=${host}/team/data:v1 /hello /tagged`,
       `COPY --from=${host}/team/data@${stdout.trim()} /hello /greeting`,
       'COPY server.pl /',
       'EXPOSE 7003',
       'CMD ["perl", "/server.pl"]',
-    )
-    const changes = { Dockerfile, Procfile: 'web: cmp /tagged /greeting && exec perl /server.pl\n' }
+      '',
+    ].join('\n')
+    const procfile = 'web: cmp /tagged /greeting && cmp /named /greeting && exec perl /server.pl\n'
+    const changes = { Dockerfile, Procfile: procfile }
     const refused = await pushShop(changes)
     expect(refused.out).toContain(`${host} is this server itself`)
     expect(refused.code).toBe(1)

@@ -74,7 +74,7 @@ describe('events', () => {
     expect(told.filter((one) => wanted.includes(one)).sort()).toEqual([...wanted].sort())
     expect(told.find((one) => one.startsWith('drains root Added https://'))).toBeDefined()
     expect(told.join(' ')).not.toMatch(/secret-/)
-    const shown = 'https://user:***@127.0.0.1:9/x?token=***'
+    const shown = 'https://***@127.0.0.1:9/x?token=***'
     expect((await paas.ssh(['logs:drain', 'list', 'shop'])).stdout).toContain(shown)
     expect((await paas.ssh(['logs:drain', 'remove', 'shop', shown])).code).toBe(0)
   })

@@ -147,6 +147,22 @@ describe('health', () => {
     })
   })
 
+  test('one that ends when others are not ready yet fails the deploy all the same', async () => {
+    expect((await push('short', app('good', {}))).code).toBe(0)
+    // Ready by its port, and gone before the worker has been up for its second.
+    const server = `console.log('no database')
+require('node:http').createServer().on('connection', () => setTimeout(() => process.exit(3), 100))
+  .listen(process.env.PORT)`
+    const wish = { formation: { worker: { quantity: 1 } } }
+    await paas.ssh(['ps:scale', 'short', 'worker=1'])
+    const result = await push('short', app('bad', wish, { 'server.js': server }))
+    expect(result.code).not.toBe(0)
+    expect(result.out).toContain('web exited with code 3 after it was ready')
+    expect(result.out).toContain('no database')
+    expect((await paas.get('short')).body).toBe('good')
+    expect(await live('short')).toBe('web.1 v1, worker.1 v1')
+  })
+
   test('web and workers change together or not at all', async () => {
     const wish = { formation: { worker: { quantity: 1 } } }
     expect((await push('both', app('one', wish))).out).toContain('Application deployed')

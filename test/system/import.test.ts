@@ -53,6 +53,12 @@ describe('code that does not come by a push', () => {
     expect(await head('shop')).toEqual([expect.stringMatching(/Archive$/)])
   })
 
+  test('is not waited for at a terminal', async () => {
+    const ssh = [...paas.sshCommand.slice(1), '-tt', 'paas@127.0.0.1', 'git:from-archive', 'shop']
+    const { stdout, stderr } = await exec('ssh', ssh, { accept: [2], timeoutMs: 10_000 })
+    expect(stdout + stderr).toContain('git:from-archive reads an archive from standard input')
+  })
+
   test('is deployed from an address, upon what was there', async () => {
     const file = await archive('two', nodeApp('two'))
     const port = await freePort()

@@ -2,16 +2,24 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { ownLock, withHostLock } from '../../builder/host-lock.ts'
+import { exec } from '../../core/exec.ts'
 import { paths } from '../../core/names.ts'
+import { tailLogs } from '../../runner/logs.ts'
 import { isOver, sweepRuns } from '../run-of-tests.ts'
 import { nodeApp, type Paas, startPaas, until } from './instance.ts'
 import { holdings } from './leaks.ts'
 
 test('an instance that came and went leaves nothing behind', async () => {
   const paas = await startPaas()
-  await paas.push('shop', await paas.tree('shop', nodeApp('one')))
+  const before = `process.on('SIGTERM', () => console.log('was told to stop'))`
+  await paas.push('shop', await paas.tree('shop', nodeApp('one', { before })))
   await paas.ssh(['run', 'shop', 'true'])
   expect(await holdings(paas.config)).toMatchObject({ bridges: 1, tables: 1, ports: 1, conmon: 1 })
+  await exec(process.execPath, [join(import.meta.dirname, '../../daemon/down.ts')], {
+    env: paas.env,
+  })
+  const { lines } = await tailLogs(paths(paas.config).logs('shop'), { lines: 100 })
+  expect(lines.map(({ text }) => text)).toContain('was told to stop')
   await withHostLock(paas.config, ownLock(paas.config), lockLimits, async () => {})
   await paas[Symbol.asyncDispose]()
   expect(await left(paas)).toEqual([])

@@ -167,6 +167,19 @@ describe('run', () => {
     expect([code, stderr]).toEqual([1, ' !     stopped by tester\n'])
     expect((await paas.ssh(['run:stop', 'shop', process])).stderr).toContain('has no run')
   })
+
+  test('ends with its client on the host, whatever that has left unread', async () => {
+    const cli = `${import.meta.dirname}/../../daemon/cli.ts`
+    const client = spawnGroup(process.execPath, [cli, 'run', 'shop', 'sleep', '1000'], {
+      env: paas.env,
+      stdio: ['pipe', 'ignore', 'ignore'],
+    })
+    client.stdin?.on('error', () => {}).write(Buffer.alloc(4 * 1024 * 1024))
+    await until('it is listed', async () => (await attachedSleep()) !== undefined)
+    client.kill('SIGKILL')
+    await waitForEnd(client, { timeoutMs: 10_000 }).catch(() => {})
+    await until('it has ended', async () => (await attachedSleep()) === undefined, 15_000)
+  })
 })
 
 describe('enter', () => {
@@ -179,6 +192,10 @@ describe('enter', () => {
     expect(wrong.stderr).toContain('no running process "web.7"')
     expect(wrong.stderr).toContain('There is: web.1')
     expect((await paas.ssh(['enter', 'shop', 'nonsense'])).stderr).toContain('nonsense')
+    const named = await paas.ssh(['enter', 'shop', 'web', '--', 'printenv', 'DYNO'])
+    expect([named.stdout, named.stderr]).toEqual(['web.1\n', ''])
+    const late = await paas.ssh(['run', 'shop', '--env', 'A=late', 'printenv', 'A'])
+    expect([late.stdout, late.stderr]).toEqual(['late\n', ''])
   })
 })
 

@@ -81,6 +81,11 @@ test('What is set is shown, taken back, and refused when it is no path', async (
   }
   expect((await paas.ssh(['git:set', 'site', 'app-dir', '../x'])).code).toBe(2)
   expect((await paas.ssh(['git:set', 'site', 'nothing'])).code).toBe(2)
+  expect((await paas.ssh(['git:set', 'site', 'app-dir', 'a', 'b'])).code).toBe(2)
+  for (const bad of [['a.lock/b'], ['feature/.x'], ['a', 'b']]) {
+    expect((await paas.ssh(['git:set', 'site', 'deploy-branch', ...bad])).code).toBe(2)
+  }
+  expect((await paas.ssh(['git:report', 'site', '--json'])).stdout).toBe(report.stdout)
   await paas.ssh(['git:set', 'site', 'paths'])
   const push = await paas.push('site', await paas.tree('mono', { 'api/a.txt': 'fourth' }))
   expect(push.out).toContain('Application deployed')

@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { exec, killGroup, spawnGroup } from '../../core/exec.ts'
 import { paths } from '../../core/names.ts'
 import { triggers } from '../../plugins/names.ts'
 import { freePort } from '../ports.ts'
@@ -43,7 +44,6 @@ describe('plugins', () => {
     for (const [trigger, body] of Object.entries(scripts)) {
       await writeFile(join(dir, trigger), `#!/bin/sh\n${body}\n`, { mode: 0o755 })
     }
-    await paas.paas(['plugin:list'])
   }
 
   test('hear every trigger of a push, in order', async () => {
@@ -81,6 +81,7 @@ describe('plugins', () => {
         ['logs:drain', 'remove', 'shop', 'https://me:secret@x.example/a'],
         'user-auth tester logs:drain remove shop https://***@x.example/a',
       ],
+      [['config:unset', 'shop', 'D=secret'], 'user-auth tester config:unset shop D=***'],
     ] as const
     for (const [call, line] of calls) {
       rmSync(heardFile(), { force: true })
@@ -112,6 +113,26 @@ describe('plugins', () => {
     expect((await paas.get('shop')).body).toBe('one')
   })
 
+  test('that hear of a deploy when its client has gone do not undo it', async () => {
+    await writePlugin('ear', { 'post-deploy': `echo on >> ${heardFile()}; sleep 2` })
+    const dir = await paas.tree('shop', nodeApp('gone'))
+    const ref = ['HEAD:refs/heads/main']
+    rmSync(heardFile(), { force: true })
+    const client = spawnGroup('git', ['push', '--force', 'paas@127.0.0.1:shop', ...ref], {
+      cwd: dir,
+      env: { ...paas.env, GIT_SSH_COMMAND: paas.sshCommand.join(' ') },
+      stdio: 'ignore',
+    })
+    await until('the script runs', () => heard().includes('on'))
+    await killGroup(client, 0)
+    const pushed = await commitAt(dir, 'HEAD')
+    const repo = paths(paas.config).repo('shop')
+    await until('the branch has moved', async () => (await commitAt(repo, 'main')) === pushed, 8000)
+    expect((await paas.get('shop')).body).toBe('gone')
+    const { stdout } = await paas.ssh(['events', 'shop', '--json'])
+    expect(JSON.parse(stdout).at(-1)).toMatchObject({ kind: 'changed' })
+  })
+
   test('may call paas back without waiting for themselves', async () => {
     await writePlugin('ear', {
       'pre-release': `paas config:get shop A; paas config:set shop A=9 2>&1; echo "exit $?"`,
@@ -130,7 +151,6 @@ describe('plugins', () => {
     await writePlugin('ear', { commands: script })
     const file = join(paths(paas.config).plugins, 'ear', 'plugin.toml')
     await writeFile(file, `${readFileSync(file, 'utf8')}${toml}`)
-    await paas.paas(['plugin:list'])
     const greeted = await paas.ssh(['ear:greet', 'shop', 'good', '--morning'])
     expect([greeted.code, greeted.stdout]).toEqual([
       0,
@@ -161,11 +181,26 @@ describe('plugins', () => {
     expect([failed.code, failed.stderr]).toEqual([0, expect.stringContaining('it exited with 3')])
   })
 
-  test('may refuse what a user asks, with exit status 21', async () => {
-    await writePlugin('ear', { 'user-auth': '[ "$2" != apps:list ]' })
+  test('may refuse what a user asks and say why, with exit status 21', async () => {
+    await writePlugin('ear', {
+      'user-auth': 'case $2 in apps:list|git-*) echo "ask the owner of $3"; exit 1; esac',
+    })
     const refused = await paas.ssh(['apps:list'])
     expect(refused.code).toBe(21)
+    expect(refused.stderr).toContain('       ask the owner of')
     expect(refused.stderr).toContain('tester may not do this')
+    const dir = await paas.tree('shop', {})
+    for (const words of [['ls-remote'], ['push', '--force']]) {
+      const app = words[0] === 'push' ? 'unborn' : 'shop'
+      const asked = await exec('git', [...words, `paas@127.0.0.1:${app}`, 'HEAD'], {
+        cwd: dir,
+        env: { ...paas.env, GIT_SSH_COMMAND: paas.sshCommand.join(' ') },
+        accept: [1, 128],
+      })
+      expect(asked.stderr).toContain(`       ask the owner of ${app}\n`)
+      expect(asked.stderr).toContain(' !     tester may not do this')
+    }
+    expect(existsSync(paths(paas.config).repo('unborn'))).toBe(false)
     expect((await paas.ssh(['ps', 'shop'])).code).toBe(0)
     expect((await paas.paas(['apps:list'])).code).toBe(0)
   })
@@ -201,12 +236,16 @@ describe('plugins', () => {
       await paas.ssh(['config:set', 'shop', `DEPLOY_WEBHOOK_URL=http://127.0.0.1:${port}/`])
       const result = await paas.push('shop', await paas.tree('shop', nodeApp('five')))
       expect(result.code).toBe(0)
-      expect(posts.at(-1)).toMatchObject({ event: 'deployed', app: 'shop', release: 'v8' })
+      expect(posts.at(-1)).toMatchObject({ event: 'deployed', app: 'shop', release: 'v9' })
     } finally {
       server.close()
     }
   })
 })
+
+async function commitAt(repo: string, name: string): Promise<string> {
+  return (await exec('git', ['rev-parse', name], { cwd: repo })).stdout.trim()
+}
 
 function linesOf(text: string): string[] {
   return text

@@ -50,9 +50,17 @@ describe('process types', () => {
     await until('they stay stopped', async () => (await ps()).join() === stopped.join())
     await paas.push('shop', await paas.tree('shop', { ...files, 'new.txt': 'x' }))
     expect(await ps()).toEqual(stopped)
+    const report = JSON.parse((await paas.ssh(['ps:report', 'shop', '--json'])).stdout)
+    expect(report).toContainEqual(
+      expect.objectContaining({ type: 'worker', wanted: 0, running: 0, stopped: 2 }),
+    )
+    const none = await paas.ssh(['enter', 'shop', 'worker', 'true'])
+    expect([none.code, none.stderr]).toEqual([1, expect.stringContaining('process "worker"')])
     const start = await paas.ssh(['ps:start', 'shop'])
     expect([start.code, start.stdout]).toEqual([0, expect.stringContaining('worker=2\n')])
     expect(await ps()).toEqual(all)
+    const entered = await paas.ssh(['enter', 'shop', 'worker', 'printenv', 'DYNO'])
+    expect([entered.stdout, entered.stderr]).toEqual(['worker.1\n', ''])
     expect(Object.keys(await ids())).toEqual(Object.keys(before))
     expect((await paas.ssh(['ps:stop', 'shop', 'nothing'])).code).toBe(1)
   })

@@ -2,9 +2,11 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { errno } from '../../core/errors.ts'
 import { exec } from '../../core/exec.ts'
 import { kernelNames, paths } from '../../core/names.ts'
+import { sendSignal } from '../../core/processes.ts'
+import type { Instance } from '../../core/types.ts'
+import { patience } from '../patience.ts'
 import { cgroupProcesses } from './leaks.ts'
 import { startLoad } from './load.ts'
 import { nodeApp, type Paas, startPaas, until } from './instance.ts'
@@ -23,6 +25,20 @@ describe('recovery', () => {
     const processes: { process: string; address: string; state: string }[] = JSON.parse(stdout)
     return processes
   }
+
+  /** The container of a process that was started last. */
+  function instance(app: string, name: string): { id: string; pid: number } {
+    const { bundles, bundle } = paths(paas.config)
+    const all: Instance[] = readdirSync(bundles).map((id) =>
+      JSON.parse(readFileSync(join(bundle(id), 'instance.json'), 'utf8')),
+    )
+    const its = all.filter((one) => one.app === app && one.process === name)
+    const [last] = its.sort((a, b) => b.startedAt - a.startedAt)
+    if (!last) throw new Error(`${name} of ${app} does not run`)
+    return last
+  }
+
+  const kill = (app: string, name: string) => process.kill(instance(app, name).pid, 'SIGKILL')
 
   test('a killed daemon loses no request and takes its containers over', async () => {
     const before = await containers('shop')
@@ -122,6 +138,130 @@ describe('recovery', () => {
     expect((await load.stop()).lost).toEqual([])
   })
 
+  const states = async () =>
+    (await containers('pair')).map(({ process, state }) => `${process} ${state}`)
+
+  /** The address of a process in that state. */
+  const find = async (name: string, state: string) =>
+    (await containers('pair')).find((one) => one.process === name && one.state === state)?.address
+
+  describe('while one process of an app is slow to be ready', () => {
+    const worker = { type: 'startup', command: 'test ! -e /flags/hang' }
+    const files = {
+      ...nodeApp('pair'),
+      'worker.js': 'setInterval(() => {}, 1000)',
+      Procfile: 'web: node server.js\nworker: node worker.js\n',
+      'app.json': JSON.stringify({
+        formation: { worker: { quantity: 1 } },
+        healthchecks: { worker: [worker] },
+      }),
+    }
+    /** No worker becomes ready for as long as it is there. */
+    let flag = ''
+    const hang = () => writeFileSync(flag, '')
+    const letGo = () => rmSync(flag, { force: true })
+
+    async function loseWorker(): Promise<void> {
+      hang()
+      kill('pair', 'worker.1')
+      await until('another worker starts', async () =>
+        (await states()).includes('worker.1 starting'),
+      )
+    }
+
+    beforeAll(async () => {
+      await paas.push('pair', await paas.tree('pair', files))
+      await paas.ssh(['storage:create', 'flags'])
+      const mounted = await paas.ssh(['storage:mount', 'pair', 'flags:/flags'])
+      expect(mounted.code).toBe(0)
+      flag = join(paths(paas.config).storage('flags'), 'hang')
+    })
+
+    test('another that dies is started again, and what is scaled meanwhile stays', async () => {
+      await loseWorker()
+      const [before, slow] = [await find('web.1', 'running'), await find('worker.1', 'starting')]
+      kill('pair', 'web.1')
+      await until('web.1 runs again', async () => {
+        const now = await find('web.1', 'running')
+        return now !== undefined && now !== before
+      })
+      expect((await paas.get('pair')).body).toBe('pair')
+      expect(await find('worker.1', 'starting')).toBe(slow)
+      const scaling = paas.ssh(['ps:scale', 'pair', 'web=2'])
+      await until('web.2 starts', async () => (await states()).includes('web.2 starting'))
+      letGo()
+      expect((await scaling).code).toBe(0)
+      const all = ['web.1 running', 'web.2 running', 'worker.1 running']
+      await until('one of each is left', async () => (await states()).join() === all.join())
+    })
+
+    test('it is stopped, and does not come back when it would be ready', async () => {
+      const ups = () => paas.daemonLog().match(/ app=pair text="\S+ is up/g)?.length ?? 0
+      const before = ups()
+      expect(before).toBeGreaterThan(0)
+      await loseWorker()
+      expect((await paas.ssh(['ps:stop', 'pair', 'worker'])).code).toBe(0)
+      letGo()
+      await until('it is gone', async () => !(await states()).includes('worker.1 starting'))
+      expect((await states()).filter((one) => one.startsWith('worker'))).toEqual([
+        'worker.1 stopped',
+      ])
+      expect(ups()).toBe(before)
+    })
+
+    test('a change of it keeps what took the place of another that died meanwhile', async () => {
+      hang()
+      const scaling = paas.ssh(['ps:scale', 'pair', 'web=1', 'worker=1'])
+      await until('the worker starts', async () => (await states()).includes('worker.1 starting'))
+      const before = await find('web.1', 'running')
+      kill('pair', 'web.1')
+      let after: string | undefined
+      await until('web.1 runs again', async () => {
+        after = await find('web.1', 'running')
+        return after !== undefined && after !== before
+      })
+      letGo()
+      expect((await scaling).code).toBe(0)
+      expect((await paas.get('pair')).body).toBe('pair')
+      expect(await find('web.1', 'running')).toBe(after)
+    })
+  })
+
+  test('a container that could not be removed is removed when it can be', async () => {
+    const { id } = instance('pair', 'worker.1')
+    const blocker = join(paths(paas.config).scratch(id), 'blocker')
+    mkdirSync(blocker)
+    await exec('mount', ['-t', 'tmpfs', 'blocker', blocker])
+    try {
+      await paas.ssh(['ps:stop', 'pair', 'worker'])
+      await until('the removal fails', () => /retire-failed .*EBUSY/.test(paas.daemonLog()))
+      expect(existsSync(paths(paas.config).bundle(id))).toBe(true)
+    } finally {
+      await exec('umount', [blocker])
+    }
+    await until('it is gone', () => !existsSync(paths(paas.config).bundle(id)), patience(5000))
+    expect((await containers('pair')).some(({ state }) => state === 'retiring')).toBe(false)
+  })
+
+  test('a router that does not answer keeps no process from starting', async () => {
+    const [before] = await containers('blog')
+    process.kill(caddyPid(paas), 'SIGSTOP')
+    try {
+      kill('blog', 'web.1')
+      await until(
+        'it runs again',
+        async () => {
+          const [now] = await containers('blog')
+          return now?.state === 'running' && now.address !== before?.address
+        },
+        patience(3000),
+      )
+    } finally {
+      process.kill(caddyPid(paas), 'SIGCONT')
+    }
+    await until('blog answers', async () => (await paas.get('blog')).status === 200, 10_000)
+  })
+
   test('a flushed firewall and a half-written leftover are mended at the next start', async () => {
     const { nftTable } = kernelNames(paas.config)
     const { bundles, routes } = paths(paas.config)
@@ -149,8 +289,8 @@ async function loseEverythingVolatile(paas: Paas): Promise<void> {
   const { run, bundles } = paths(paas.config)
   const { bridge, cgroupParent, nftTable } = kernelNames(paas.config)
   process.kill(caddyPid(paas), 'SIGKILL')
-  for (const pid of conmons(paas)) killIfThere(pid)
-  for (const { pid } of cgroupProcesses(cgroupParent)) killIfThere(pid)
+  for (const pid of conmons(paas)) sendSignal(pid, 'SIGKILL')
+  for (const { pid } of cgroupProcesses(cgroupParent)) sendSignal(pid, 'SIGKILL')
   await until('all processes are gone', () => cgroupProcesses(cgroupParent).length === 0)
   const mounts = (await exec('findmnt', ['-rno', 'TARGET'])).stdout.split('\n')
   for (const mount of mounts.filter((one) => one.startsWith(run)))
@@ -185,15 +325,6 @@ function commandLine(pid: string): string[] {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
   } catch {
     return []
-  }
-}
-
-/** Another one's death may have taken it along. */
-function killIfThere(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL')
-  } catch (error) {
-    if (errno(error) !== 'ESRCH') throw error
   }
 }
 

@@ -132,6 +132,17 @@ describe('a push that cannot work', () => {
     expect(existsSync(paths(paas.config).repo('ghost'))).toBe(false)
   })
 
+  test('because no push creates an app, names the one that was meant', async () => {
+    expect((await paas.ssh(['apps:autocreate', 'off'])).code).toBe(0)
+    const typo = await paas.push('shpo', join(paas.base, 'good'))
+    expect(typo.out).toContain('App "shpo" does not exist. Did you mean "shop"?')
+    expect(typo.out).toContain('apps:create shpo')
+    expect(typo.code).not.toBe(0)
+    expect((await paas.ssh(['apps:exists', 'shpo'])).code).toBe(20)
+    expect((await paas.ssh(['apps:autocreate', 'maybe'])).code).toBe(2)
+    expect((await paas.ssh(['apps:autocreate', 'on', '--json'])).stdout).toContain('true')
+  })
+
   test.each(['Shop', '1shop', 'shop_2', 'a'.repeat(41), '../shop', 'shop;id'])(
     'because of the app name %s is refused',
     async (name) => {
@@ -150,6 +161,25 @@ describe('a push that cannot work', () => {
     expect(releases[0]?.status).toBe('failed')
     const logs = await paas.ssh(['logs', 'shop', '--release', releases[0]?.release ?? ''])
     expect(logs.stdout).toContain('famous last words')
+  })
+
+  test('has files that are not kept, and settings that are', async () => {
+    const { stdout } = await paas.ssh(['releases', 'shop', '--json'])
+    const failed: string = JSON.parse(stdout)[0].release
+    await paas.ssh(['images:gc'])
+    const image = 'registry.invalid/shop:1'
+    for (const call of [
+      ['releases:sbom', 'shop', failed],
+      ['images:export', 'shop', failed],
+      ['images:push', 'shop', failed, image],
+    ]) {
+      const { code, stderr } = await paas.ssh(call)
+      expect([call, code]).toEqual([call, 1])
+      expect(stderr).toContain(`The files of ${failed}, which never served, are not kept`)
+    }
+    const diff = await paas.ssh(['releases:diff', 'shop', 'v1', failed])
+    expect([diff.code, diff.stderr]).toEqual([0, ''])
+    expect(diff.stdout).toMatch(/app: source .*\n +the files of one are not kept/)
   })
 
   test('does not stop the next good one', async () => {

@@ -96,7 +96,11 @@ describe('config', () => {
     expect((await env('other')).SHARED).toBe('all')
     expect((await paas.ssh(['config:show', 'other'])).stdout).toBe('')
     expect((await paas.ssh(['config:export', '--global'])).stdout).toBe('SHARED=all\n')
-    await paas.ssh(['config:clear', '--global'])
+    const unasked = await paas.ssh(['config:clear', '--global'])
+    expect([unasked.code, unasked.stderr]).toEqual([1, expect.stringContaining('--global --force')])
+    expect((await paas.ssh(['config:clear', '--app', 'shop', '--global', '--force'])).code).toBe(2)
+    expect((await paas.ssh(['config:export', '--global'])).stdout).toBe('SHARED=all\n')
+    await paas.ssh(['config:clear', '--global', '--force'])
     await paas.ssh(['config:set', 'other', 'Z=1'])
     expect('SHARED' in (await env('other'))).toBe(false)
   })
@@ -130,7 +134,7 @@ describe('config', () => {
       globalConfigKeys: ['EVERY'],
     })
     expect((await paas.ssh(['releases:info', 'shop', 'v99'])).stderr).toContain('There is: v')
-    await paas.ssh(['config:clear', '--global'])
+    await paas.ssh(['config:clear', '--global', '--force'])
   })
 })
 

@@ -1,7 +1,9 @@
-import { mkdirSync, readdirSync, renameSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { paths } from '../../core/names.ts'
+import { sitAt } from './client-terminal.ts'
 import { nodeApp, type Paas, startPaas } from './instance.ts'
 
 describe('storage', () => {
@@ -101,17 +103,65 @@ describe('storage', () => {
     expect((await paas.ssh(['storage:resize', 'sized'])).code).toBe(2)
   })
 
-  test('in the trash for more than seven days is gone at the next look', async () => {
-    await paas.ssh(['storage:create', 'old'])
+  test('that gets mounted while a person is asked is not destroyed', async () => {
+    await paas.ssh(['storage:create', 'asked'])
+    const person = sitAt(
+      'ssh',
+      ['-tt', ...paas.sshCommand.slice(1), 'paas@127.0.0.1', 'storage:destroy', 'asked'],
+      paas.env,
+    )
+    await person.see(/Type "asked"/)
+    const mounted = await paas.ssh(['storage:mount', 'shop', 'asked:/app/asked'])
+    expect(mounted.code).toBe(0)
+    person.type('asked\r')
+    await person.see(/asked is mounted by shop asked:\/app\/asked/)
+    expect(await person.ended).toBe(1)
+    expect((await sh('shop', 'echo kept > asked/file; cat asked/file')).out).toBe('kept\n')
+  })
+
+  test('is not destroyed under a run that an unmount has left', async () => {
+    const run = await paas.ssh(['run:detached', '--json', 'shop', 'sleep', '1000'])
+    await paas.ssh(['storage:unmount', 'shop', 'asked:/app/asked'])
+    const used = await paas.ssh(['storage:destroy', 'asked', '--force'])
+    expect([used.code, used.stderr]).toEqual([
+      1,
+      ' !     asked is mounted by shop asked:/app/asked\n' +
+        ' !     By what starts or runs at this moment: ps shop\n',
+    ])
+    await paas.ssh(['run:stop', 'shop', JSON.parse(run.stdout).process])
+  })
+
+  test('whose making hits files that nobody knows gives them to nobody', async () => {
+    const { storage } = paths(paas.config)
+    mkdirSync(storage('found'))
+    writeFileSync(join(storage('found'), 'secret'), 'of another')
+    expect((await paas.ssh(['storage:create', 'found'])).code).toBe(0)
+    expect(readdirSync(storage('found'))).toEqual([])
+    expect((await paas.ssh(['storage:list'])).stdout).toMatch(/found\s+in the trash since/)
+  })
+
+  test('in the trash for more than seven days is gone at the next start, unless it is mounted; what a kill left lies there', async () => {
+    const { storage, trash } = paths(paas.config)
+    for (const name of ['old', 'held', 'left']) await paas.ssh(['storage:create', name])
+    await paas.ssh(['storage:mount', 'shop', 'held:/app/held'])
     await paas.ssh(['storage:destroy', 'old', '--force'])
-    const { trash } = paths(paas.config)
-    mkdirSync(trash, { recursive: true })
     const entry = readdirSync(trash).find((name) => name.startsWith('old@')) ?? ''
     const eightDays = 8 * 24 * 60 * 60 * 1000
     renameSync(join(trash, entry), join(trash, `old@${Date.now() - eightDays}`))
+    const held = join(trash, `held@${Date.now() - eightDays}`)
+    renameSync(storage('held'), held)
+    writeFileSync(join(storage('left'), 'file'), 'left')
     await paas.killDaemon()
+    using db = new DatabaseSync(paths(paas.config).database)
+    db.exec(`delete from storages where name = 'left'`)
     await paas.startDaemon()
-    expect((await paas.ssh(['storage:list'])).stdout).not.toContain('old')
+    const { stdout } = await paas.ssh(['storage:list'])
+    expect(stdout).not.toContain('old')
+    expect(stdout).toMatch(/left\s+in the trash since/)
+    expect(existsSync(held)).toBe(true)
+    renameSync(held, storage('held'))
+    expect((await paas.ssh(['storage:restore', 'left'])).code).toBe(0)
+    expect(readdirSync(storage('left'))).toEqual(['file'])
   })
 
   test.each(['/', '/app', '/etc', '/proc/x', 'relative', '/app/../etc', '/a b', '/usr/bin'])(

@@ -1,5 +1,5 @@
 import { StringDecoder } from 'node:string_decoder'
-import { limits } from '../core/config.ts'
+import { limits } from './config.ts'
 
 /** Cuts bytes into lines; one longer than `limits.logLineBytes` comes in several. */
 export function lineSplitter(onLine: (line: string) => void) {

@@ -1,5 +1,5 @@
-import { Failure } from '../../core/errors.ts'
-import { printable } from '../../core/names.ts'
+import { Failure } from './errors.ts'
+import { printable } from './names.ts'
 
 /** Sizes and times as people type them. All pure. */
 
@@ -19,10 +19,16 @@ export function showSize(bytes: number): string {
   return `${Math.round((bytes / unit) * 10) / 10} ${name}`
 }
 
+/** Milliseconds of `90s`, `30m`, `24h`, `7d`, `1w`. Undefined for anything else. */
+export function parseDuration(text: string): number | undefined {
+  const [, count, unit = ''] = /^(\d{1,9})([smhdw])$/.exec(text) ?? []
+  return count === undefined ? undefined : Number(count) * (secondsOf[unit] ?? NaN) * 1000
+}
+
 /** Milliseconds since the epoch of `90s`, `1h`, `2d` ago, or of an ISO 8601 time. */
 export function parseWhen(option: string, text: string, now: number = Date.now()): number {
-  const [, count, unit = ''] = /^(\d{1,9})([smhdw])$/.exec(text) ?? []
-  const ms = count ? now - Number(count) * (secondsOf[unit] ?? NaN) * 1000 : isoTime(text)
+  const age = parseDuration(text)
+  const ms = age === undefined ? isoTime(text) : now - age
   if (Number.isFinite(ms) && Math.abs(ms) < 8e15) return ms
   throw new Failure('usage', `${option} "${printable(text)}" is no time`, {
     hint: 'Use an age such as 30m, 1h or 2d, or a time such as 2026-11-21T06:00:00Z',

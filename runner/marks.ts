@@ -1,0 +1,24 @@
+import { existsSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { paths } from '../core/names.ts'
+import type { Host } from './host.ts'
+
+/**
+ * What a bundle tells a daemon that comes after a killed one. `ready`: the container has been, and
+ * requests may reach it; another may have been starting beside one that serves. `leaving`: it was
+ * told to stop, and may have no ear for requests any more.
+ */
+export type Mark = 'ready' | 'leaving'
+
+export async function mark(host: Host, id: string, name: Mark): Promise<void> {
+  await writeFile(fileOf(host, id, name), '')
+}
+
+export function isMarked(host: Host, id: string, name: Mark): boolean {
+  return existsSync(fileOf(host, id, name))
+}
+
+function fileOf(host: Host, id: string, name: Mark): string {
+  return join(paths(host.config).bundle(id), name)
+}
