@@ -17,7 +17,7 @@ import { type Bounds, type Command, filledDisk, isFull, stepFailure } from '../s
 import { stackLayers } from '../stack.ts'
 import { basesTarget, fetchBases, isRenamed, storageNames } from './bases.ts'
 import { boundCache, type Cache, dropCache, openCache } from './cache.ts'
-import { hollowOut, isWhole, layoutImage, type Read, requireLayout } from './layout.ts'
+import { hollowOut, isWhole, layHollow, layoutImage, type Read, requireLayout } from './layout.ts'
 import type { DockerPlan } from './plan.ts'
 import { argsTarget, buildJob, ensureTool, pullJob, storageTarget } from './tool.ts'
 import { openWords } from './words.ts'
@@ -110,6 +110,8 @@ async function buildLayout(
   context: Making & { pins: ReturnType<typeof pinLayers> },
 ): Promise<Read> {
   const { config, cache, pins } = context
+  const stack = await knownStack(config)
+  if (stack) await layHollow(cache.layout, stack)
   await runBuild(plan, context)
   const read = await readLayout(cache.layout, layoutImage)
   const image = await foreignOf(plan, read, config)
@@ -221,8 +223,8 @@ export function byShell(words: string[], shell: string[] | undefined): string[] 
 }
 
 /** What an image begins with whose Dockerfile begins with it; as a blob it has been seen then. */
-async function knownStack(config: PaasConfig): Promise<ForeignImage['stack']> {
+async function knownStack(config: PaasConfig) {
   const { run: layer } = stackLayers(config)
   const note = hasLayer(config, layer) ? await readNote(config, layer) : undefined
-  return note && { layer, diffId: note.diffId }
+  return note && { layer, diffId: note.diffId, bytes: note.bytes }
 }

@@ -1,5 +1,5 @@
-import { lstat, readdir, rm, truncate } from 'node:fs/promises'
-import { join } from 'node:path'
+import { lstat, mkdir, readdir, rm, truncate, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import type { PaasConfig } from '../../core/config.ts'
 import { Failure } from '../../core/errors.ts'
 import { readLayout } from '../image/import.ts'
@@ -25,6 +25,18 @@ export async function requireLayout(out: string): Promise<void> {
   throw new Failure('failed', 'The build has left no image that can be read', {
     hint: 'To build with nothing that earlier builds have kept: ps:rebuild <app> --no-cache',
   })
+}
+
+/**
+ * Before the first export of an app: a blob of which layer and size are known is there, hollow, so
+ * that nobody writes it whole for us to drop it.
+ */
+export async function layHollow(dir: string, blob: { diffId: string; bytes: number }) {
+  if (await lstat(dir).catch(() => undefined)) return // has been written: nothing is known of it
+  const file = blobFile(dir, blob.diffId)
+  await mkdir(dirname(file), { recursive: true })
+  await writeFile(file, '', { flag: 'wx' })
+  await truncate(file, blob.bytes)
 }
 
 /** Whether everything that is still to be taken is there with its content. */

@@ -10,7 +10,7 @@ import {
 import { cp, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
-import { hollowOut, isWhole, requireLayout } from '../../builder/docker/layout.ts'
+import { hollowOut, isWhole, layHollow, requireLayout } from '../../builder/docker/layout.ts'
 import { readLayout } from '../../builder/image/import.ts'
 import { takeImage } from '../../builder/image/take.ts'
 import { exec } from '../../core/exec.ts'
@@ -85,3 +85,22 @@ test('A blob that is a link is neither taken nor emptied', async () => {
   expect(readFileSync(host, 'utf8')).toBe('kept')
   expect(existsSync(blob)).toBe(false)
 })
+
+test('A blob that is known is laid hollow before the first export, and into no layout there is', async () => {
+  await using temporary = temporaryConfig()
+  const { home } = temporary.config
+  const known = { diffId: `sha256:${'a'.repeat(64)}`, bytes: 80_000_000 }
+  const [first, link] = [join(home, 'layout'), join(home, 'link')]
+  await layHollow(first, known)
+  expect(statSync(blobIn(first))).toMatchObject({ size: known.bytes, blocks: 0 })
+  writeFileSync(blobIn(first), 'whole')
+  await layHollow(first, known)
+  expect(readFileSync(blobIn(first), 'utf8')).toBe('whole')
+  symlinkSync(join(home, 'nowhere'), link)
+  await layHollow(link, known)
+  expect(existsSync(join(home, 'nowhere'))).toBe(false)
+})
+
+function blobIn(dir: string): string {
+  return join(dir, 'blobs/sha256', 'a'.repeat(64))
+}
