@@ -38,6 +38,7 @@ export async function startPaas(settings: Record<string, string> = {}) {
     ...settings,
   }
   const config = readConfig(env)
+  env.NODE_COMPILE_CACHE = paths(config).compileCache // as the daemon, so that all start sooner
   await noteInstance(base, env)
   const key = join(base, 'key')
   const sshCommand = sshWith(key, config.sshPort)
