@@ -22,7 +22,8 @@ function slowness(): number {
 function waitedPercent(): number | undefined {
   try {
     const pressure = readFileSync('/proc/pressure/cpu', 'utf8')
-    return Number(/^some avg10=([\d.]+)/.exec(pressure)?.[1])
+    const [, percent] = /^some avg10=([\d.]+)/.exec(pressure) ?? []
+    return percent === undefined ? undefined : Number(percent)
   } catch {
     return undefined
   }
