@@ -16,7 +16,6 @@ export async function environment(
   const bundle = '/etc/ssl/certs/ca-certificates.crt'
   const own = {
     CI: 'true',
-    NODE_DISABLE_COMPILE_CACHE: '1',
     HOME: '/tmp',
     LANG: 'C.UTF-8',
     PATH: [...tools.flatMap(({ path }) => path ?? []), plan.env.PATH ?? systemPath].join(':'),

@@ -9,6 +9,7 @@ import { cacheTarget } from './buildpack-detect/plan.ts'
 import { isInside } from './inside.ts'
 import { type Manifest, type PlannedStep, visibleConfig } from './layer-plan.ts'
 import { ensureLayer, hasLayer } from './layers.ts'
+import { compiledNpm } from './npm-compiled.ts'
 import { withoutNpmUsage } from './npm-words.ts'
 import type { Sandbox, SandboxResult } from './sandbox.ts'
 import { type Bounds, filledDisk, isFull, saysHeapIsFull, stepFailure } from './step-bounds.ts'
@@ -122,6 +123,9 @@ async function makeInSandbox(
   }
 }
 
+/** What Node compiles in a sandbox has no second use. */
+const keepNothing = { NODE_DISABLE_COMPILE_CACHE: '1' }
+
 async function runInSandbox(
   { step, lowers }: PlannedStep,
   context: StepContext,
@@ -129,13 +133,18 @@ async function runInSandbox(
 ): Promise<SandboxResult> {
   const { app, config, say, signal } = context
   const visible = visibleConfig(step, context.appConfig)
+  const buildEnv = { ...(await context.buildEnv()) }
+  // It runs nothing of the app's and needs no larger heap; the flag has Node compile itself anew.
+  if (step.checksCache) delete buildEnv.NODE_OPTIONS
+  const isNpm = /^npm /.test(step.title)
+  const npm = isNpm ? await compiledNpm({ ...context, lowers, env: buildEnv }) : undefined
   const files = step.configFiles ? await writeConfig(config, visible) : undefined
   let heapWasFull = false
   const run = context.sandbox({
     app,
-    layers: lowers,
+    layers: npm ? [...lowers, npm] : lowers,
     argv: step.argv,
-    env: { ...(await context.buildEnv()), ...step.env, ...(files ? {} : visible) },
+    env: { ...buildEnv, ...(npm ? {} : keepNothing), ...step.env, ...(files ? {} : visible) },
     user: 'app',
     mounts: [
       { source: cache, target: cacheTarget, readOnly: false },

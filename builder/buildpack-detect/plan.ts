@@ -86,7 +86,10 @@ export type Step = {
   inImage: boolean
   /** Whether two apps with the same inputs may share the layer: whoever makes it gets the same. */
   shareable: boolean
-  /** Whether all that it takes from the app's cache is checked against hashes among its inputs. */
+  /**
+   * Whether all that it takes from the app's cache is checked against hashes among its inputs, and
+   * no script of theirs is run.
+   */
   checksCache?: true
   /** Paths below /app that the step may write and no layer should keep. */
   drop: string[]

@@ -148,9 +148,13 @@ test('A build script has its tools and public config; the image has neither tool
   expect(await answerOf(config, other.image)).toBe('New 7 1000')
 }, 120_000)
 
-test('What bundlers keep for their next run is there in the next build, and in no image', async () => {
+test('What npm and bundlers keep for their next run is there in the next build, and in no image', async () => {
   const repo = await makeRepo(config, 'bundled', join(apps, 'node-lockfile'))
-  const count = `const { existsSync, readFileSync, writeFileSync } = require('node:fs')
+  const count = `const { existsSync, readdirSync, readFileSync, writeFileSync } = require('node:fs')
+const compiled = '/tmp/node-compile-cache'
+const files = readdirSync(compiled, { recursive: true })
+console.log('of npm', files.length > 100, 'of others', files.includes('mine'))
+writeFileSync(compiled + '/mine', '')
 const at = 'node_modules/.cache/runs'
 const runs = existsSync(at) ? Number(readFileSync(at)) + 1 : 1
 writeFileSync(at, String(runs))
@@ -163,6 +167,10 @@ console.log('run', runs)`
   const second = await build(repo, 'bundled', { 'other.txt': 'changed' })
   expect(first.lines).toContain('       run 1')
   expect(second.lines).toContain('       run 2')
+  for (const { image, lines } of [first, second]) {
+    expect(lines).toContain('       of npm true of others false')
+    expect(image?.layers.filter(({ key }) => key.startsWith('npm-compiled'))).toEqual([])
+  }
   const made = join(pathOf(second.image, 'build'), 'app')
   expect([existsSync(made), existsSync(join(made, 'node_modules/.cache'))]).toEqual([true, false])
   const anew = { ...(await repo.commit({})), app: 'bundled', config: {}, noCache: true }
