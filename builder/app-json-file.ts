@@ -1,5 +1,5 @@
 import { type Json, parseJson } from './json-document.ts'
-import type { Source } from './source.ts'
+import type { Source } from './source/source.ts'
 
 /** The app.json at the root of a tree, parsed once for all who read it; undefined without one. */
 export function appJsonFile(source: Source): Json | undefined {

@@ -17,7 +17,7 @@ import {
   words,
   wrong,
 } from './json-document.ts'
-import type { Source } from './source.ts'
+import type { Source } from './source/source.ts'
 
 /** What app.json at the root of a tree asks for; undefined when there is none. */
 export function readAppJson(source: Source): AppJson | undefined {

@@ -11,7 +11,7 @@ import {
   words,
   wrong,
 } from './json-document.ts'
-import type { Source } from './source.ts'
+import type { Source } from './source/source.ts'
 
 const policies = ['allow', 'forbid', 'replace'] as const
 

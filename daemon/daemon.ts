@@ -1,6 +1,6 @@
 import { chmod, mkdir } from 'node:fs/promises'
 import type { Sandbox } from '../builder/sandbox.ts'
-import { sweepLayers } from '../builder/layers.ts'
+import { sweepLayers } from '../builder/layers/layers.ts'
 import type { PaasConfig } from '../core/config.ts'
 import { isDiskFull } from '../core/errors.ts'
 import { log, logError } from '../core/log.ts'

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
-import { forgetUses } from '../builder/shared-layers.ts'
+import { forgetUses } from '../builder/layers/shared.ts'
 import { readConfig } from '../core/config.ts'
 import { Failure, failureLines, statusOf } from '../core/errors.ts'
 import { paths } from '../core/names.ts'

@@ -1,4 +1,4 @@
-import { settled } from '../builder/layer-settling.ts'
+import { settled } from '../builder/layers/settling.ts'
 import { Failure, failureLines } from '../core/errors.ts'
 import { logError } from '../core/log.ts'
 import type { App, Instance, Release, Say } from '../core/types.ts'

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os'
 import { parseArgs } from 'node:util'
-import { ensureStack } from '../builder/stack.ts'
+import { ensureStack } from '../builder/stack/stack.ts'
 import { readConfig } from '../core/config.ts'
 import { Failure } from '../core/errors.ts'
 import { remember } from './installed.ts'

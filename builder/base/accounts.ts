@@ -5,7 +5,7 @@ import { appUser, type PaasConfig } from '../../core/config.ts'
 import type { Layer } from '../../core/types.ts'
 import type { LayerWork } from '../image/layer-work.ts'
 import { readAccounts } from '../image/take.ts'
-import { ensureLayer } from '../layers.ts'
+import { ensureLayer } from '../layers/layers.ts'
 
 /**
  * A layer on top of an image of somebody else's that has the user whom apps are built and run as,

@@ -1,6 +1,6 @@
 import { systemPath } from '../buildpack-detect/plan.ts'
 import type { Plan } from '../buildpack-detect/plan.ts'
-import type { ChosenTool } from '../tools.ts'
+import type { ChosenTool } from '../runtimes/tools.ts'
 import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
 import type { Base } from './base.ts'

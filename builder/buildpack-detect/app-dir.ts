@@ -1,5 +1,5 @@
 import { Failure } from '../../core/errors.ts'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import type { LanguagePlan, Step, StepInputs } from './plan.ts'
 
 /** A folder of a tree as if it were the tree. Links may still lead elsewhere in the whole tree. */

@@ -1,5 +1,5 @@
 import { Failure } from '../../core/errors.ts'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { driver, installed, releaseFile } from './buildpack-driver.ts'
 import {
   type BuildpackAddress,

@@ -1,5 +1,5 @@
 import { Failure } from '../../core/errors.ts'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { bunRequest } from './bun-version.ts'
 import { nodeRequestOf, planProject } from './node.ts'
 import { readProject } from './node-project.ts'

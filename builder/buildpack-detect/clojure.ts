@@ -1,5 +1,5 @@
 import { Failure } from '../../core/errors.ts'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { findJar, jarWeb } from './java-jar.ts'
 import { javaEnv, javaRequest } from './java-version.ts'
 import { cacheTarget, type Detector, type LanguagePlan, type Surroundings } from './plan.ts'

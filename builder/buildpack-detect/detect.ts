@@ -1,6 +1,6 @@
 import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { commandIn, inFolder, movedTo } from './app-dir.ts'
 import { bun } from './bun.ts'
 import { deno } from './deno.ts'

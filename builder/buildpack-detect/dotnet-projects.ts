@@ -1,7 +1,7 @@
 import { posix } from 'node:path'
 import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import type { Surroundings } from './plan.ts'
 
 /** The projects of a tree, as far as it takes to know which of them is the app. */

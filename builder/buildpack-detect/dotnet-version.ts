@@ -2,7 +2,7 @@ import semver from 'semver'
 import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
 import { member, parseJson, text, wrong } from '../json-document.ts'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import type { Project } from './dotnet-projects.ts'
 import type { ToolRequest, VersionText } from './plan.ts'
 

@@ -1,6 +1,6 @@
 import { posix } from 'node:path'
 import { shellText } from '../../core/shell-text.ts'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { chooseProject, type Project, projectFile, solutionFile } from './dotnet-projects.ts'
 import { dotnetRequests, frameworkOf } from './dotnet-version.ts'
 import { nodeAssets } from './node-assets.ts'

@@ -1,5 +1,5 @@
 import { Failure } from '../../core/errors.ts'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { elixirRequest } from './elixir-version.ts'
 import { cacheTarget, type Detector, type LanguagePlan, type Step, systemPath } from './plan.ts'
 

@@ -1,5 +1,5 @@
 import { posix } from 'node:path'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 
 /** A program of a Go tree: what it is called when built, and its folder, empty for the root. */
 export type Main = { name: string; folder: string }

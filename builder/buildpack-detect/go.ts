@@ -1,6 +1,6 @@
 import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { findMains, type Main } from './go-mains.ts'
 import { goRequest } from './go-version.ts'
 import { nodeAssets } from './node-assets.ts'

@@ -1,5 +1,5 @@
 import { Failure } from '../../core/errors.ts'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { findJar, jarWeb } from './java-jar.ts'
 import { frameworkOf } from './java-maven.ts'
 import { atLeast, javaEnv, javaRequest, javaVersion } from './java-version.ts'

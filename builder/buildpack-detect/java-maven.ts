@@ -1,5 +1,5 @@
 import { Failure } from '../../core/errors.ts'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { findJar, jarWeb } from './java-jar.ts'
 import { atLeast, javaEnv, javaRequest } from './java-version.ts'
 import { cacheTarget, type LanguagePlan, type Surroundings, type VersionText } from './plan.ts'

@@ -1,7 +1,7 @@
 import semver from 'semver'
 import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { type ToolRequest, systemPath, type VersionText } from './plan.ts'
 import { firstLine, firstPin, toolVersion } from './version-files.ts'
 

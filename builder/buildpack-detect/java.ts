@@ -1,5 +1,5 @@
 import { Failure } from '../../core/errors.ts'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { gradlePlan, isGradle } from './java-gradle.ts'
 import { mavenPlan } from './java-maven.ts'
 import { javaEnv, javaRequest } from './java-version.ts'

@@ -1,5 +1,5 @@
 import { printable } from '../../core/names.ts'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { inFolder } from './app-dir.ts'
 import { parseFolder } from './paas-toml.ts'
 import type { Detector } from './plan.ts'

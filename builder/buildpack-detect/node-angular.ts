@@ -1,4 +1,4 @@
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { parseJson } from '../json-document.ts'
 import { isTable, table } from './toml.ts'
 

@@ -1,4 +1,4 @@
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { nodeRequestOf } from './node.ts'
 import { readProject } from './node-project.ts'
 import { hasBuild, planSteps } from './node-steps.ts'

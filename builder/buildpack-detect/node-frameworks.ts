@@ -1,4 +1,4 @@
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { angularSite } from './node-angular.ts'
 import type { PackageJson } from './package-json.ts'
 import type { Site } from './served-files.ts'

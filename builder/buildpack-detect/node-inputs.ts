@@ -1,4 +1,4 @@
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import type { NodeProject } from './node-project.ts'
 import { type PackageJson, reducedManifest } from './package-json.ts'
 import type { StepInputs } from './plan.ts'

@@ -1,4 +1,4 @@
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { findNodeManager, hasLockfile, type NodeManager } from './node-manager.ts'
 import { readWorkspaces, type Workspace } from './node-workspaces.ts'
 import { type PackageJson, readPackageJson } from './package-json.ts'

@@ -1,4 +1,4 @@
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 
 /** Files that say where packages come from, and with which token. */
 const files = ['.npmrc', '.yarnrc.yml', '.yarnrc', 'bunfig.toml']

@@ -1,4 +1,4 @@
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { type Framework, frameworks } from './node-frameworks.ts'
 import type { NodeProject } from './node-project.ts'
 import { hasBuild } from './node-steps.ts'

@@ -1,6 +1,6 @@
 import { posix } from 'node:path'
 import { Failure } from '../../core/errors.ts'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { inFolder } from './app-dir.ts'
 import { type PackageJson, readPackageJson } from './package-json.ts'
 

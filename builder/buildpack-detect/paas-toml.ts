@@ -3,7 +3,7 @@ import semver from 'semver'
 import { Failure } from '../../core/errors.ts'
 import { parseBaseName } from '../image/own-name.ts'
 import { isProcessType, parseConfigKey, printable } from '../../core/names.ts'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import type { VersionText } from './plan.ts'
 import { isTable, readToml } from './toml.ts'
 

@@ -1,5 +1,5 @@
 import { Failure } from '../../core/errors.ts'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 
 /** The parts of a package.json that paas reads, checked. */
 export type PackageJson = {

@@ -1,6 +1,6 @@
 import { posix } from 'node:path'
 import { items, type Json, member, members, parseJson, text, words } from '../json-document.ts'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 
 /** What composer.json and composer.lock say, as far as a build wants it. */
 export type Composer = {

@@ -1,7 +1,7 @@
 import { posix } from 'node:path'
 import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import type { Composer } from './php-composer.ts'
 
 /** Where a PHP app's pages are, below the root of the tree, and which rule found it. */

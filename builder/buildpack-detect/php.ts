@@ -1,4 +1,4 @@
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { nodeAssets } from './node-assets.ts'
 import { type Composer, readComposer } from './php-composer.ts'
 import { usualExtensions } from './php-extensions.ts'

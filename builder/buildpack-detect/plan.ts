@@ -1,4 +1,4 @@
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 
 /**
  * What will be done to build a tree: plain JSON, decided by reading files alone. It names no

@@ -1,4 +1,4 @@
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { member, members, parseJson } from '../json-document.ts'
 import { isTable, readToml, table } from './toml.ts'
 

@@ -1,4 +1,4 @@
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { cacheTarget, type Step, type StepInputs, type VersionText } from './plan.ts'
 import { localIn } from './python-local.ts'
 import { packageName, readRequirements } from './python-requirements.ts'

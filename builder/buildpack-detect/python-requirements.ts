@@ -1,5 +1,5 @@
 import { posix } from 'node:path'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 
 /** What pip's requirement files name. Paths are relative to the root of the tree. */
 export type Requirements = {

@@ -1,4 +1,4 @@
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import type { Step } from './plan.ts'
 
 type Web = { command: string; from: string }

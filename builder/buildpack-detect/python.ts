@@ -1,4 +1,4 @@
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { nodeAssets } from './node-assets.ts'
 import { type Detector, type LanguagePlan, systemPath } from './plan.ts'
 import { findManager } from './python-managers.ts'

@@ -1,4 +1,4 @@
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { cacheTarget, type Step, type StepInputs } from './plan.ts'
 import type { Gems } from './ruby-gems.ts'
 

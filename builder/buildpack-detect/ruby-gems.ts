@@ -1,5 +1,5 @@
 import { posix } from 'node:path'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 
 /** What a tree's Gemfile and lockfile say, read as text: nothing of them is run. */
 export type Gems = {

@@ -1,4 +1,4 @@
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { nodeAssets } from './node-assets.ts'
 import { cacheTarget, type LanguagePlan, type Step, systemPath } from './plan.ts'
 import { bundleEnv } from './ruby-bundle.ts'

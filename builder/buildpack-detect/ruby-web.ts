@@ -1,4 +1,4 @@
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import type { Gems } from './ruby-gems.ts'
 import { isRails } from './ruby-rails.ts'
 

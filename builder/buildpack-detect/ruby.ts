@@ -1,4 +1,4 @@
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { type Detector, type LanguagePlan, systemPath } from './plan.ts'
 import { readGems } from './ruby-gems.ts'
 import { bundleEnv, bundleStep } from './ruby-bundle.ts'

@@ -1,6 +1,6 @@
 import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { isTable, readToml, table, type Table } from './toml.ts'
 
 export type Crates = {

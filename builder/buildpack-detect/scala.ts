@@ -1,6 +1,6 @@
 import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { javaEnv, javaRequest } from './java-version.ts'
 import { cacheTarget, type Detector, type LanguagePlan } from './plan.ts'
 

@@ -1,4 +1,4 @@
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import { type Detector, type LanguagePlan, systemPath } from './plan.ts'
 
 /** A shell script that starts the app. It runs on the stack alone and what `apt` adds to it. */

@@ -1,6 +1,6 @@
 import { parse } from 'smol-toml'
 import { Failure } from '../../core/errors.ts'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 
 export type Table = Record<string, unknown>
 

@@ -1,4 +1,4 @@
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import type { VersionText } from './plan.ts'
 
 /** The first line of a file that is neither empty nor a comment, or undefined without the file. */

@@ -4,8 +4,8 @@ import type { PaasConfig } from '../../core/config.ts'
 import { Failure } from '../../core/errors.ts'
 import { readLayout } from '../image/import.ts'
 import { type ForeignImage, planLayers } from '../image/take.ts'
-import { isInside } from '../inside.ts'
-import { hasLayer } from '../layers.ts'
+import { isInside } from '../source/inside.ts'
+import { hasLayer } from '../layers/layers.ts'
 
 /**
  * The last image as an OCI layout. Blobs of layers that have become layers of ours are hollow: as

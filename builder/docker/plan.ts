@@ -3,7 +3,7 @@ import { Failure } from '../../core/errors.ts'
 import { detectors, dockerfileBuilder } from '../buildpack-detect/detect.ts'
 import { readWishes, type Wishes } from '../buildpack-detect/paas-toml.ts'
 import { parseProcfile } from '../buildpack-detect/procfile.ts'
-import type { Source } from '../source.ts'
+import type { Source } from '../source/source.ts'
 import {
   firstPort,
   imagesOf,

@@ -1,8 +1,8 @@
 import type { PaasConfig } from '../../core/config.ts'
 import type { Layer, Say } from '../../core/types.ts'
-import { aptLayer, ensureApt } from '../apt.ts'
+import { aptLayer, ensureApt } from '../stack/apt.ts'
 import type { SandboxJob } from '../sandbox.ts'
-import { ensureStack } from '../stack.ts'
+import { ensureStack } from '../stack/stack.ts'
 
 /**
  * buildah, Debian's own, on the run stack: in the sandbox of a build it is root of the app's user

@@ -1,7 +1,7 @@
 import type { PaasConfig } from '../../core/config.ts'
 import { paths } from '../../core/names.ts'
 import type { Layer } from '../../core/types.ts'
-import { pinLayers } from '../layer-pins.ts'
+import { pinLayers } from '../layers/pins.ts'
 import type { LayerDigest, LayerWork } from './layer-work.ts'
 import { readNote, writeNote } from './notes.ts'
 import { type Described, type Document, imageConfig, imageIndex, imageManifest } from './oci.ts'

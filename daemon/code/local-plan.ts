@@ -4,7 +4,7 @@ import { detect, otherBuilder } from '../../builder/buildpack-detect/detect.ts'
 import type { Plan, ToolRequest } from '../../builder/buildpack-detect/plan.ts'
 import { type DockerPlan, planDockerfile } from '../../builder/docker/plan.ts'
 import { readCron } from '../../builder/cron.ts'
-import { openSource } from '../../builder/source.ts'
+import { openSource } from '../../builder/source/source.ts'
 import { errno, Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
 

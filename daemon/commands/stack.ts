@@ -1,5 +1,5 @@
-import type { Outdated } from '../../builder/debian.ts'
-import type { Renewal } from '../../builder/stack-renewal.ts'
+import type { Outdated } from '../../builder/stack/debian.ts'
+import type { Renewal } from '../../builder/stack/renewal.ts'
 import type { App } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
 import { listStacks } from '../code/stack-list.ts'

@@ -3,7 +3,7 @@ import type { Base } from '../../builder/base/base.ts'
 import { envOnBase, refuseUnfit } from '../../builder/base/on-base.ts'
 import type { Plan } from '../../builder/buildpack-detect/plan.ts'
 import { parseOwnName } from '../../builder/image/own-name.ts'
-import type { ChosenTool } from '../../builder/tools.ts'
+import type { ChosenTool } from '../../builder/runtimes/tools.ts'
 import { failureLines } from '../../core/errors.ts'
 
 const base = (changes: Partial<Base> = {}): Base => ({

@@ -3,8 +3,8 @@ import { statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { planOnly } from '../../builder/build.ts'
-import { removeLayers } from '../../builder/layer-ledger.ts'
-import { ensureStack } from '../../builder/stack.ts'
+import { removeLayers } from '../../builder/layers/ledger.ts'
+import { ensureStack } from '../../builder/stack/stack.ts'
 import { appUser } from '../../core/config.ts'
 import { paths } from '../../core/names.ts'
 import type { Image } from '../../core/types.ts'
@@ -414,7 +414,7 @@ test('Removing layers keeps those asked for and what they were made from', async
   expect(readdirSync(layers).some((name) => name.startsWith('manifest-'))).toBe(true)
   // Another process, as after a restart: no build of its own holds on to anything.
   const script = `
-    import { removeLayers } from '${join(import.meta.dirname, '../../builder/layer-ledger.ts')}'
+    import { removeLayers } from '${join(import.meta.dirname, '../../builder/layers/ledger.ts')}'
     const removed = await removeLayers(JSON.parse(process.argv[1]), new Set(process.argv.slice(2)))
     console.log(JSON.stringify(removed))`
   const remove = async (keys: string[]) => {

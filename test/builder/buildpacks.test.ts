@@ -2,8 +2,8 @@ import { expect, test } from 'vitest'
 import { parseBuildpack } from '../../builder/buildpack-detect/buildpack-address.ts'
 import { detect } from '../../builder/buildpack-detect/detect.ts'
 import { javaVersion } from '../../builder/buildpack-detect/java-version.ts'
-import { parseRelease } from '../../builder/buildpack-release.ts'
-import { openSource } from '../../builder/source.ts'
+import { parseRelease } from '../../builder/steps/buildpack-release.ts'
+import { openSource } from '../../builder/source/source.ts'
 import { apps, makeRepo, temporaryConfig } from './support.ts'
 
 test('An address of a buildpack is a repository over https or ssh, or a folder', () => {

@@ -10,9 +10,9 @@ import {
   nothing,
   parseTree,
   readTreeId,
-} from '../../builder/checkout.ts'
-import { extractTree } from '../../builder/submodules.ts'
-import { linkUnchanged } from '../../builder/unchanged.ts'
+} from '../../builder/source/checkout.ts'
+import { extractTree } from '../../builder/source/submodules.ts'
+import { linkUnchanged } from '../../builder/source/unchanged.ts'
 import { limits, type PaasConfig, readConfig } from '../../core/config.ts'
 import { exec } from '../../core/exec.ts'
 import { makeRepo } from './support.ts'

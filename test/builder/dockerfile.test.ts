@@ -5,7 +5,7 @@ import { afterAll, expect, test } from 'vitest'
 import { byShell } from '../../builder/docker/build.ts'
 import { firstPort, imagesOf, parseDockerfile, shellsOf } from '../../builder/docker/dockerfile.ts'
 import { planDockerfile } from '../../builder/docker/plan.ts'
-import { openSource } from '../../builder/source.ts'
+import { openSource } from '../../builder/source/source.ts'
 import { Failure, failureLines } from '../../core/errors.ts'
 
 const made: string[] = []

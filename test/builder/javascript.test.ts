@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { unpack } from '../../builder/npm-package.ts'
-import { ensureStack } from '../../builder/stack.ts'
+import { unpack } from '../../builder/runtimes/npm-package.ts'
+import { ensureStack } from '../../builder/stack/stack.ts'
 import { apps, makeRepo, temporaryConfig, tryBuild } from './support.ts'
 
 const temporary = temporaryConfig()

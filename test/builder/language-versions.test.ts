@@ -4,7 +4,7 @@ import { goRequest } from '../../builder/buildpack-detect/go-version.ts'
 import { phpVersion } from '../../builder/buildpack-detect/php-version.ts'
 import { readGems } from '../../builder/buildpack-detect/ruby-gems.ts'
 import { rubyRequest } from '../../builder/buildpack-detect/ruby-version.ts'
-import type { Source } from '../../builder/source.ts'
+import type { Source } from '../../builder/source/source.ts'
 
 const composer: [text: string, fits: string[], not: string[]][] = [
   ['^8.2', ['8.2.0', '8.4.27'], ['8.1.9', '9.0.0']],

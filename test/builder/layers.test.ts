@@ -5,9 +5,9 @@ import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { listLayers } from '../../builder/layer-ledger.ts'
-import { markUnsettled, settled } from '../../builder/layer-settling.ts'
-import { ensureLayer, sweepLayers } from '../../builder/layers.ts'
+import { listLayers } from '../../builder/layers/ledger.ts'
+import { markUnsettled, settled } from '../../builder/layers/settling.ts'
+import { ensureLayer, sweepLayers } from '../../builder/layers/layers.ts'
 import { type PaasConfig, readConfig } from '../../core/config.ts'
 import { Failure } from '../../core/errors.ts'
 import { exec } from '../../core/exec.ts'
@@ -110,7 +110,7 @@ test('A layer has its mark until it is on the disk', async () => {
 })
 
 const maker = `
-  import { ensureLayer } from '${join(import.meta.dirname, '../../builder/layers.ts')}'
+  import { ensureLayer } from '${join(import.meta.dirname, '../../builder/layers/layers.ts')}'
   import { setTimeout } from 'node:timers/promises'
   const [config, layer, ms] = process.argv.slice(1).map((text) => JSON.parse(text))
   const make = async () => {

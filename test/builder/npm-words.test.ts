@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { withoutNpmUsage } from '../../builder/npm-words.ts'
+import { withoutNpmUsage } from '../../builder/steps/npm-words.ts'
 
 test("of npm's failure what went wrong is passed on, and not how npm is called", () => {
   const lines = [

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { detect } from '../../builder/buildpack-detect/detect.ts'
 import { readWishes } from '../../builder/buildpack-detect/paas-toml.ts'
-import { openSource } from '../../builder/source.ts'
+import { openSource } from '../../builder/source/source.ts'
 import { failureLines } from '../../core/errors.ts'
 
 const made: string[] = []

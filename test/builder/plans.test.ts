@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { detect } from '../../builder/buildpack-detect/detect.ts'
 import { planDockerfile } from '../../builder/docker/plan.ts'
-import { openSource } from '../../builder/source.ts'
+import { openSource } from '../../builder/source/source.ts'
 import { failureLines } from '../../core/errors.ts'
 import { apps } from './support.ts'
 

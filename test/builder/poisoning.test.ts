@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { ensureStack } from '../../builder/stack.ts'
+import { ensureStack } from '../../builder/stack/stack.ts'
 import { exec } from '../../core/exec.ts'
 import { paths } from '../../core/names.ts'
 import type { Image } from '../../core/types.ts'

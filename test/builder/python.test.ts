@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { ensureStack } from '../../builder/stack.ts'
+import { ensureStack } from '../../builder/stack/stack.ts'
 import { apps, makeRepo, temporaryConfig, tryBuild } from './support.ts'
 
 const temporary = temporaryConfig()

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { rebase } from '../../builder/rebase.ts'
-import { caddyLayer } from '../../builder/runtime-caddy.ts'
+import { rebase } from '../../builder/stack/rebase.ts'
+import { caddyLayer } from '../../builder/runtimes/caddy.ts'
 import type { Image, Layer } from '../../core/types.ts'
 
 const layer = (kind: Layer['kind'], key: string): Layer => ({ kind, key, label: key })

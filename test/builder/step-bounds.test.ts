@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { stepFailure } from '../../builder/step-bounds.ts'
+import { stepFailure } from '../../builder/steps/bounds.ts'
 import { readConfig } from '../../core/config.ts'
 import { makeRepo, temporaryConfig, tryBuild } from './support.ts'
 

@@ -1,8 +1,8 @@
 import { existsSync, lstatSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { extractCommit, readTreeId } from '../../builder/checkout.ts'
-import { parseChanges } from '../../builder/unchanged.ts'
+import { extractCommit, readTreeId } from '../../builder/source/checkout.ts'
+import { parseChanges } from '../../builder/source/unchanged.ts'
 import { exec } from '../../core/exec.ts'
 import { makeRepo, type Repo, temporaryConfig } from './support.ts'
 

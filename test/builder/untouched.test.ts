@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { untouchedPaths } from '../../builder/untouched.ts'
+import { untouchedPaths } from '../../builder/source/untouched.ts'
 import { makeRepo, type Repo, temporaryConfig } from './support.ts'
 
 const temporary = temporaryConfig()

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { isLts, versionText } from '../../builder/buildpack-detect/node-version.ts'
 import type { ToolRequest } from '../../builder/buildpack-detect/plan.ts'
-import { chooseVersion, noVersion } from '../../builder/versions.ts'
+import { chooseVersion, noVersion } from '../../builder/runtimes/versions.ts'
 import { failureLines } from '../../core/errors.ts'
 
 const available = ['18.20.8', '20.9.0', '22.11.0', '22.22.0', '24.1.0', '24.21.0', '26.10.0']

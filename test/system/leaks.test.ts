@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { ownLock, withHostLock } from '../../builder/host-lock.ts'
+import { ownLock, withHostLock } from '../../builder/layers/host-lock.ts'
 import { exec } from '../../core/exec.ts'
 import { paths } from '../../core/names.ts'
 import { tailLogs } from '../../runner/logs.ts'
