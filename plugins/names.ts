@@ -12,11 +12,7 @@ export const triggers = {
   'post-release': { stops: false, args: [], when: 'a release is written, nothing started' },
   'pre-deploy': { stops: true, args: [], when: 'before the new processes start' },
   'check-deploy': { stops: true, args: [], when: 'the new processes are ready' },
-  'pre-switch': {
-    stops: true,
-    args: [],
-    when: 'before requests reach them',
-  },
+  'pre-switch': { stops: true, args: [], when: 'before requests reach them' },
   'post-deploy': { stops: false, args: [], when: 'requests reach them; the client may be gone' },
   'deploy-failed': { stops: false, args: [], when: 'a change failed; PAAS_ERROR says why' },
   'post-create': { stops: false, args: [], when: 'an app was created' },
