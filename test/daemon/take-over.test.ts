@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { defaultLimits } from '../../core/config.ts'
 import { paths } from '../../core/names.ts'
@@ -50,17 +52,29 @@ function openFleet() {
 
 const leavesWhenToldTwice = node(`
   let told = 0
-  process.on('SIGTERM', () => ++told === 2 && process.exit(0))
+  process.on('SIGTERM', () => {
+    console.log('told')
+    if (++told === 2) process.exit(0)
+  })
   setInterval(() => {}, 1000)
+  console.log('listening')
 `)
+
+/** Whether a container of the app has printed a line. */
+function printed(line: string): boolean {
+  const logs = paths(t.config).logs('shop')
+  return readdirSync(logs).some((name) => readFileSync(join(logs, name), 'utf8').includes(line))
+}
 
 test('of two twins the one that was being stopped goes, and the newer one comes first', async () => {
   const old = await t.start(leavesWhenToldTwice)
   const young = await t.start(['sleep', '1000'])
   for (const { id } of [old, young]) await mark(t.host, id, 'ready')
   using before = openFleet()
+  await until('it listens', () => printed('listening'))
   const ended = endInstance(t.host, old.id, { graceMs: 60_000 })
-  await until('it is being stopped', () => isMarked(t.host, old.id, 'leaving'))
+  await until('it was told once: two signals at once are one', () => printed('told'))
+  expect(isMarked(t.host, old.id, 'leaving')).toBe(true)
 
   const known = await listInstances(t.host)
   expect(known.map(({ id }) => id)).toEqual([young.id, old.id])

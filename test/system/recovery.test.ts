@@ -202,10 +202,10 @@ describe('recovery', () => {
       await loseWorker()
       expect((await paas.ssh(['ps:stop', 'pair', 'worker'])).code).toBe(0)
       letGo()
-      await until('it is gone', async () => !(await states()).includes('worker.1 starting'))
-      expect((await states()).filter((one) => one.startsWith('worker'))).toEqual([
-        'worker.1 stopped',
-      ])
+      await until('it is gone', async () => {
+        const workers = (await states()).filter((one) => one.startsWith('worker'))
+        return workers.join() === 'worker.1 stopped'
+      })
       expect(ups()).toBe(before)
     })
 
