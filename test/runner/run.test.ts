@@ -129,7 +129,7 @@ test('A program that floods its output waits for the daemon, which has other thi
   const onLine = () => {
     const began = performance.now()
     let work = 0
-    while (performance.now() - began < 0.01) work += 1
+    while (performance.now() - began < 0.001) work += 1
     busyMs += performance.now() - began
     if (busyMs > 500) over.abort()
   }
@@ -139,5 +139,5 @@ test('A program that floods its output waits for the daemon, which has other thi
   const began = performance.now()
   const io = { onLine, signal: over.signal, timeoutMs: 60_000 }
   await expect(runAttached(t.host, t.spec(node(flood)), io)).rejects.toThrow('Cancelled')
-  expect(busyMs / (performance.now() - began)).toBeLessThan(0.4)
+  expect(busyMs / (performance.now() - began)).toBeLessThan(0.38)
 })
