@@ -78,6 +78,7 @@ export function hasLayer(config: PaasConfig, layer: Layer): boolean {
  */
 export async function sweepLayers(config: PaasConfig, needed: ReadonlySet<string>): Promise<void> {
   await rm(paths(config).making, { recursive: true, force: true })
+  await mkdir(paths(config).layers, { recursive: true })
   await sweepUnsettled(config, needed)
   await openLedger(config, needed)
 }

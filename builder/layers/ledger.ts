@@ -22,7 +22,7 @@ const ledgers = new Map<string, Ledger>()
 /** Reads the notes, for boot. Layers that are `needed` and have none are of an older paas. */
 export async function openLedger(config: PaasConfig, needed: ReadonlySet<string>): Promise<void> {
   const { layers } = paths(config)
-  const names = new Set(await readdir(layers).catch(ifMissing([])))
+  const names = new Set(await readdir(layers))
   for (const key of needed) {
     const note = `${key}${noteEnding}`
     if (names.has(key) && !names.has(note)) await writeFile(join(layers, note), '')
@@ -125,11 +125,4 @@ function isNote(name: string): boolean {
 
 function keyOf(note: string): string {
   return note.slice(0, -noteEnding.length)
-}
-
-function ifMissing<T>(value: T): (error: unknown) => T {
-  return (error) => {
-    if (errno(error) === 'ENOENT') return value
-    throw error
-  }
 }

@@ -2,7 +2,6 @@ import { rmSync } from 'node:fs'
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { PaasConfig } from '../../core/config.ts'
-import { errno } from '../../core/errors.ts'
 import { exec } from '../../core/exec.ts'
 import { paths } from '../../core/names.ts'
 
@@ -15,8 +14,8 @@ import { paths } from '../../core/names.ts'
 const markEnding = '.unsettled'
 const flushTimeoutMs = 10 * 60_000
 
-/** Keys that are not known to be on the disk, and what brings them there. */
-type Unsettled = { keys: Set<string>; flushing: Promise<void> | undefined }
+/** Keys that are not known to be on the disk, each with what tells one making from the next. */
+type Unsettled = { keys: Map<string, object>; flushing: Promise<void> | undefined }
 const instances = new Map<string, Unsettled>()
 
 /** Leaves the mark, with the boot that it is of: only at another boot files may be missing. */
@@ -26,7 +25,7 @@ export async function markUnsettled(config: PaasConfig, key: string): Promise<vo
 
 /** For a marked layer that has its name now. */
 export function enterUnsettled(config: PaasConfig, key: string): void {
-  unsettledOf(config).keys.add(key)
+  unsettledOf(config).keys.set(key, {})
 }
 
 /**
@@ -53,9 +52,9 @@ export async function sweepUnsettled(
   needed: ReadonlySet<string>,
 ): Promise<void> {
   const { layers } = paths(config)
-  const marks = (await readdir(layers).catch(ifMissing)).filter((name) => name.endsWith(markEnding))
+  const marks = (await readdir(layers)).filter((name) => name.endsWith(markEnding))
   if (marks.length === 0) return
-  await exec('sync', ['--file-system', '--', layers], { timeoutMs: flushTimeoutMs })
+  await flushFiles(config)
   const boot = await bootId()
   for (const mark of marks) {
     const key = mark.slice(0, -markEnding.length)
@@ -67,7 +66,7 @@ export async function sweepUnsettled(
 
 function unsettledOf(config: PaasConfig): Unsettled {
   const { layers } = paths(config)
-  const known = instances.get(layers) ?? { keys: new Set(), flushing: undefined }
+  const known = instances.get(layers) ?? { keys: new Map(), flushing: undefined }
   instances.set(layers, known)
   return known
 }
@@ -84,13 +83,18 @@ function flush(config: PaasConfig): Promise<void> {
 async function flushAll(config: PaasConfig, { keys }: Unsettled): Promise<void> {
   while (keys.size > 0) {
     const some = [...keys]
-    const { layers } = paths(config)
-    await exec('sync', ['--file-system', '--', layers], { timeoutMs: flushTimeoutMs })
-    for (const key of some) {
-      await rm(markOf(config, key), { force: true })
+    await flushFiles(config)
+    for (const [key, entry] of some) {
+      if (keys.get(key) !== entry) continue // it was removed meanwhile, and maybe made anew
+      rmSync(markOf(config, key), { force: true })
       keys.delete(key)
     }
   }
+}
+
+async function flushFiles(config: PaasConfig): Promise<void> {
+  const { layers } = paths(config)
+  await exec('sync', ['--file-system', '--', layers], { timeoutMs: flushTimeoutMs })
 }
 
 function markOf(config: PaasConfig, key: string): string {
@@ -99,9 +103,4 @@ function markOf(config: PaasConfig, key: string): string {
 
 async function bootId(): Promise<string> {
   return readFile('/proc/sys/kernel/random/boot_id', 'utf8')
-}
-
-function ifMissing(error: unknown): string[] {
-  if (errno(error) !== 'ENOENT') throw error
-  return []
 }
