@@ -6,7 +6,7 @@ import { paths } from '../../core/names.ts'
 import type { Layer } from '../../core/types.ts'
 import { type AptIndex, aptIndex } from '../stack/apt-index.ts'
 import { runInChroot } from '../stack/chroot.ts'
-import { phpServerFiles } from './php-server.ts'
+import { caddyOptions, phpServerFiles } from './php-server.ts'
 import type { Runtime, RuntimeContext } from './runtime.ts'
 import { ensureStack, stackLayers, suite } from '../stack/stack.ts'
 
@@ -90,16 +90,7 @@ const recipeHash = createHash('sha256')
 
 /** TLS, compression of the wire to the world and access logs of it are the router's. */
 function caddyfile(tryFiles: string): string {
-  return `{
-	admin off
-	auto_https off
-	storage file_system /tmp/caddy
-	log {
-		output stdout
-		level WARN
-	}
-}
-
+  return `${caddyOptions}
 :{$PORT} {
 	root * {$STATIC_ROOT}
 	@hidden path */.* /Procfile /Staticfile /app.json /paas.toml /static.json

@@ -71,8 +71,8 @@ catch_workers_output = yes
 decorate_workers_output = no
 `
 
-/** The router is the only one that can reach it; what it says of a request is true. */
-const caddyfile = `{
+/** Of a Caddy in an app's container: what it says goes to the app's log, and it asks nobody. */
+export const caddyOptions = `{
 	admin off
 	auto_https off
 	storage file_system /tmp/caddy
@@ -81,7 +81,10 @@ const caddyfile = `{
 		level WARN
 	}
 }
+`
 
+/** The router is the only one that can reach it; what it says of a request is true. */
+const caddyfile = `${caddyOptions}
 :{$PORT} {
 	root * {$PHP_ROOT}
 	map {header.X-Forwarded-Proto} {php_https} {
