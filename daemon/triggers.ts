@@ -94,10 +94,9 @@ export function openTriggers(config: PaasConfig, store: Store) {
 
 /** The plugins there are: those that come with paas, and those of `own`. */
 function openPlugins(own: string, store: Store) {
-  let seen = ''
+  let seen: string | undefined
   let loaded: Plugin[] = []
   const load = () => (loaded = loadPlugins([bundledPlugins, own], store.pluginSwitches()))
-  load()
   return {
     load,
     /** Whenever they were put there or changed. */
