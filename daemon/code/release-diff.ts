@@ -1,9 +1,9 @@
 import { isDeepStrictEqual } from 'node:util'
+import { hasLayer } from '../../builder/layers/layers.ts'
 import type { Difference } from '../../builder/image/layer-work.ts'
 import { paths } from '../../core/names.ts'
 import type { Layer, LayerKind, Release } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
-import { hasFiles } from '../disk/garbage.ts'
 import { openLayerWork } from './layer-work.ts'
 import { processConfig } from '../fleet/processes.ts'
 
@@ -45,7 +45,8 @@ export async function diffReleases(
   const layers: LayerDiff[] = []
   for (const pair of pairLayers(before.image.layers, after.image.layers)) {
     const sides = [pair.before, pair.after].filter((layer) => layer !== undefined)
-    const kept = sides.every((layer) => hasFiles(daemon, layer))
+    // Those of a release that never served are not kept for long.
+    const kept = sides.every((layer) => hasLayer(daemon.config, layer))
     const dir = (layer: Layer | undefined) => layer && paths(daemon.config).layer(layer)
     const job = { before: dir(pair.before), after: dir(pair.after), most: filesMost }
     const found = kept ? await work.compare(job) : null

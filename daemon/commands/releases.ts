@@ -1,9 +1,9 @@
+import { hasLayer } from '../../builder/layers/layers.ts'
 import { Failure } from '../../core/errors.ts'
 import { printable } from '../../core/names.ts'
 import type { App, Release } from '../../core/types.ts'
 import { applyChange, rollbackChange } from '../changes.ts'
 import type { Daemon } from '../daemon.ts'
-import { hasFiles } from '../disk/garbage.ts'
 import { showMount } from '../disk/storage.ts'
 import type { ReleaseRow } from '../store/nouns.ts'
 import type { Command } from './command.ts'
@@ -118,7 +118,7 @@ export function findRelease(daemon: Daemon, app: App, wanted: string | undefined
 /** The same, for whoever reads its files. */
 export function findWithFiles(daemon: Daemon, app: App, wanted: string | undefined): ReleaseRow {
   const release = findRelease(daemon, app, wanted)
-  if (release.image.layers.every((layer) => hasFiles(daemon, layer))) return release
+  if (release.image.layers.every((layer) => hasLayer(daemon.config, layer))) return release
   const served = release.status === 'failed' ? ', which never served,' : ''
   throw new Failure('failed', `The files of v${release.version}${served} are not kept`, {
     hint: 'Push its commit again, or name a release that has served',

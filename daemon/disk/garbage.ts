@@ -1,11 +1,10 @@
-import { existsSync } from 'node:fs'
 import { listLayers, removeLayers } from '../../builder/layers/ledger.ts'
 import { noteUses, removeSharedLayers } from '../../builder/layers/shared.ts'
 import { stackLayers } from '../../builder/stack/stack.ts'
 import { limits } from '../../core/config.ts'
 import { log, logError } from '../../core/log.ts'
 import { paths } from '../../core/names.ts'
-import type { App, Layer } from '../../core/types.ts'
+import type { App } from '../../core/types.ts'
 import type { Daemon } from '../daemon.ts'
 import { packObjects } from '../code/refs.ts'
 
@@ -92,9 +91,4 @@ function neededKeys({ store, fleet, runs }: Daemon): Set<string> {
     for (const key of layers) keep.add(key)
   }
   return keep
-}
-
-/** Whether a layer is there: those of a release that never served are not kept for long. */
-export function hasFiles({ config }: Pick<Daemon, 'config'>, layer: Layer): boolean {
-  return existsSync(paths(config).layer(layer))
 }
