@@ -176,14 +176,14 @@ function setLock(call: Call, daemon: Daemon, by: string | null): Answer {
 }
 
 function describe(daemon: Daemon, app: App) {
-  const release = daemon.store.currentFacts(app)
+  const release = daemon.store.currentRelease(app.name)
   const live = daemon.fleet.of(app.name).filter(({ state }) => state === 'live')
   const wanted = Object.values(daemon.store.formation(app)).reduce((sum, count) => sum + count, 0)
   return {
     name: app.name,
     release: release ? `v${release.version}` : null,
     commit: release?.commit ?? null,
-    language: release?.language ?? null,
+    language: release?.image.language ?? null,
     running: release ? `${live.length}/${wanted}` : '0/0',
     deployBranch: app.deployBranch,
     urls: appUrls(daemon.config, daemon.store, app),

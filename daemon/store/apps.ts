@@ -1,9 +1,6 @@
 import type { App, AppLimits, Formation, Limits } from '../../core/types.ts'
 import { type Database, now } from './database.ts'
-import { json, must, number, optional, type Row, text, texts, toApp, toNumbers } from './rows.ts'
-
-const readFacts = `select version, git_commit, image ->> 'language' as language from releases
-  where id = (select current_release from apps where id = ?)`
+import { json, must, number, optional, texts, toApp, toNumbers } from './rows.ts'
 
 export function appStore({ all, get, run, transaction }: Database) {
   return {
@@ -11,9 +8,6 @@ export function appStore({ all, get, run, transaction }: Database) {
 
     findApp: (name: string): App | undefined =>
       optional(get('select * from apps where name = ?', name), toApp),
-
-    /** What a list says of the release that an app runs: no config is opened for it. */
-    currentFacts: (app: App) => optional(get(readFacts, app.id), toFacts),
 
     createApp(name: string, limits: Limits): App {
       const sql = 'insert into apps (name, limits, created_at) values (?, ?, ?) returning *'
@@ -64,13 +58,5 @@ export function appStore({ all, get, run, transaction }: Database) {
 
     setLimits: (app: App, limits: AppLimits) =>
       run('update apps set limits = ? where id = ?', JSON.stringify(limits), app.id),
-  }
-}
-
-function toFacts({ version, git_commit: commit, language }: Row) {
-  return {
-    version: number(version),
-    commit: commit === null ? null : text(commit),
-    language: text(language),
   }
 }

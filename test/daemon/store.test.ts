@@ -40,9 +40,9 @@ describe('releases', () => {
     expect([first.version, store.createRelease(other, draft('x'), about).version]).toEqual([1, 1])
     expect(store.currentRelease('shop')).toBeUndefined()
     store.commitRelease(first)
-    expect(store.currentRelease('shop')).toMatchObject({ version: 1, status: 'live' })
-    expect(store.currentFacts(app)).toEqual({ version: 1, commit: 'a', language: 'Node' })
-    expect(store.currentFacts(other)).toBeUndefined()
+    const known = { version: 1, status: 'live', commit: 'a', image: { language: 'Node' } }
+    expect(store.currentRelease('shop')).toMatchObject(known)
+    expect(store.currentRelease('blog')).toBeUndefined()
     expect(store.config(app)).toEqual({ A: 'a' })
     expect(store.formation(app)).toEqual({ web: 1 })
   })
