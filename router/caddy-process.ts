@@ -6,7 +6,7 @@ import type { PaasConfig } from '../core/config.ts'
 import { errno, Failure } from '../core/errors.ts'
 import { exec } from '../core/exec.ts'
 import { isAlive, readProc, sendSignal, startTime } from '../core/processes.ts'
-import { startProgram } from '../core/spawn.ts'
+import { startProgram, type Stream } from '../core/spawn.ts'
 import type { CaddyApi } from './caddy-api.ts'
 import type { HostUser } from './directories.ts'
 import { caddyConfig, routerPaths } from './routes.ts'
@@ -112,18 +112,18 @@ function spawnCaddy(at: ReturnType<typeof routerPaths>, user: HostUser): number 
     '--no-new-privs',
   ]
   const command = [...privileges, '--', ...caddyCommand(at.config)]
-  const { pid } = startProgram('setpriv', command, {
-    cwd: '/',
-    env: {
-      PATH: process.env.PATH ?? '/usr/bin:/bin',
-      HOME: at.state,
-      XDG_DATA_HOME: at.state,
-      XDG_CONFIG_HOME: at.state,
-    },
-    streams: ['nowhere', words, words],
-  })
-  closeSync(words)
-  return pid
+  const env = {
+    PATH: process.env.PATH ?? '/usr/bin:/bin',
+    HOME: at.state,
+    XDG_DATA_HOME: at.state,
+    XDG_CONFIG_HOME: at.state,
+  }
+  try {
+    const streams: Stream[] = ['nowhere', words, words]
+    return startProgram('setpriv', command, { cwd: '/', env, streams }).pid
+  } finally {
+    closeSync(words)
+  }
 }
 
 function caddyCommand(configFile: string): string[] {

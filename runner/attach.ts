@@ -4,7 +4,7 @@ import { waitForEnd } from '../core/exec.ts'
 import { sendSignal } from '../core/processes.ts'
 import { type Program, startProgram } from '../core/spawn.ts'
 import { lineSplitter } from '../core/lines.ts'
-import { openPty, type Terminal } from './pty.ts'
+import { openPty, type Pty, type Terminal } from './pty.ts'
 
 /** Where output goes: a stream, which may push back, or a function called with each line. */
 export type Sink = Writable | ((line: string) => void)
@@ -86,9 +86,7 @@ function joinTerminal(
   signal: AbortSignal,
 ): Joined {
   const pty = openPty(io.terminal)
-  const streams = [pty.program, pty.program, pty.program]
-  const child = startProgram(file, args, { streams })
-  pty.closeProgram()
+  const child = startAtTerminal(file, args, pty)
   io.terminal.onResize((columns, rows) => {
     pty.resize(columns, rows)
     if (child.exitCode === null) sendSignal(child.pid, 'SIGWINCH')
@@ -102,6 +100,17 @@ function joinTerminal(
       stopInput()
       pty.output.destroy()
     },
+  }
+}
+
+function startAtTerminal(file: string, args: string[], { program, output, closeProgram }: Pty) {
+  try {
+    return startProgram(file, args, { streams: [program, program, program] })
+  } catch (error) {
+    output.destroy()
+    throw error
+  } finally {
+    closeProgram()
   }
 }
 
