@@ -154,21 +154,16 @@ async function withLastLines(host: Host, instance: Instance, sentence: string): 
  * Resolves when no connection to the app's port is open, or at the deadline. The router has been
  * switched just before; requests it had already sent may still be on their way, hence two looks.
  */
-export async function drained(
-  _host: Host,
-  instance: Instance,
-  options: { timeoutMs: number; signal?: AbortSignal; port?: number },
-): Promise<void> {
-  const port = options.port ?? instance.port ?? appPort
-  const deadline = performance.now() + options.timeoutMs
+export async function drained(instance: Instance, timeoutMs: number): Promise<void> {
+  const port = instance.port ?? appPort
+  const deadline = performance.now() + timeoutMs
   const busy = () => {
     return socketsOf(instance.pid).some((socket) => socket.state === 'open' && socket.port === port)
   }
   for (let quiet = 0; quiet < 2; quiet = busy() ? 0 : quiet + 1) {
     const left = deadline - performance.now()
     if (left <= 0) return
-    await delay(Math.min(drainLookMs, left), undefined, { signal: options.signal }).catch(() => {})
-    if (options.signal) stopIfCancelled(options.signal)
+    await delay(Math.min(drainLookMs, left))
   }
 }
 

@@ -229,7 +229,7 @@ export class Fleet {
       await draining
       const { drainMs, graceMs } = this.timing(member.app)
       if (processType(member.process) === 'web') {
-        await drained(this.#host, member, { timeoutMs: drainMs })
+        await drained(member, drainMs)
       }
       await this.#stop(member, graceMs)
     }
