@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { appUser } from '../core/config.ts'
 import { errno, Failure } from '../core/errors.ts'
 import { kernelNames, paths } from '../core/names.ts'
-import type { Instance, InstanceSpec, Limits } from '../core/types.ts'
+import type { Instance, InstanceSpec, Layer, Limits } from '../core/types.ts'
 import { ensureBuildGroup } from './build-group.ts'
 import { limitScratch } from './disk-limit.ts'
 import { gateHook } from './gate.ts'
@@ -91,7 +91,7 @@ async function mountRoot(host: Host, spec: InstanceSpec, idmap: Idmap | undefine
   await mkdir(work)
   try {
     mountOverlay({
-      lower: spec.layers.map((layer) => at(p.layer(layer))),
+      lower: onceEach(spec.layers).map((layer) => at(p.layer(layer))),
       upper: at(upper),
       work: at(work),
       target: join(p.bundle(spec.id), 'rootfs'),
@@ -104,6 +104,14 @@ async function mountRoot(host: Host, spec: InstanceSpec, idmap: Idmap | undefine
       cause: error,
     })
   }
+}
+
+/**
+ * What stands on an image may bring a layer that this has already. Laid on top it says again what
+ * it said below, so that the upper one is enough: the kernel takes none twice.
+ */
+function onceEach(layers: Layer[]): Layer[] {
+  return layers.filter(({ key }, at) => layers.findLastIndex((one) => one.key === key) === at)
 }
 
 /**

@@ -109,6 +109,17 @@ describe.skipIf(!isInstalled)("a base, where Debian's registry is installed,", (
     expect((await paas.get('shop')).body).toBe('chocolate chocolate /app app chocolate base')
   }, 300_000)
 
+  test('may have the very layers that are laid on it', async () => {
+    await paas.ssh(['apps:create', 'twin'])
+    await paas.ssh(['builder:set', 'twin', 'base', 'paas/shop'])
+    const { code, out } = await paas.push('twin', await paas.tree('twin', shop('of the twin')))
+    expect([code, out]).toEqual([0, expect.stringContaining('Base: paas/shop v')])
+    const info = JSON.parse((await paas.ssh(['releases:info', 'twin', '--json'])).stdout)
+    const nodes = info.layers.filter(({ kind }: { kind: string }) => kind === 'runtime')
+    expect(nodes).toHaveLength(2)
+    expect((await paas.get('twin')).body).toBe('chocolate chocolate /app app chocolate base')
+  }, 300_000)
+
   test.each([
     ['Not A Name', 2, '"Not A Name" is not the name of an image'],
     ['paas/tools:latest', 2, 'Use a name like paas/shop, or paas/shop:v3'],
