@@ -1,7 +1,8 @@
+import { isDeepStrictEqual } from 'node:util'
 import { Failure } from '../core/errors.ts'
 import { limits as fixed } from '../core/config.ts'
 import type { App, AppLimits, Formation, Limits, Release } from '../core/types.ts'
-import { applyInTurn, current, limitsChange, scaleChange } from './changes.ts'
+import { applyInTurn, current, goneMeanwhile, limitsChange, scaleChange } from './changes.ts'
 import type { Daemon } from './daemon.ts'
 import type { Change } from './deploy.ts'
 import type { Member } from './fleet/fleet.ts'
@@ -58,14 +59,18 @@ export function startChange(daemon: Daemon, app: App, types: string[], by: strin
  */
 export async function applyLimits(
   daemon: Daemon,
-  { app, limits, by }: { app: App; limits: AppLimits; by: string },
+  { app, edit, by }: { app: App; edit: (now: AppLimits) => AppLimits; by: string },
   ask: Ask,
-): Promise<'set' | 'live' | 'restarted'> {
+): Promise<{ limits: AppLimits; how: 'unchanged' | 'set' | 'live' | 'restarted' }> {
   using turn = await daemon.queue.turn(app.name, ask)
   void turn
+  const now = daemon.store.findApp(app.name)?.limits
+  if (!now) throw goneMeanwhile(app)
+  const limits = edit(now)
+  if (isDeepStrictEqual(limits, now)) return { limits, how: 'unchanged' }
   if (!daemon.store.currentRelease(app.name)) {
     daemon.store.setLimits(app, limits)
-    return 'set'
+    return { limits, how: 'set' }
   }
   const before = current(daemon, app).limits
   try {
@@ -74,10 +79,10 @@ export async function applyLimits(
     if (!(error instanceof Failure)) throw error
     ask.say('       The running processes cannot take these limits; starting them afresh')
     await applyInTurn(daemon, limitsChange(daemon, app, limits, by), ask)
-    return 'restarted'
+    return { limits, how: 'restarted' }
   }
   daemon.store.setLimits(app, limits)
-  return 'live'
+  return { limits, how: 'live' }
 }
 
 function of(limits: AppLimits, { process }: Member): Limits {

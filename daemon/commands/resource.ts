@@ -1,5 +1,4 @@
 import { availableParallelism, totalmem } from 'node:os'
-import { isDeepStrictEqual } from 'node:util'
 import { defaultDiskBytes } from '../../core/config.ts'
 import { parseSize, showSize } from '../../core/measures.ts'
 import type { AppLimits, Limits } from '../../core/types.ts'
@@ -33,11 +32,14 @@ export const resourceCommands: Command[] = [
     },
     run: async (call, daemon) => {
       const app = call.app()
-      const limits = wishedLimits(call, daemon, parseLimits(call))
+      const wish = parseLimits(call)
+      const type = parseType(call, daemon)
       const { noQuota } = daemon.host
-      if (isDeepStrictEqual(limits, app.limits)) return report(app.limits, noQuota)
+      if (Object.keys(wish).length === 0) return report(app.limits, noQuota)
+      const edit = (now: AppLimits) => withLimits(now, type, wish)
       const by = call.session.identity.name
-      const how = await applyLimits(daemon, { app, limits, by }, call.ask)
+      const { limits, how } = await applyLimits(daemon, { app, edit, by }, call.ask)
+      if (how === 'unchanged') return report(limits, noQuota)
       if (how === 'live') call.say('       Changed as they run; nothing was restarted')
       const text = `Changed limits, ${how === 'live' ? 'as they run' : how}`
       return {
@@ -74,16 +76,21 @@ function show(limits: Limits, noQuota: string | undefined): string[] {
   ]
 }
 
-/** The app's limits with these for all, or for the one type that is named. */
-function wishedLimits(call: Call, daemon: Daemon, wish: Partial<Limits>): AppLimits {
-  const { limits, name } = call.app()
-  const type = call.options['process-type']
-  if (type === undefined || Object.keys(wish).length === 0) return { ...limits, ...wish }
-  const one = String(type)
-  if (one !== 'run' && daemon.store.currentRelease(name)) {
-    refuseUnknownTypes({ [one]: 1 }, current(daemon, call.app()))
-  } else if (!isProcessType(one)) throw usageFailure(call.command, 'That is not a process type')
-  return { ...limits, types: { ...limits.types, [one]: { ...limits.types?.[one], ...wish } } }
+/** The limits of an app with these for all, or for the one type that is named. */
+function withLimits(now: AppLimits, type: string | undefined, wish: Partial<Limits>): AppLimits {
+  if (type === undefined) return { ...now, ...wish }
+  return { ...now, types: { ...now.types, [type]: { ...now.types?.[type], ...wish } } }
+}
+
+function parseType(call: Call, daemon: Daemon): string | undefined {
+  const given = call.options['process-type']
+  if (given === undefined) return undefined
+  const type = String(given)
+  if (!isProcessType(type)) throw usageFailure(call.command, 'That is not a process type')
+  if (type !== 'run' && daemon.store.currentRelease(call.app().name)) {
+    refuseUnknownTypes({ [type]: 1 }, current(daemon, call.app()))
+  }
+  return type
 }
 
 function parseLimits(call: Call): Partial<Limits> {

@@ -125,6 +125,19 @@ describe('process types', () => {
     ).toBe(1)
   })
 
+  test('that are given limits by several at once have them all', async () => {
+    const given = [
+      ['--cpu', '0.6'],
+      ['--pids', '90'],
+      ['--pids', '80', '--process-type', 'web'],
+    ]
+    const done = given.map((words) => paas.paas(['resource:limit', 'shop', ...words]))
+    expect((await Promise.all(done)).map(({ code }) => code)).toEqual([0, 0, 0])
+    const report = await paas.paas(['resource:report', 'shop', '--json'])
+    const types = { web: { pids: 80 } }
+    expect(JSON.parse(report.stdout)).toMatchObject({ cpus: 0.6, pids: 90, types })
+  })
+
   test('that use more than a new limit are started afresh with it', async () => {
     const hungry = {
       ...files,
