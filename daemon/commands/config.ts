@@ -152,8 +152,7 @@ function without(keys: string[]): ConfigPatch {
 async function change(call: Call, daemon: Daemon, patch: ConfigPatch): Promise<Answer> {
   const keys = Object.keys(patch)
   const before = configOf(call, daemon)
-  const has = (key: string) => (Object.hasOwn(before, key) ? before[key] : undefined)
-  if (keys.every((key) => has(key) === patch[key])) {
+  if ([before, ...running(call, daemon)].every((config) => has(config, patch))) {
     return { lines: ['       Nothing changed'], json: { changed: [] } }
   }
   checkValues(patchConfig(before, patch))
@@ -168,6 +167,18 @@ async function change(call: Call, daemon: Daemon, patch: ConfigPatch): Promise<A
   }
   await changeApp(call, daemon, patch)
   return { lines: done, json: { changed: keys } }
+}
+
+/** The config that is to have the change at once: that of what runs, unless it may wait. */
+function running(call: Call, daemon: Daemon): Config[] {
+  if (call.options.global || call.options['no-restart']) return []
+  const release = daemon.store.currentRelease(call.app().name)
+  return release ? [release.config] : []
+}
+
+function has(config: Config, patch: ConfigPatch): boolean {
+  const own = new Map(Object.entries(config))
+  return Object.entries(patch).every(([key, value]) => own.get(key) === value)
 }
 
 async function changeApp(call: Call, daemon: Daemon, patch: ConfigPatch): Promise<void> {

@@ -112,7 +112,17 @@ describe('config', () => {
     await paas.ssh(['ps:restart', 'shop'])
     expect((await env()).LATER).toBe('1')
     expect((await paas.ssh(['ps:scale', 'shop'])).stdout).toContain('web=2')
-    await paas.ssh(['config:set', 'shop', 'NOW=1'])
+    await paas.ssh(['config:set', 'shop', '--no-restart', 'LATER=2'])
+    const same = await paas.ssh(['config:set', 'shop', '--no-restart', 'LATER=2'])
+    expect([same.stdout, (await env()).LATER]).toEqual(['       Nothing changed\n', '1'])
+    await paas.ssh(['config:set', 'shop', 'LATER=2']) // set already, but nowhere to be seen
+    expect((await env()).LATER).toBe('2')
+    const again = await paas.ssh(['config:set', 'shop', 'LATER=2'])
+    expect(again.stdout).toBe('       Nothing changed\n')
+    await paas.ssh(['config:unset', 'shop', '--no-restart', 'LATER'])
+    await paas.ssh(['config:unset', 'shop', 'LATER'])
+    expect('LATER' in (await env())).toBe(false)
+    await paas.ssh(['config:set', 'shop', 'LATER=1', 'NOW=1'])
     expect((await paas.ssh(['ps:scale', 'shop'])).stdout).toContain('web=2')
   })
 
