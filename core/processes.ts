@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { constants } from 'node:os'
 import { errno } from './errors.ts'
 
 /** Processes by their number: which one it is, and signals for it. */
@@ -33,6 +34,14 @@ export function sendSignal(pid: number, name: NodeJS.Signals): void {
   } catch (error) {
     if (errno(error) !== 'ESRCH') throw error
   }
+}
+
+/**
+ * The signal that ended a process, as shells tell it by an exit code above 128. Undefined for codes
+ * that name none: 255 is a mere `exit(-1)`.
+ */
+export function signalOf(code: number): string | undefined {
+  return Object.entries(constants.signals).find(([, number]) => number === code - 128)?.[0]
 }
 
 /** A file below /proc, undefined when there is no such process: the kernel answers from memory. */

@@ -1,6 +1,6 @@
-import { constants } from 'node:os'
 import { logError } from '../../core/log.ts'
 import { paths } from '../../core/names.ts'
+import { signalOf } from '../../core/processes.ts'
 import type { Exit, Instance } from '../../core/types.ts'
 import { tailLogs } from '../../runner/logs.ts'
 import type { Daemon } from '../daemon.ts'
@@ -64,9 +64,8 @@ export function tell({ exit, failed }: Seen): Told {
       : ''
     return { cause: 'memory', code, memory, text: `ran out of memory${size}` }
   }
-  if (exit && exit.code > 128) {
-    return { cause: 'signal', code, memory, text: `was killed by signal ${signalName(exit.code)}` }
-  }
+  const signal = exit && signalOf(exit.code)
+  if (signal) return { cause: 'signal', code, memory, text: `was killed by signal ${signal}` }
   if (exit) return { cause: 'exit', code, memory, text: `exited with code ${exit.code}` }
   return { cause: 'check', code, memory, text: `failed its check: ${failed ?? 'not told'}` }
 }
@@ -91,11 +90,6 @@ export function broughtBy(death: Death, deaths: Death[], versions: number[]): nu
     first = version
   }
   return first
-}
-
-function signalName(code: number): string {
-  const found = Object.entries(constants.signals).find(([, value]) => value === code - 128)
-  return found?.[0] ?? String(code - 128)
 }
 
 export function mebibytes(bytes: number): string {

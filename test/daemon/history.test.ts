@@ -71,6 +71,7 @@ test('a cause is told from what was seen', () => {
   const memory = { limitBytes: 64 * 1024 ** 2, peakBytes: 63 * 1024 ** 2 }
   expect(textOf({ exit: { ...exit, code: 3 } })).toBe('exited with code 3')
   expect(textOf({ exit: { ...exit, code: 139 } })).toBe('was killed by signal SIGSEGV')
+  expect(textOf({ exit: { ...exit, code: 255 } })).toBe('exited with code 255')
   expect(textOf({ exit: { ...exit, code: 137, oom: true, memory } })).toBe(
     'ran out of memory: killed at its limit of 64 MiB (peak 63 MiB)',
   )
