@@ -3,6 +3,7 @@ import type { App, Release, Say } from '../core/types.ts'
 import { runAttached } from '../runner/run.ts'
 import type { Daemon } from './daemon.ts'
 import { maskerOf } from './mask.ts'
+import { tell } from './fleet/deaths.ts'
 import { instanceSpec, processConfig } from './fleet/processes.ts'
 import { storageMounts } from './disk/storage.ts'
 
@@ -88,8 +89,7 @@ async function runScript(
   try {
     const exit = await runAttached(daemon.host, { ...spec, kind: 'run', mounts }, io)
     if (exit.code === 0) return undefined
-    const why = exit.oom ? 'ran out of memory' : `exited with code ${exit.code}`
-    return `${subject} ${why}: ${command}`
+    return `${subject} ${tell({ exit }).text}: ${command}`
   } catch (error) {
     if (signal.aborted || !(error instanceof Failure || deadline.aborted)) throw error
     if (error instanceof Failure && !deadline.aborted) return `${subject}: ${error.message}`

@@ -283,10 +283,10 @@ require('node:http').createServer().on('connection', () => setTimeout(() => proc
     })
 
     test('a release phase that fails aborts too', async () => {
-      const Procfile = 'web: node server.js\nrelease: echo $PAAS_RELEASE phase; exit 6\n'
+      const Procfile = 'web: node server.js\nrelease: echo $PAAS_RELEASE phase; kill -TERM $$\n'
       const result = await push('given', app('no', {}, { Procfile }))
       expect(result.out).toContain('v6 phase')
-      expect(result.out).toContain('The release phase exited with code 6')
+      expect(result.out).toContain('The release phase was killed by signal SIGTERM: echo')
       expect((await paas.get('given')).body).toBe('given again')
     })
 
