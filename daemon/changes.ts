@@ -25,7 +25,7 @@ import type { Draft } from './store/nouns.ts'
 
 /** Takes the app's turn and walks the line. */
 export async function applyChange(daemon: Daemon, change: Change, ask: Ask): Promise<Release> {
-  using turn = await daemon.queue.turn(change.app.name, ask)
+  using turn = await takeTurn(daemon, change.app, ask)
   void turn
   return await applyInTurn(daemon, change, ask) // the turn would end with a mere `return`
 }
@@ -79,14 +79,25 @@ function recordChange(
 
 /** Changes settings that no running process needs to know, in the app's turn like any change. */
 export async function applySetting(
-  daemon: Daemon,
+  daemon: Turns,
   app: App,
   ask: Ask,
   work: () => void,
 ): Promise<void> {
-  using turn = await daemon.queue.turn(app.name, ask)
+  using turn = await takeTurn(daemon, app, ask)
   void turn
   work()
+}
+
+type Turns = Pick<Daemon, 'queue' | 'store'>
+
+/** The app's turn, for as long as it is there: another of its name may have come meanwhile. */
+export async function takeTurn({ queue, store }: Turns, app: App, ask: Ask): Promise<Disposable> {
+  const turn = await queue.turn(app.name, ask)
+  // The id of an app that was destroyed may be given again.
+  if (store.findApp(app.name)?.createdAt === app.createdAt) return turn
+  turn[Symbol.dispose]()
+  throw goneMeanwhile(app)
 }
 
 /** New values for some keys; `undefined` removes one. */

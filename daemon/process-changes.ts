@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { Failure } from '../core/errors.ts'
 import { limits as fixed } from '../core/config.ts'
 import type { App, AppLimits, Formation, Limits, Release } from '../core/types.ts'
-import { applyInTurn, current, goneMeanwhile, limitsChange, scaleChange } from './changes.ts'
+import { applyInTurn, current, limitsChange, scaleChange, takeTurn } from './changes.ts'
 import type { Daemon } from './daemon.ts'
 import type { Change } from './deploy.ts'
 import type { Member } from './fleet/fleet.ts'
@@ -62,10 +62,9 @@ export async function applyLimits(
   { app, edit, by }: { app: App; edit: (now: AppLimits) => AppLimits; by: string },
   ask: Ask,
 ): Promise<{ limits: AppLimits; how: 'unchanged' | 'set' | 'live' | 'restarted' }> {
-  using turn = await daemon.queue.turn(app.name, ask)
+  using turn = await takeTurn(daemon, app, ask)
   void turn
-  const now = daemon.store.findApp(app.name)?.limits
-  if (!now) throw goneMeanwhile(app)
+  const now = daemon.store.findApp(app.name)?.limits ?? app.limits
   const limits = edit(now)
   if (isDeepStrictEqual(limits, now)) return { limits, how: 'unchanged' }
   if (!daemon.store.currentRelease(app.name)) {

@@ -1,11 +1,10 @@
 import { rm } from 'node:fs/promises'
 import { defaultLimits } from '../../core/config.ts'
-import { Failure } from '../../core/errors.ts'
 import { paths } from '../../core/names.ts'
 import type { App, Say } from '../../core/types.ts'
 import { ensureRepo } from '../../receiver/repo.ts'
 import { forgetApp } from '../../runner/host.ts'
-import { applyChange, current } from '../changes.ts'
+import { applyChange, current, takeTurn } from '../changes.ts'
 import type { Daemon } from '../daemon.ts'
 import type { Change } from '../deploy.ts'
 import type { Ask } from '../queue.ts'
@@ -67,11 +66,9 @@ function cloneChange(daemon: Daemon, app: App, from: App, by: string): Change {
 /** Stops and removes everything of an app. Safe to repeat after a kill in the middle. */
 export async function destroyApp(daemon: Daemon, app: App, ask: Ask): Promise<void> {
   const { say, signal } = ask
-  using turn = await daemon.queue.turn(app.name, ask)
+  using turn = await takeTurn(daemon, app, ask)
   void turn
   await daemon.triggers.fire('pre-destroy', { app: app.name }, say, signal)
-  if (!daemon.store.findApp(app.name))
-    throw new Failure('no-such-app', `${app.name} is gone already`)
   daemon.store.destroyApp(app)
   daemon.routes.remove(app.name)
   daemon.reconcile.forget(app.name)

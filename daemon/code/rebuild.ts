@@ -3,7 +3,7 @@ import { paths } from '../../core/names.ts'
 import type { App, Identity, Say } from '../../core/types.ts'
 import { gitEnvironment } from '../../receiver/git.ts'
 import { buildCommit } from './build.ts'
-import { applyInTurn, current, pushChange } from '../changes.ts'
+import { applyInTurn, current, pushChange, takeTurn } from '../changes.ts'
 import type { Daemon } from '../daemon.ts'
 import type { Ask } from '../queue.ts'
 import { recordedBuild } from './recorded-build.ts'
@@ -19,7 +19,7 @@ export async function rebuild(
   const commit = await commitToBuild(daemon, app)
   const about = { commit, by: by.name, say: ask.say, signal: ask.signal }
   await recordedBuild(daemon, app, about, async ({ say, signal, begin }) => {
-    using turn = await daemon.queue.turn(app.name, { ...ask, say, signal })
+    using turn = await takeTurn(daemon, app, { ...ask, say, signal })
     void turn
     const wanted = await commitToBuild(daemon, app) // it may have changed while this one waited
     begin()

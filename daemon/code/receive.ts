@@ -6,7 +6,7 @@ import { untouchedPaths } from '../../builder/source/untouched.ts'
 import { createApp, recordCreated } from '../apps/apps.ts'
 import { missingApp } from '../apps/find-app.ts'
 import { buildCommit } from './build.ts'
-import { applyInTurn, goneMeanwhile, pushChange } from '../changes.ts'
+import { applyInTurn, pushChange, takeTurn } from '../changes.ts'
 import type { Daemon } from '../daemon.ts'
 import { refuseLocked } from '../apps/locks.ts'
 import { decidePush, type PushDecision } from './push.ts'
@@ -59,8 +59,7 @@ export async function acceptPush(
   const building = { commit, by: by.name, say, signal: asked }
   await recordedBuild(daemon, app, building, async ({ say: record, signal, begin }) => {
     const ask = { kind: 'push', say: record, signal, inside } as const
-    held.use(await daemon.queue.turn(name, ask))
-    if (daemon.store.findApp(name)?.id !== app.id) throw goneMeanwhile(app)
+    held.use(await takeTurn(daemon, app, ask))
     if (!stillDeploys(daemon, name, push, branch)) {
       const why = `Another branch of ${name} is deployed by now`
       say(` !     ${why}; "${branch}" is stored, not deployed`)

@@ -1,6 +1,7 @@
 import { limits } from '../../core/config.ts'
 import { Failure } from '../../core/errors.ts'
 import type { App } from '../../core/types.ts'
+import { takeTurn } from '../changes.ts'
 import type { Daemon } from '../daemon.ts'
 import type { Answer, Call, Command } from './command.ts'
 import { readStdin } from './stdin.ts'
@@ -38,7 +39,7 @@ export const maintenanceCommands: Command[] = [
 
 async function set(call: Call, daemon: Daemon, page: string | null): Promise<Answer> {
   const app = call.app()
-  using turn = await daemon.queue.turn(app.name, call.ask)
+  using turn = await takeTurn(daemon, app, call.ask)
   void turn
   daemon.store.setMaintenance(app, page)
   try {

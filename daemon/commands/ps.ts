@@ -2,7 +2,7 @@ import { Failure } from '../../core/errors.ts'
 import { byText, isProcessType, printable } from '../../core/names.ts'
 import type { App, Release } from '../../core/types.ts'
 import { applyChange, applySetting, current, refuseUnknownTypes } from '../changes.ts'
-import { restartChange, scaleChange } from '../changes.ts'
+import { restartChange, scaleChange, takeTurn } from '../changes.ts'
 import type { Daemon } from '../daemon.ts'
 import { type CountWish, startChange, stopChange, wishedFormation } from '../process-changes.ts'
 import { rebuild } from '../code/rebuild.ts'
@@ -183,7 +183,7 @@ function listProcesses(call: Call, daemon: Daemon) {
 
 async function freeze(call: Call, daemon: Daemon, verb: 'pause' | 'resume'): Promise<Answer> {
   const app = call.app()
-  using turn = await daemon.queue.turn(app.name, call.ask)
+  using turn = await takeTurn(daemon, app, call.ask)
   void turn
   const types = Object.fromEntries(call.args.map((type) => [type, 1]))
   refuseUnknownTypes(types, current(daemon, app))

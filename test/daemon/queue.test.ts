@@ -1,6 +1,12 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setImmediate as tick } from 'node:timers/promises'
 import { expect, test } from 'vitest'
+import { defaultLimits } from '../../core/config.ts'
+import { applySetting } from '../../daemon/changes.ts'
 import { openQueue } from '../../daemon/queue.ts'
+import { openStore } from '../../daemon/store/store.ts'
 
 const never = new AbortController().signal
 
@@ -72,4 +78,31 @@ test('one who asks from inside a change of the same app is refused at once', asy
     'shop is being changed by what this plugin was called for',
   )
   ;(await queue.turn('blog', { ...ask, inside: 'shop' }))[Symbol.dispose]()
+})
+
+test('what waited for the turn of an app that has gone changes nothing, nor the next of its name', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'paas-queue-'))
+  const [store, queue] = [openStore(join(dir, 'paas.db')), openQueue()]
+  try {
+    const { ask } = asker()
+    const app = store.createApp('shop', defaultLimits)
+    const changed: string[] = []
+    const change = (name: string) => {
+      return applySetting({ store, queue }, app, ask, () => void changed.push(name))
+    }
+    await change('here')
+    const turn = await queue.turn('shop', ask)
+    const waiting = change('destroyed')
+    store.destroyApp(app)
+    while (Date.now() <= Date.parse(app.createdAt)) await tick()
+    const anew = store.createApp('shop', defaultLimits)
+    turn[Symbol.dispose]()
+    await expect(waiting).rejects.toThrow('shop was renamed or destroyed meanwhile')
+    store.destroyApp(anew)
+    await expect(change('gone')).rejects.toThrow('shop was renamed or destroyed meanwhile')
+    expect([changed, queue.busy()]).toEqual([['here'], false])
+  } finally {
+    store.close()
+    rmSync(dir, { recursive: true })
+  }
 })
