@@ -104,7 +104,7 @@ export async function takeTurn({ queue, store }: Turns, app: App, ask: Ask): Pro
 export type ConfigPatch = Record<string, string | undefined>
 
 export function configChange(daemon: Daemon, app: App, patch: ConfigPatch, by: string): Change {
-  const keys = Object.keys(patch).join(', ')
+  const keys = listed(Object.keys(patch))
   const verb = Object.values(patch).every((value) => value === undefined) ? 'Unset' : 'Set'
   return {
     app,
@@ -116,6 +116,14 @@ export function configChange(daemon: Daemon, app: App, patch: ConfigPatch, by: s
       config: patchConfig(daemon.store.config(app), patch),
     }),
   }
+}
+
+const namesShown = 5
+
+/** `A, B, C, D, E and 2 more`: a line in which no name is cut off. */
+export function listed(names: string[]): string {
+  const more = names.length - namesShown
+  return names.slice(0, namesShown).join(', ') + (more > 0 ? ` and ${more} more` : '')
 }
 
 export function patchConfig(config: Config, patch: ConfigPatch): Config {

@@ -8,6 +8,7 @@ import {
   applySetting,
   configChange,
   type ConfigPatch,
+  listed,
   patchConfig,
 } from '../changes.ts'
 import type { Daemon } from '../daemon.ts'
@@ -162,7 +163,7 @@ async function change(call: Call, daemon: Daemon, patch: ConfigPatch): Promise<A
     return {
       lines: [...done, ...sayAffected(daemon, keys)],
       json: { changed: keys },
-      event: { kind: 'config', text: `Changed the global ${keys.join(', ')}` },
+      event: { kind: 'config', text: `Changed the global ${listed(keys)}` },
     }
   }
   await changeApp(call, daemon, patch)
@@ -191,7 +192,7 @@ async function changeApp(call: Call, daemon: Daemon, patch: ConfigPatch): Promis
         kind: 'config',
         by: call.session.identity.name,
         release: null,
-        text: `Changed ${keys.join(', ')} for the next release`,
+        text: `Changed ${listed(keys)} for the next release`,
       })
     })
   } else {

@@ -35,6 +35,11 @@ describe('config', () => {
     const shell = await paas.ssh(['config:export', 'shop', '--format', 'shell'])
     expect(shell.stdout).toBe(`export A=plain\nexport B='two\nlines'\nexport C='$(id)'\n`)
     expect((await paas.ssh(['config:keys', 'shop'])).stdout).toBe('A\nB\nC\n')
+    const many = ['K1', 'K2', 'K3', 'K4', 'K5', 'K6', 'K7']
+    await paas.paas(['config:set', 'shop', '--no-restart', ...many.map((key) => `${key}=1`)])
+    const { stdout: told } = await paas.paas(['events', 'shop'])
+    expect(told).toContain('Changed K1, K2, K3, K4, K5 and 2 more for the next release\n')
+    await paas.paas(['config:unset', 'shop', '--no-restart', ...many])
     expect((await paas.ssh(['config:export', 'shop', '--format', 'xml'])).code).toBe(2)
   })
 
