@@ -111,7 +111,10 @@ export function findRelease(daemon: Daemon, app: App, wanted: string | undefined
   if (found) return found
   const what = wanted === undefined ? 'release yet' : `release "${printable(wanted)}"`
   throw new Failure('failed', `${app.name} has no ${what}`, {
-    hint: all.length > 0 ? `There is: ${all.map(({ version }) => `v${version}`).join(', ')}` : '',
+    hint:
+      all.length > 0
+        ? `There is: ${all.map(({ version }) => `v${version}`).join(', ')}`
+        : 'Push code first: git push paas main',
   })
 }
 
