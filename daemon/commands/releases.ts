@@ -43,7 +43,7 @@ export const releaseCommands: Command[] = [
     run: async (call, daemon) => {
       const facts = describe(daemon, call.app(), findRelease(daemon, call.app(), call.args[0]))
       const rows = Object.entries(facts).map(([key, value]) => [`${key}:`, show(value)])
-      return { lines: columns(rows, 16), json: facts }
+      return { lines: columns(rows), json: facts }
     },
   },
   {

@@ -138,6 +138,11 @@ describe('config', () => {
     expect(info.stdout).toMatch(/cause: +Set TOKEN/)
     expect(info.stdout).toMatch(/configKeys: +(\w+, )*LATER, NOW, TOKEN/)
     expect(info.out).not.toMatch(/topsecretvalue|globalsecret/)
+    const begins = info.stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.search(/(?<=: +)[^ ]/))
+    expect([...new Set(begins)]).toHaveLength(1) // one column
     const { stdout } = await paas.ssh(['releases:info', 'shop', '--json'])
     expect(JSON.parse(stdout)).toMatchObject({
       release: expect.stringMatching(/^v\d+$/),
