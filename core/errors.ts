@@ -88,6 +88,15 @@ export function ignoreMissing(error: unknown): undefined {
   if (errno(error) !== 'ENOENT') throw error
 }
 
+/** What `work` returns, or undefined when the file that it is about is not there. */
+export function unlessMissing<Result>(work: () => Result): Result | undefined {
+  try {
+    return work()
+  } catch (error) {
+    return ignoreMissing(error)
+  }
+}
+
 /** `ENOENT` and its like, or undefined when `error` is no system error. */
 export function errno(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error ? String(error.code) : undefined

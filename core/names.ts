@@ -148,6 +148,8 @@ export function paths(config: PaasConfig) {
     bundle: (id: string) => join(run, 'bundles', id),
     bundles: join(run, 'bundles'),
     runcRoot: join(run, 'runc'),
+    /** Programs kept in memory, for as long as the daemon runs. */
+    programs: join(run, 'bin'),
     exits: join(run, 'exits'),
     idmaps: join(run, 'idmaps'),
     routes: join(run, 'routes'),

@@ -1,5 +1,4 @@
-import { lstatSync } from 'node:fs'
-import { chown, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { chownSync, lstatSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { appUser } from '../core/config.ts'
 import { errno, Failure } from '../core/errors.ts'
@@ -13,7 +12,10 @@ import { type Idmap, mapped, openIdmap } from './idmap.ts'
 import { mountOverlay } from './kernel.ts'
 import { ociSpec } from './spec.ts'
 
-/** A container on disk: its bundle, its writable directories, its root file system. */
+/**
+ * A container on disk: its bundle, its writable directories, its root file system. All of it small
+ * and in the kernel's memory, where asking another thread costs ten times what is asked for.
+ */
 
 /** What a bundle remembers of a started container, for whoever comes after this process. */
 export type InstanceRecord = Instance & { startTime: number; limits: Limits }
@@ -30,36 +32,35 @@ export async function makeBundle(
   const { config } = host
   const bundle = paths(config).bundle(spec.id)
   const idmap = await idmapOf(host, spec.app)
-  await mkdir(join(bundle, 'rootfs'), { recursive: true, mode: 0o710 })
-  await chown(bundle, 0, idmap?.base ?? appUser)
-  await mountRoot(host, spec, idmap)
+  mkdirSync(join(bundle, 'rootfs'), { recursive: true, mode: 0o710 })
+  chownSync(bundle, 0, idmap?.base ?? appUser)
+  mountRoot(host, spec, idmap)
   for (const { target } of spec.mounts ?? []) refuseFile(spec, join(bundle, 'rootfs'), target)
   await writeFiles(host, spec, { idmap, bundle, ...options })
   return bundle
 }
 
 /** Remembers that the container runs; written whole or not at all. */
-export async function writeRecord(host: Host, record: InstanceRecord): Promise<void> {
-  await writeJson(join(paths(host.config).bundle(record.id), 'instance.json'), record)
+export function writeRecord(host: Host, record: InstanceRecord): void {
+  writeJson(join(paths(host.config).bundle(record.id), 'instance.json'), record)
 }
 
 /** What `writeRecord` wrote, or undefined when the container never came so far. */
-export async function readRecord(host: Host, id: string): Promise<InstanceRecord | undefined> {
-  const file = join(paths(host.config).bundle(id), 'instance.json')
-  const value: unknown = await readJson(file)
+export function readRecord(host: Host, id: string): InstanceRecord | undefined {
+  const value = readJson(join(paths(host.config).bundle(id), 'instance.json'))
   return isRecord(value) ? value : undefined
 }
 
 /** Writes JSON beside `file` and renames it there. */
-export async function writeJson(file: string, value: unknown): Promise<void> {
-  await writeFile(`${file}.new`, JSON.stringify(value), { mode: 0o600 })
-  await rename(`${file}.new`, file)
+export function writeJson(file: string, value: unknown): void {
+  writeFileSync(`${file}.new`, JSON.stringify(value), { mode: 0o600 })
+  renameSync(`${file}.new`, file)
 }
 
 /** Reads JSON, undefined when there is no such file. */
-export async function readJson(file: string): Promise<unknown> {
+export function readJson(file: string): unknown {
   try {
-    return JSON.parse(await readFile(file, 'utf8'))
+    return JSON.parse(readFileSync(file, 'utf8'))
   } catch (error) {
     // Half a file is what a power cut or a full disk leaves: as good as none.
     if (errno(error) === 'ENOENT' || error instanceof SyntaxError) return undefined
@@ -80,15 +81,15 @@ function idmapOf(host: Host, app: string): Promise<Idmap> | undefined {
   return idmap
 }
 
-async function mountRoot(host: Host, spec: InstanceSpec, idmap: Idmap | undefined): Promise<void> {
+function mountRoot(host: Host, spec: InstanceSpec, idmap: Idmap | undefined): void {
   const { config } = host
   const p = paths(config)
   const at = (path: string) => mapped(config, idmap, path)
   const [upper, work] = [join(p.scratch(spec.id), 'upper'), join(p.scratch(spec.id), 'work')]
-  await mkdir(p.scratch(spec.id), { recursive: true })
+  mkdirSync(p.scratch(spec.id), { recursive: true })
   limitScratch(host, spec.id, spec.limits) // before there is anything that would not be counted
-  await mkdir(upper, { recursive: true })
-  await mkdir(work)
+  mkdirSync(upper, { recursive: true })
+  mkdirSync(work)
   try {
     mountOverlay({
       lower: onceEach(spec.layers).map((layer) => at(p.layer(layer))),
@@ -155,25 +156,30 @@ async function writeFiles(
     }),
   })
   const hosts = `127.0.0.1 localhost\n::1 localhost\n${spec.address} ${spec.app}\n`
-  await Promise.all([
-    // Secrets lie in the environment: for root alone.
-    writeFile(join(bundle, 'config.json'), JSON.stringify(json), { mode: 0o600 }),
-    writeFile(join(bundle, 'hosts'), hosts),
-    writeFile(join(bundle, 'hostname'), `${spec.app}\n`),
-    writeFile(join(bundle, 'resolv.conf'), await resolverFile()),
-  ])
+  // Secrets lie in the environment: for root alone.
+  writeFileSync(join(bundle, 'config.json'), JSON.stringify(json), { mode: 0o600 })
+  writeFileSync(join(bundle, 'hosts'), hosts)
+  writeFileSync(join(bundle, 'hostname'), `${spec.app}\n`)
+  writeFileSync(join(bundle, 'resolv.conf'), resolverFile())
 }
 
 const resolverFiles = ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf']
 
 /** The host's own, if a container can reach its servers: loopback in there is not the host's. */
-async function resolverFile(): Promise<string> {
+function resolverFile(): string {
   for (const file of resolverFiles) {
-    const text = await readFile(file, 'utf8').catch(() => '')
-    const usable = withoutLoopback(text)
+    const usable = withoutLoopback(readText(file))
     if (/^nameserver/m.test(usable)) return usable
   }
   return 'nameserver 1.1.1.1\nnameserver 9.9.9.9\n'
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return ''
+  }
 }
 
 /** Drops name servers at loopback addresses. Pure. */

@@ -20,8 +20,10 @@ export function dialError(error: Error): string {
   return words[errno(error) ?? ''] ?? error.message
 }
 
+export const refusal = 'connection refused'
+
 const words: Record<string, string> = {
-  ECONNREFUSED: 'connection refused',
+  ECONNREFUSED: refusal,
   ETIMEDOUT: 'no answer',
   EHOSTUNREACH: 'host unreachable',
   ECONNRESET: 'connection reset',

@@ -43,7 +43,7 @@ export async function enterInstance(
       ...['--cgroup', cgroupVersion() === 2 ? name : `pids:${name}`],
       ...['--pid-file', pidFile, '--process', description, id],
     ]
-    const code = await attach(host.programs.runc, args, `the program in ${instance.process}`, io)
+    const code = await attach(host.programs.runc(), args, `the program in ${instance.process}`, io)
     if (pidIn(pidFile) !== undefined) return code
     const said = await lastWords(log)
     // The runtime has told the client; the status is the one that every shell gives.

@@ -37,7 +37,7 @@ export async function execInside(
   const isLate = late.aborted || once(late, 'abort', { signal: client.signal })
   const stopped = Promise.resolve(isLate).then(stop, () => {})
   try {
-    return await exec(host.programs.runc, args, {
+    return await exec(host.programs.runc(), args, {
       signal: client.signal,
       timeoutMs: timeoutMs + 2 * startMs,
       accept: everyCode,

@@ -1,8 +1,7 @@
-import { watch } from 'node:fs'
-import { readFile, unlink } from 'node:fs/promises'
+import { readFileSync, unlinkSync, watch } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { ignoreMissing } from '../core/errors.ts'
+import { unlessMissing } from '../core/errors.ts'
 import { kernelNames, paths } from '../core/names.ts'
 import { isAlive } from '../core/processes.ts'
 import type { Exit } from '../core/types.ts'
@@ -14,16 +13,14 @@ import { hasArgument, pidIn } from './processes.ts'
 /** How a container ended. Its monitor leaves a file; we keep what it says with the bundle. */
 
 /** The exit of a container that has a bundle, undefined while it runs. Safe to repeat. */
-export async function readExit(host: Host, id: string): Promise<Exit | undefined> {
+export function readExit(host: Host, id: string): Exit | undefined {
   const { bundle, exits } = paths(host.config)
-  const known: unknown = await readJson(join(bundle(id), 'exit.json'))
+  const known = readJson(join(bundle(id), 'exit.json'))
   if (isExit(known)) return known
-  const file = join(exits, id)
-  const text = await readFile(file, 'utf8').catch(ignoreMissing)
+  const text = unlessMissing(() => readFileSync(join(exits, id), 'utf8'))
   if (text === undefined) return undefined
-  const exit = makeExit(host, id, Number(text))
-  await keepExit(host, exit)
-  await forgetExit(host, id)
+  const exit = keepExit(host, makeExit(host, id, Number(text)))
+  forgetExit(host, id)
   return exit
 }
 
@@ -46,8 +43,8 @@ export function makeExit(host: Host, id: string, code: number): Exit {
 }
 
 /** Drops the monitor's file of a container. */
-export async function forgetExit(host: Host, id: string): Promise<void> {
-  await unlink(join(paths(host.config).exits, id)).catch(ignoreMissing)
+export function forgetExit(host: Host, id: string): void {
+  unlessMissing(() => unlinkSync(join(paths(host.config).exits, id)))
 }
 
 /**
@@ -65,7 +62,12 @@ export async function waitForExit(
   const signal = AbortSignal.any([...given, waiting.signal])
   const { promise, resolve, reject } = Promise.withResolvers<Exit | undefined>()
   const look = () => {
-    readExit(host, id).then((exit) => exit && resolve(exit), reject)
+    try {
+      const exit = readExit(host, id)
+      if (exit) resolve(exit)
+    } catch (error) {
+      reject(error)
+    }
   }
   using scope = new DisposableStack()
   scope.use(watchDirectory(paths(host.config).exits, (name) => name === id && look()))
@@ -98,12 +100,12 @@ async function lostContainer(
   id: string,
   signal: AbortSignal,
 ): Promise<Exit | undefined> {
-  const record = await readRecord(host, id)
+  const record = readRecord(host, id)
   if (!record) return undefined
   while (!signal.aborted) {
     const gone = !isAlive(record) && !isMonitored(host, id)
     // The monitor writes its file before it goes: look for that last.
-    if (gone) return (await readExit(host, id)) ?? keepExit(host, makeExit(host, id, killedCode))
+    if (gone) return readExit(host, id) ?? keepExit(host, makeExit(host, id, killedCode))
     await delay(lostLookMs, undefined, { signal }).catch(() => {})
   }
   return undefined
@@ -111,9 +113,9 @@ async function lostContainer(
 
 const killedCode = 137
 
-async function keepExit(host: Host, exit: Exit): Promise<Exit> {
+function keepExit(host: Host, exit: Exit): Exit {
   const file = join(paths(host.config).bundle(exit.id), 'exit.json')
-  await writeJson(file, exit).catch(ignoreMissing) // the bundle may have gone meanwhile
+  unlessMissing(() => writeJson(file, exit)) // the bundle may have gone meanwhile
   return exit
 }
 

@@ -7,10 +7,11 @@ import { paths } from '../core/names.ts'
 import type { Exit, Instance, Limits } from '../core/types.ts'
 import { readRecord } from './bundle.ts'
 import { longestChecks, passChecks } from './checks.ts'
-import { dial } from './dial.ts'
+import { dial, refusal } from './dial.ts'
 import { waitForExit } from './exits.ts'
 import type { Host } from './host.ts'
 import { tailLogs } from './logs.ts'
+import { isRefused } from './refused.ts'
 import { isLoopback, type Socket, socketsOf } from './processes.ts'
 
 export type Check = { port: number } | { uptimeMs: number } | { checks: HealthCheck[] }
@@ -80,8 +81,10 @@ async function accepts(
   const type = typeOf(instance)
   let warned = false
   let last = 'nothing'
-  for (let wait = 5; !signal.aborted; wait = Math.min(wait + 1, 25)) {
-    const error = await dial(instance.address, port, { timeoutMs: connectTimeoutMs, signal })
+  while (!signal.aborted) {
+    const error = isRefused(instance.address, port)
+      ? refusal
+      : await dial(instance.address, port, { timeoutMs: connectTimeoutMs, signal })
     if (error === undefined) return undefined
     last = error
     const waited = performance.now() - began
@@ -92,9 +95,14 @@ async function accepts(
     }
     if (elsewhere && !warned) warn(` !     ${elsewhere}; still waiting`)
     warned ||= elsewhere !== undefined
-    await delay(wait, undefined, { signal }).catch(() => {})
+    await delay(pauseAfter(waited), undefined, { signal }).catch(() => {})
   }
   return undefined
+}
+
+/** So that what is ready is seen at most a sixteenth of its time later, by few looks. Pure. */
+function pauseAfter(waitedMs: number): number {
+  return Math.min(Math.max(2, waitedMs / 16), 25)
 }
 
 /** Why nothing can reach the port although something listens; undefined when nothing does. Pure. */
@@ -121,7 +129,7 @@ async function failureOf(
   exit: Exit,
   when: string,
 ): Promise<Failure> {
-  const limits = (await readRecord(host, instance.id))?.limits
+  const limits = readRecord(host, instance.id)?.limits
   return withLastLines(host, instance, death(typeOf(instance), exit, when, limits))
 }
 

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { access, chmod, mkdir, readFile, rmdir, stat, writeFile } from 'node:fs/promises'
+import { access, chmod, mkdir, readFile, rm, rmdir, stat, writeFile } from 'node:fs/promises'
 import { delimiter, dirname, join } from 'node:path'
 import type { PaasConfig } from '../core/config.ts'
 import { errno, Failure } from '../core/errors.ts'
@@ -8,6 +8,7 @@ import { kernelNames, paths } from '../core/names.ts'
 import { hardwareAddress, isWithin, parseSubnet } from './address.ts'
 import { limitsSwap, removeCgroup } from './cgroup.ts'
 import { firewall, noFirewall } from './firewall.ts'
+import { sealProgram } from './sealed.ts'
 import { firstProject, whyNoQuota } from './quota.ts'
 import {
   closeIdmap,
@@ -23,7 +24,7 @@ import {
 export type Host = {
   config: PaasConfig
   /** Full paths of the programs that others start for us. */
-  programs: { runc: string; conmon: string; init: string }
+  programs: { runc: () => string; conmon: string; init: string }
   /** Why containers share the host's user ids, or undefined when each app has its own. */
   noUserNamespace: string | undefined
   /** Why nobody is held to a limit on disk space, or undefined when the file system does that. */
@@ -41,13 +42,13 @@ const certificatesFile = '/etc/ssl/certs/ca-certificates.crt'
 
 /** Directories, bridge, firewall; safe to repeat, and does so at every start of the daemon. */
 export async function openHost(config: PaasConfig): Promise<Host> {
+  await makeDirectories(config)
   const programs = {
-    runc: await find('runc'),
+    runc: sealProgram(await find('runc'), paths(config).programs),
     conmon: await find('conmon'),
     // Not catatonit: it blocks SIGTSTP in what it starts, which ends ^Z in bash.
     init: await find('tini-static'),
   }
-  await makeDirectories(config)
   await checkPassage(config)
   await openNetwork(config)
   await sweepProbes(config)
@@ -77,7 +78,8 @@ export async function closeHost(host: Host): Promise<void> {
   await exec('nft', ['-f', '-'], { input: noFirewall(config) })
   if (await isReadable(`/sys/class/net/${bridge}`)) await exec('ip', ['link', 'delete', bridge])
   for (const group of [cgroupParent, builds]) await removeCgroup(group)
-  const { bundles, exits, idmaps, runcRoot } = paths(config)
+  const { bundles, exits, idmaps, programs, runcRoot } = paths(config)
+  await rm(programs, { recursive: true, force: true })
   for (const directory of [bundles, exits, idmaps, runcRoot]) await removeIfEmpty(directory)
 }
 
@@ -94,6 +96,7 @@ async function makeDirectories(config: PaasConfig): Promise<void> {
     p.sharedLayers,
     p.bundles,
     p.runcRoot,
+    p.programs,
     p.exits,
     p.idmaps,
   ]

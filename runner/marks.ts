@@ -1,5 +1,4 @@
-import { existsSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { paths } from '../core/names.ts'
 import type { Host } from './host.ts'
@@ -11,8 +10,8 @@ import type { Host } from './host.ts'
  */
 export type Mark = 'ready' | 'leaving'
 
-export async function mark(host: Host, id: string, name: Mark): Promise<void> {
-  await writeFile(fileOf(host, id, name), '')
+export function mark(host: Host, id: string, name: Mark): void {
+  writeFileSync(fileOf(host, id, name), '')
 }
 
 export function isMarked(host: Host, id: string, name: Mark): boolean {

@@ -17,8 +17,8 @@ export type Seen = Instance & { alive: boolean } & Record<Mark, boolean>
 /** Every container that was started and not yet removed, the newest first, from bundles alone. */
 export async function listInstances(host: Host): Promise<Seen[]> {
   const ids = await names(paths(host.config).bundles)
-  const records = await Promise.all(ids.map((id) => readRecord(host, id)))
-  return records
+  return ids
+    .map((id) => readRecord(host, id))
     .filter((record) => record !== undefined)
     .map(({ startTime, limits: _limits, ...instance }) => ({
       ...instance,
@@ -30,8 +30,8 @@ export async function listInstances(host: Host): Promise<Seen[]> {
 }
 
 /** Whether a container lives, lives with nobody left to report its end, or is gone. */
-export async function vitalSigns(host: Host, id: string): Promise<'alive' | 'unwatched' | 'gone'> {
-  const record = await readRecord(host, id)
+export function vitalSigns(host: Host, id: string): 'alive' | 'unwatched' | 'gone' {
+  const record = readRecord(host, id)
   if (!record || !isAlive(record)) return 'gone'
   return isMonitored(host, id) ? 'alive' : 'unwatched'
 }
@@ -43,12 +43,13 @@ export async function vitalSigns(host: Host, id: string): Promise<'alive' | 'unw
  */
 export function watchExits(host: Host, onExit: (exit: Exit) => void): Disposable {
   let open = true
-  const look = async (id: string) => {
-    const exit = isId(id) ? await readExit(host, id) : undefined
-    if (exit && open) onExit(exit)
-  }
   const report = (id: string) => {
-    look(id).catch((error: unknown) => logError('exit-unread', error, { id }))
+    try {
+      const exit = open && isId(id) ? readExit(host, id) : undefined
+      if (exit) onExit(exit)
+    } catch (error) {
+      logError('exit-unread', error, { id })
+    }
   }
   const watcher = watchDirectory(paths(host.config).exits, report)
   names(paths(host.config).bundles).then(

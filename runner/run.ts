@@ -56,7 +56,7 @@ async function runBundle(
   const joined = joinAtGate(host, spec, gate).catch((error: unknown) => unjoined.abort(error))
   let code: number
   try {
-    code = await attach(host.programs.runc, args, spec.process, { ...io, signal })
+    code = await attach(host.programs.runc(), args, spec.process, { ...io, signal })
   } finally {
     gate.close()
     await joined

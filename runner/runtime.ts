@@ -1,5 +1,5 @@
-import { constants } from 'node:fs'
-import { type FileHandle, open, readdir, readFile, rm, unlink } from 'node:fs/promises'
+import { closeSync, constants, openSync, readSync, unlinkSync } from 'node:fs'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
@@ -60,9 +60,9 @@ export async function startContainer(host: Host, id: string, pid: number): Promi
   const started = startTime(pid)
   const deadline = performance.now() + startTimeoutMs
   // Not blocking: were the container dead by now, nobody would ever open the other end.
-  const handle = await open(fifo, constants.O_RDONLY | constants.O_NONBLOCK)
+  const fd = openSync(fifo, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
-    while (!(await readByte(handle))) {
+    while (!readByte(fd)) {
       const alive = started !== undefined && isAlive({ pid, startTime: started })
       if (!alive || performance.now() > deadline) {
         throw new Failure('failed', 'The container ended before its program could start')
@@ -70,9 +70,9 @@ export async function startContainer(host: Host, id: string, pid: number): Promi
       await delay(1)
     }
   } finally {
-    await handle.close()
+    closeSync(fd)
   }
-  await unlink(fifo) // what tells the runtime "running" from "created"
+  unlinkSync(fifo) // what tells the runtime "running" from "created"
 }
 
 /**
@@ -109,7 +109,7 @@ function monitorArguments(host: Host, spec: InstanceSpec): string[] {
     ['--cid', spec.id],
     ['--cuuid', spec.id],
     ['--name', spec.id],
-    ['--runtime', host.programs.runc],
+    ['--runtime', host.programs.runc()],
     ...rootArguments(host).map((argument) => ['--runtime-arg', argument]),
     ['--bundle', bundle],
     ['--container-pidfile', join(bundle, 'pid')],
@@ -155,9 +155,9 @@ async function firstLine(stream: Readable, signal: AbortSignal): Promise<string>
   return ''
 }
 
-async function readByte(handle: FileHandle): Promise<boolean> {
+function readByte(fd: number): boolean {
   try {
-    return (await handle.read(Buffer.alloc(1), 0, 1)).bytesRead === 1
+    return readSync(fd, Buffer.alloc(1)) === 1
   } catch (error) {
     if (errno(error) === 'EAGAIN') return false
     throw error

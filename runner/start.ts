@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises'
+import { mkdirSync } from 'node:fs'
 import { Failure, stopIfCancelled } from '../core/errors.ts'
 import { kernelNames, paths } from '../core/names.ts'
 import { startTime } from '../core/processes.ts'
@@ -24,7 +24,7 @@ export async function startInstance(
   await using undo = new AsyncDisposableStack()
   undo.defer(() => removeInstance(host, spec.id))
   await makeBundle(host, spec)
-  await mkdir(paths(host.config).logs(spec.app), { recursive: true, mode: 0o700 })
+  mkdirSync(paths(host.config).logs(spec.app), { recursive: true, mode: 0o700 })
   stopIfCancelled(signal)
   const pid = await createContainer(host, spec, signal)
   await joinNetwork(host, spec, pid)
@@ -42,7 +42,7 @@ export async function startInstance(
   stopIfCancelled(signal)
   // Together: to move a process between groups can take the kernel longer than all the rest.
   await Promise.all([startContainer(host, id, pid), limitMonitor(host, id)])
-  await writeRecord(host, { ...instance, startTime: began, limits: spec.limits })
+  writeRecord(host, { ...instance, startTime: began, limits: spec.limits })
   undo.move()
   return instance
 }

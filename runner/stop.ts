@@ -36,10 +36,10 @@ export async function endInstance(
   id: string,
   options: { graceMs: number },
 ): Promise<Exit | undefined> {
-  const record = await readRecord(host, id)
+  const record = readRecord(host, id)
   let exit: Exit | undefined
   if (record && isAlive(record)) {
-    await mark(host, id, 'leaving').catch((error) => logError('mark-failed', error, { id }))
+    markLeaving(host, id)
     await thaw(kernelNames(host.config).cgroup(id))
     await terminate(record.pid)
     exit = await waitForExit(host, id, { timeoutMs: options.graceMs })
@@ -60,7 +60,7 @@ export async function removeInstance(
 ): Promise<void> {
   const names = kernelNames(host.config)
   const bundle = paths(host.config).bundle(id)
-  if ((await readRecord(host, id)) === undefined) await killMakers(id)
+  if (readRecord(host, id) === undefined) await killMakers(id)
   for (const group of [names.cgroup(id), names.buildCgroup(id)]) await killCgroup(group)
   await waitForMonitor(host, id)
   await removeMonitor(host, id)
@@ -70,8 +70,17 @@ export async function removeInstance(
   await removeLink(names.veth(id)) // the kernel dismantles it with the container, in its own time
   const scratch = paths(host.config).scratch(id)
   if (!options.keepScratch) await rm(scratch, { recursive: true, force: true })
-  await forgetExit(host, id)
+  forgetExit(host, id)
   await rm(bundle, { recursive: true, force: true })
+}
+
+/** A full disk is no reason to leave it running. */
+function markLeaving(host: Host, id: string): void {
+  try {
+    mark(host, id, 'leaving')
+  } catch (error) {
+    logError('mark-failed', error, { id })
+  }
 }
 
 /** The program of one that has only just begun would never see the signal. */

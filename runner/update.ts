@@ -16,7 +16,7 @@ import { cpuPeriodUs } from './spec.ts'
  * when the kernel does not take them, as for less memory than is in use; some may be set by then.
  */
 export async function changeLimits(host: Host, id: string, limits: Limits): Promise<void> {
-  const record = await readRecord(host, id)
+  const record = readRecord(host, id)
   if (!record) throw new Failure('failed', 'The container has ended meanwhile')
   const { memoryBytes: limit, cpus, pids } = limits
   const resources = {
@@ -24,24 +24,24 @@ export async function changeLimits(host: Host, id: string, limits: Limits): Prom
     cpu: { period: cpuPeriodUs, quota: Math.round(cpus * cpuPeriodUs) },
     pids: { limit: pids },
   }
-  await exec(host.programs.runc, [...rootArguments(host), 'update', '--resources', '-', id], {
+  await exec(host.programs.runc(), [...rootArguments(host), 'update', '--resources', '-', id], {
     input: JSON.stringify(resources),
   })
   checkLimits(kernelNames(host.config).cgroup(id), limits)
   limitScratch(host, id, limits)
-  await writeRecord(host, { ...record, limits })
+  writeRecord(host, { ...record, limits })
 }
 
 /** Holds every process of the container where it is; its memory and connections stay. */
 export async function pauseInstance(host: Host, id: string): Promise<void> {
   if (isPaused(host, id)) return
-  await exec(host.programs.runc, [...rootArguments(host), 'pause', id])
+  await exec(host.programs.runc(), [...rootArguments(host), 'pause', id])
 }
 
 /** Lets a paused container go on. */
 export async function resumeInstance(host: Host, id: string): Promise<void> {
   if (!isPaused(host, id)) return
-  await exec(host.programs.runc, [...rootArguments(host), 'resume', id])
+  await exec(host.programs.runc(), [...rootArguments(host), 'resume', id])
 }
 
 export function isPaused(host: Host, id: string): boolean {

@@ -154,7 +154,7 @@ export class Fleet {
       for (const check of readinessOf(release.image, type, mode)) {
         await waitUntilReady(this.#host, member, check, { timeoutMs, signal, warn: say })
       }
-      await mark(this.#host, member.id, 'ready')
+      mark(this.#host, member.id, 'ready')
     } catch (error) {
       if (error instanceof Failure && !signal.aborted) await this.#unready(member, error.message)
       throw error
@@ -165,7 +165,7 @@ export class Fleet {
   async #unready({ id }: Instance, failed: string): Promise<void> {
     const member = this.#members.get(id)
     if (member?.state !== 'starting') return
-    await this.#events.unready(member, { exit: await readExit(this.#host, id), failed })
+    await this.#events.unready(member, { exit: readExit(this.#host, id), failed })
   }
 
   /** Changes what a running container may use; throws when the kernel does not take it. */
@@ -187,7 +187,7 @@ export class Fleet {
 
   /** Throws a Failure for one that was ready and has ended since, which nobody else would see. */
   async refuseEnded(member: Instance): Promise<void> {
-    const exit = await readExit(this.#host, member.id)
+    const exit = readExit(this.#host, member.id)
     if (!exit) return
     const failure = await endedSince(this.#host, member, exit)
     await this.#unready(member, failure.message)
@@ -202,9 +202,8 @@ export class Fleet {
       member.state = 'live'
       this.#events.live(member)
       // It may have ended a moment ago, when that was nobody's business yet.
-      readExit(this.#host, id)
-        .then((exit) => exit && this.#exited(exit))
-        .catch((error) => logError('exit-unread', error, { id }))
+      const exit = readExit(this.#host, id)
+      if (exit) this.#exited(exit)
     }
   }
 
@@ -283,7 +282,7 @@ export class Fleet {
       this.stop([member]).catch((error) => logError('stop-failed', error, { id: member.id }))
     }
     for (const member of this.all().filter(({ state }) => state === 'live')) {
-      const signs = await vitalSigns(this.#host, member.id)
+      const signs = vitalSigns(this.#host, member.id)
       if (signs === 'alive' || member.state !== 'live') continue
       log('monitor-lost', { app: member.app, process: member.process, container: signs })
       if (signs === 'unwatched') {

@@ -69,7 +69,7 @@ function printed(line: string): boolean {
 test('of two twins the one that was being stopped goes, and the newer one comes first', async () => {
   const old = await t.start(leavesWhenToldTwice)
   const young = await t.start(['sleep', '1000'])
-  for (const { id } of [old, young]) await mark(t.host, id, 'ready')
+  for (const { id } of [old, young]) mark(t.host, id, 'ready')
   using before = openFleet()
   await until('it listens', () => printed('listening'))
   const ended = endInstance(t.host, old.id, { graceMs: 60_000 })
@@ -107,7 +107,7 @@ test('no route leads to an address where nothing of the app is', async () => {
     setHosts(router, name, [`${name}.localhost`])
   }
   const shop = await t.start(['sleep', '1000'])
-  await mark(t.host, shop.id, 'ready')
+  mark(t.host, shop.id, 'ready')
   await publish(router, 'shop', [`${shop.address}:5000`, '10.1.1.1:5000'])
   await publish(router, 'zebra', [`${shop.address}:5000`])
   using one = openFleet()

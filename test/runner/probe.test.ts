@@ -121,10 +121,10 @@ for at in "\${!words[@]}"; do
   [ "\${words[$at]}" = --pid-file ] && file=\${words[$at + 1]} && words[$at + 1]=$file.late
 done
 (until [ -s $file.late ]; do sleep 0.01; done; sleep 2; mv $file.late $file) &
-exec ${t.host.programs.runc} "\${words[@]}"
+exec ${t.host.programs.runc()} "\${words[@]}"
 `
     await writeFile(slow, script, { mode: 0o755 })
-    const host = { ...t.host, programs: { ...t.host.programs, runc: slow } }
+    const host = { ...t.host, programs: { ...t.host.programs, runc: () => slow } }
     const argv = ['sh', '-c', 'trap "" TERM; sleep 60; exit 0']
     const asked = { probe: { kind: 'command', argv } as const, timeoutMs: 400 }
     expect(await probe(host, instance, asked, never)).toBe('did not end within 0.4 s')
