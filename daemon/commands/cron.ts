@@ -161,9 +161,9 @@ function parseJob(call: Call): CronEntry {
   const schedule = call.args.slice(0, words).join(' ')
   parseSchedule(schedule, String(timezone))
   const rest = call.args.slice(words)
-  const [only] = rest
-  if (only === undefined) throw usageFailure(call.command, 'cron:add needs a command')
-  const command = rest.length === 1 ? only : shellText(rest)
+  const [only = ''] = rest
+  const command = rest.length > 1 ? shellText(rest) : only
+  if (command.trim() === '') throw usageFailure(call.command, 'cron:add needs a command')
   if (command.length > limits.runCommandCharacters) {
     throw new Failure('usage', `The command is longer than ${limits.runCommandCharacters}`)
   }

@@ -84,11 +84,12 @@ exec "$@"`
 
 /**
  * A user's command as a shell starts it, without a shell's reading of it: one that is not there
- * ends with the 127 that scripts know. An image from elsewhere need not have a shell.
+ * ends with the 127 that scripts know. An image from elsewhere need not have a shell. At a terminal
+ * ^Z stops nothing, as nobody is there to let it go on; a shell that is run sets its own answer.
  */
-export function lookedUp({ commands }: Image, argv: string[]): string[] {
+export function lookedUp({ commands }: Image, argv: string[], { terminal = false } = {}): string[] {
   if (commands) return argv
-  return ['sh', '-c', 'exec "$@"', 'sh', ...argv]
+  return ['sh', '-c', `${terminal ? "trap '' TSTP; " : ''}exec "$@"`, 'sh', ...argv]
 }
 
 /** What a process of this type may use: its type's own limits, else the app's. */

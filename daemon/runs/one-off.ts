@@ -19,7 +19,8 @@ export async function runOneOff(
   session: Session,
 ): Promise<Exit> {
   return daemon.runs.attached(release, wish, ({ process, ...place }, stop) => {
-    const spec = instanceSpec(release, process, place, lookedUp(release.image, wish.argv))
+    const argv = lookedUp(release.image, wish.argv, { terminal: session.tty !== null })
+    const spec = instanceSpec(release, process, place, argv)
     const env = { ...spec.env, ...terminalEnv(session), ...wish.env }
     const io = ioOf(session, { stop, timeoutMs: wish.ttlMs })
     const mounts = storageMounts(daemon.config, release)

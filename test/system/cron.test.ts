@@ -155,6 +155,7 @@ describe('a job', () => {
     expect(await refused('--timezone', 'Mars', 'shop', '@daily', 'true')).toContain('time zone')
     expect(await refused('--concurrency', 'maybe', 'shop', '@daily', 'true')).toContain('forbid')
     expect(await refused('shop', '@daily')).toContain('needs a command')
+    expect(await refused('shop', '@daily', "' '")).toContain('needs a command')
     const unknown = await paas.ssh(['cron:run', 'shop', 'cron.99'])
     expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining('no cron job')])
   })

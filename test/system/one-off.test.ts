@@ -79,6 +79,22 @@ describe('a terminal', () => {
     )
   }, 120_000)
 
+  test('^Z does not stop for good what no shell could let go on', async () => {
+    const at = terminal(
+      'run',
+      'shop',
+      'sh',
+      '-c',
+      `'echo up-$((1 + 1)); read -r it; echo "is $it"'`,
+    )
+    await at.see(/up-2/)
+    at.type('\x1a')
+    await at.see(/\^Z/)
+    at.type('alive\r')
+    await at.see(/is alive/)
+    expect(await at.ended).toBe(0)
+  }, 120_000)
+
   test('enter is a shell in the running process, with its variables', async () => {
     const at = terminal('enter', 'shop')
     await at.see(/\$ $/)
