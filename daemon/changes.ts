@@ -15,7 +15,7 @@ import { deploy, type Change } from './deploy.ts'
 import { withAppJson } from './apps/first-deploy.ts'
 import { processConfig, stoppedTypes } from './fleet/processes.ts'
 import type { Daemon } from './daemon.ts'
-import type { Ask } from './queue.ts'
+import { type Ask, goneMeanwhile } from './queue.ts'
 import type { Draft } from './store/nouns.ts'
 
 /**
@@ -75,6 +75,19 @@ function recordChange(
   } catch (error) {
     logError('event-unrecorded', error, { app: name, text })
   }
+}
+
+/** As `applyChange`; an app that has no release when its turn has come is told by `set` alone. */
+export async function applyOrSet(
+  daemon: Daemon,
+  change: Change,
+  ask: Ask,
+  set: () => void,
+): Promise<void> {
+  using turn = await daemon.queue.turn(change.app.name, ask)
+  void turn
+  if (daemon.store.currentRelease(change.app.name)) await applyInTurn(daemon, change, ask)
+  else set()
 }
 
 /** Changes settings that no running process needs to know, in the app's turn like any change. */
@@ -287,16 +300,9 @@ export function next(daemon: Daemon, app: App): Release {
 export function current(daemon: Daemon, app: App): Release {
   const release = daemon.store.currentRelease(app.name)
   if (release) return release
-  if (!daemon.store.findApp(app.name)) throw goneMeanwhile(app)
+  if (!daemon.store.findApp(app.name)) throw goneMeanwhile(app.name)
   throw new Failure('failed', `${app.name} has no release yet`, {
     hint: 'Push code first: git push paas main',
-  })
-}
-
-/** For whoever has waited for the turn of an app that is not there any more. */
-export function goneMeanwhile({ name }: Pick<App, 'name'>): Failure {
-  return new Failure('no-such-app', `${name} was renamed or destroyed meanwhile`, {
-    hint: 'All apps: apps:list',
   })
 }
 

@@ -80,7 +80,10 @@ export async function openDaemon(config: PaasConfig): Promise<Daemon> {
   unlessFull(() => store.failUnfinished())
   const host = await openHost(config)
   let router: Router = await openRouter(config)
-  const queue = openQueue((app) => refuseLocked(store, app))
+  const queue = openQueue((app) => {
+    refuseLocked(store, app)
+    return store.findApp(app)?.id
+  })
   const renames = new Map<string, string>()
   const journal = openJournal(config)
   const triggers = openTriggers(config, store)

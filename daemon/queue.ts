@@ -17,8 +17,10 @@ export type Ask = {
 
 type Ticket = { kind: 'push' | 'command'; start: () => void; replace: () => void }
 
-/** `guard` throws for an app that nobody may change. */
-export function openQueue(guard: (app: string) => void = () => {}) {
+/** Which app has a name now, if any; throws for one that nobody may change. */
+type Guard = (app: string) => number | undefined
+
+export function openQueue(guard: Guard = () => undefined) {
   const lines = new Map<string, Ticket[]>()
 
   /** Whether any app is being changed right now. */
@@ -37,7 +39,7 @@ export function openQueue(guard: (app: string) => void = () => {}) {
       })
     }
     if (signal.aborted) throw cancelled(signal)
-    guard(app)
+    const meant = guard(app)
     const line = lines.get(app) ?? []
     lines.set(app, line)
     if (kind === 'push') for (const one of line.slice(1)) if (one.kind === 'push') one.replace()
@@ -69,7 +71,8 @@ export function openQueue(guard: (app: string) => void = () => {}) {
       if (line[0] === ticket) resolve()
       else say(`-----> Waiting for ${ahead(line.length - 1)} of ${app} to finish`)
       await promise
-      guard(app) // it may have been locked meanwhile
+      // It may have been locked meanwhile, or the name may be another's or nobody's.
+      if (guard(app) !== meant && meant !== undefined) throw goneMeanwhile(app)
     } catch (error) {
       leave()
       throw error
@@ -80,6 +83,13 @@ export function openQueue(guard: (app: string) => void = () => {}) {
   }
 
   return { turn, busy }
+}
+
+/** For whoever has waited for the turn of an app that is not there any more. */
+export function goneMeanwhile(app: string): Failure {
+  return new Failure('no-such-app', `${app} was renamed or destroyed meanwhile`, {
+    hint: 'All apps: apps:list',
+  })
 }
 
 function ahead(count: number): string {

@@ -1,10 +1,10 @@
 import { Failure } from '../../core/errors.ts'
 import { logError } from '../../core/log.ts'
 import type { App } from '../../core/types.ts'
-import { applyInTurn, goneMeanwhile, next } from '../changes.ts'
+import { applyInTurn, next } from '../changes.ts'
 import type { Daemon } from '../daemon.ts'
 import { defaultHost, refuseTakenHost } from './hosts.ts'
-import type { Ask } from '../queue.ts'
+import { type Ask, goneMeanwhile } from '../queue.ts'
 import { forgetOldNames, leaveOldFiles, moveFiles } from './rename-files.ts'
 import { moveFilesBack, refuseNameInUse } from './rename-files.ts'
 
@@ -22,7 +22,7 @@ export async function renameApp(
   using turns = new DisposableStack()
   for (const name of [from, to].sort()) turns.use(await daemon.queue.turn(name, ask))
   const app = daemon.store.findApp(from)
-  if (!app) throw goneMeanwhile({ name: from })
+  if (!app) throw goneMeanwhile(from)
   refuseTakenHost(daemon.config, daemon.store, defaultHost(daemon.config, to), to)
   for (const name of [from, to]) await refuseNameInUse(daemon, name)
   if (daemon.store.findApp(to)) throw new Failure('failed', `App "${to}" exists already`)

@@ -6,8 +6,9 @@ import { untouchedPaths } from '../../builder/source/untouched.ts'
 import { createApp, recordCreated } from '../apps/apps.ts'
 import { missingApp } from '../apps/find-app.ts'
 import { buildCommit } from './build.ts'
-import { applyInTurn, goneMeanwhile, pushChange } from '../changes.ts'
+import { applyInTurn, pushChange } from '../changes.ts'
 import type { Daemon } from '../daemon.ts'
+import { goneMeanwhile } from '../queue.ts'
 import { refuseLocked } from '../apps/locks.ts'
 import { decidePush, type PushDecision } from './push.ts'
 import { recordedBuild } from './recorded-build.ts'
@@ -60,7 +61,7 @@ export async function acceptPush(
   await recordedBuild(daemon, app, building, async ({ say: record, signal, begin }) => {
     const ask = { kind: 'push', say: record, signal, inside } as const
     held.use(await daemon.queue.turn(name, ask))
-    if (daemon.store.findApp(name)?.id !== app.id) throw goneMeanwhile(app)
+    if (daemon.store.findApp(name)?.id !== app.id) throw goneMeanwhile(app.name)
     if (!stillDeploys(daemon, name, push, branch)) {
       const why = `Another branch of ${name} is deployed by now`
       say(` !     ${why}; "${branch}" is stored, not deployed`)

@@ -73,3 +73,19 @@ test('one who asks from inside a change of the same app is refused at once', asy
   )
   ;(await queue.turn('blog', { ...ask, inside: 'shop' }))[Symbol.dispose]()
 })
+
+test('one whose app was renamed or destroyed meanwhile gets no turn, nor a new app of that name', async () => {
+  const ids = new Map([['shop', 1]])
+  const queue = openQueue((app) => ids.get(app))
+  const { ask } = asker()
+  for (const now of [undefined, 2]) {
+    ids.set('shop', 1)
+    const first = await queue.turn('shop', ask)
+    const second = queue.turn('shop', ask)
+    if (now === undefined) ids.delete('shop')
+    else ids.set('shop', now)
+    first[Symbol.dispose]()
+    await expect(second).rejects.toThrow('shop was renamed or destroyed meanwhile')
+    expect(queue.busy()).toBe(false)
+  }
+})
