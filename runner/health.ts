@@ -100,7 +100,7 @@ async function accepts(
   return undefined
 }
 
-/** So that what is ready is seen a sixteenth of its time later at most, and looks stay few. Pure. */
+/** So that what is ready is seen at most a sixteenth of its time later, by few looks. Pure. */
 function pauseAfter(waitedMs: number): number {
   return Math.min(Math.max(2, waitedMs / 16), 25)
 }

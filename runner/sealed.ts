@@ -32,7 +32,7 @@ const allSeals = 0xf // no more seals, no shrinking, no growing, no writing
 
 /**
  * Returns what tells where a sealed copy of the program `file` is: below `directory`, for as long
- * as this process lives. It is copied again when the file has changed, as by an update of its package.
+ * as this process lives. It is copied again when the file has changed, as its package is updated.
  * Where the kernel lets no memory be run, that is `file` itself.
  */
 export function sealProgram(file: string, directory: string): () => string {

@@ -2,16 +2,15 @@ import { newId } from '../../core/names.ts'
 import type { Layer } from '../../core/types.ts'
 import { parseSubnet } from '../../runner/address.ts'
 import { waitUntilReady } from '../../runner/health.ts'
-import { openHost } from '../../runner/host.ts'
+import type { Host } from '../../runner/host.ts'
 import { startInstance } from '../../runner/start.ts'
 import { stopInstance } from '../../runner/stop.ts'
-import type { Paas } from '../system/instance.ts'
 
 /**
  * Milliseconds from nothing to a container of ours that accepts on its port; no daemon, no router.
  */
-export async function containerStart({ config }: Paas, layers: Layer[]): Promise<number> {
-  const host = await openHost(config)
+export async function containerStart(host: Host, layers: Layer[]): Promise<number> {
+  const { config } = host
   const { signal } = new AbortController()
   const id = newId()
   const address = parseSubnet(config.subnet).gateway.replace(/\d+$/, '250')

@@ -1,11 +1,11 @@
-import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { openHost } from '../../runner/host.ts'
 import { exec } from '../../core/exec.ts'
+import { bareStarts } from './bare.ts'
 import { containerStart } from './container.ts'
 import { idleDaemon } from './idle.ts'
-import { layerPaths, layersOf } from './layers.ts'
-import { bareRunc, type OpenSsh, startOpenSsh } from './raw.ts'
+import { layersOf } from './layers.ts'
+import { type OpenSsh, startOpenSsh } from './raw.ts'
 import { type Figure, median, sample, timed } from './stats.ts'
 import { startLoad } from '../system/load.ts'
 import { nodeApp, type Paas, startPaas } from '../system/instance.ts'
@@ -28,14 +28,15 @@ export async function benchPush(): Promise<Figure[]> {
 
 /** One changed line, from the start of the push to the first answer of the new version. */
 async function redeploys(instance: Paas, openssh: OpenSsh): Promise<Figure[]> {
+  const host = await openHost(instance.config)
   const raw: number[] = []
   const bare: number[] = []
   const pushes: number[] = []
   const starts: number[] = []
   const ours = await sample(rounds, async (round) => {
     pushes.push(await barePush(instance, openssh, round))
-    bare.push(await bareStart(instance))
-    starts.push(await containerStart(instance, layersOf(instance)))
+    bare.push(await bareStarts(instance))
+    starts.push(await containerStart(host, layersOf(instance)))
     raw.push((pushes.at(-1) ?? 0) + (bare.at(-1) ?? 0))
     const dir = await instance.tree('shop', nodeApp(`round ${round}`))
     return timed(async () => {
@@ -90,21 +91,6 @@ async function barePush(paas: Paas, openssh: OpenSsh, round: number): Promise<nu
       },
     ),
   )
-}
-
-/** The same layers, joined by a plain overlay, started by a plain runc. */
-async function bareStart(instance: Paas): Promise<number> {
-  const base = join(instance.base, 'bare')
-  const [upper, work, root] = ['upper', 'work', 'root'].map((name) => join(base, name))
-  for (const dir of [upper, work, root]) await mkdir(dir ?? base, { recursive: true })
-  const lower = (await layerPaths(instance)).toReversed().join(':')
-  const data = `lowerdir=${lower},upperdir=${upper},workdir=${work}`
-  await exec('mount', ['-t', 'overlay', 'overlay', '-o', data, root ?? base])
-  try {
-    return await bareRunc(root ?? base, ['node', 'server.js'], '/app')
-  } finally {
-    await exec('umount', [root ?? base])
-  }
 }
 
 async function shortCommands(instance: Paas, openssh: OpenSsh): Promise<Figure[]> {

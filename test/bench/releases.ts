@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { idleDaemon } from './idle.ts'
+import { bareStarts } from './bare.ts'
 import { startOpenSsh } from './raw.ts'
 import { seedApps } from './seed.ts'
 import { type Figure, milliseconds, ratio, timed } from './stats.ts'
@@ -63,7 +64,14 @@ async function changes(paas: Paas): Promise<Figure[]> {
 
 async function scaling(paas: Paas): Promise<Figure[]> {
   const scale = (web: number) => timed(() => must(paas.ssh(['ps:scale', 'shop', `web=${web}`])))
-  const { one = [], three = [] } = await takeTurns(rounds, {
+  const {
+    bareOne = [],
+    bareThree = [],
+    one = [],
+    three = [],
+  } = await takeTurns(rounds, {
+    bareOne: () => bareStarts(paas),
+    bareThree: () => bareStarts(paas, 3),
     one: async () => {
       await scale(0)
       await settled(paas, 'shop', 0)
@@ -77,6 +85,9 @@ async function scaling(paas: Paas): Promise<Figure[]> {
     },
   })
   return [
+    milliseconds('raw: bare runc run until it answers', bareOne),
+    milliseconds('raw: three of them at once', bareThree),
+    ratio('raw: three at once ÷ one', bareThree, bareOne),
     milliseconds('ps:scale 0 → 1', one),
     milliseconds('ps:scale 1 → 4', three),
     ratio('ps:scale 1 → 4 ÷ start of one', three, one, 1.5),
