@@ -77,6 +77,19 @@ function recordChange(
   }
 }
 
+/** As `applyChange`; an app that has no release when its turn has come is told by `set` alone. */
+export async function applyOrSet(
+  daemon: Daemon,
+  change: Change,
+  ask: Ask,
+  set: () => void,
+): Promise<void> {
+  using turn = await takeTurn(daemon, change.app, ask)
+  void turn
+  if (daemon.store.currentRelease(change.app.name)) await applyInTurn(daemon, change, ask)
+  else set()
+}
+
 /** Changes settings that no running process needs to know, in the app's turn like any change. */
 export async function applySetting(
   daemon: Turns,

@@ -1,9 +1,9 @@
-import { constants } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { HealthCheck } from '../core/app-json.ts'
 import { appPort } from '../core/config.ts'
 import { Failure, stopIfCancelled } from '../core/errors.ts'
 import { paths } from '../core/names.ts'
+import { signalOf } from '../core/processes.ts'
 import type { Exit, Instance, Limits } from '../core/types.ts'
 import { readRecord } from './bundle.ts'
 import { longestChecks, passChecks } from './checks.ts'
@@ -137,7 +137,8 @@ function death(type: string, exit: Exit, when: string, limits?: Limits): string 
   if (exit.oom && limits) {
     return `${type} ran out of memory: it was killed at its limit of ${mebibytes(limits)} MiB`
   }
-  if (exit.code > 128) return `${type} was killed by signal ${signalName(exit.code - 128)} ${when}`
+  const signal = signalOf(exit.code)
+  if (signal) return `${type} was killed by signal ${signal} ${when}`
   return `${type} exited with code ${exit.code} ${when}`
 }
 
@@ -192,9 +193,4 @@ function typeOf(instance: Instance): string {
 
 function mebibytes(limits: Limits): number {
   return Math.round(limits.memoryBytes / 1024 / 1024)
-}
-
-function signalName(number: number): string {
-  const found = Object.entries(constants.signals).find(([, value]) => value === number)
-  return found?.[0] ?? String(number)
 }

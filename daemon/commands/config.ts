@@ -4,7 +4,7 @@ import { maskValue } from '../../core/mask.ts'
 import { parseConfigKey, printable } from '../../core/names.ts'
 import type { Config } from '../../core/types.ts'
 import {
-  applyChange,
+  applyOrSet,
   applySetting,
   configChange,
   type ConfigPatch,
@@ -185,20 +185,14 @@ function has(config: Config, patch: ConfigPatch): boolean {
 async function changeApp(call: Call, daemon: Daemon, patch: ConfigPatch): Promise<void> {
   const app = call.app()
   const keys = Object.keys(patch)
-  if (!daemon.store.currentRelease(app.name) || call.options['no-restart']) {
-    await applySetting(daemon, app, call.ask, () => {
-      daemon.store.setConfig(app, patchConfig(daemon.store.config(app), patch))
-      daemon.store.addEvent(app, {
-        kind: 'config',
-        by: call.session.identity.name,
-        release: null,
-        text: `Changed ${listed(keys)} for the next release`,
-      })
-    })
-  } else {
-    const by = call.session.identity.name
-    await applyChange(daemon, configChange(daemon, app, patch, by), call.ask)
+  const by = call.session.identity.name
+  const set = () => {
+    daemon.store.setConfig(app, patchConfig(daemon.store.config(app), patch))
+    const text = `Changed ${listed(keys)} for the next release`
+    daemon.store.addEvent(app, { kind: 'config', by, release: null, text })
   }
+  if (call.options['no-restart']) await applySetting(daemon, app, call.ask, set)
+  else await applyOrSet(daemon, configChange(daemon, app, patch, by), call.ask, set)
   await daemon.triggers.fire('post-config-update', { app: app.name, args: keys }, call.say)
 }
 

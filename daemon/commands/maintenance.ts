@@ -41,11 +41,12 @@ async function set(call: Call, daemon: Daemon, page: string | null): Promise<Ans
   const app = call.app()
   using turn = await takeTurn(daemon, app, call.ask)
   void turn
+  const before = daemon.store.findApp(app.name)?.maintenance ?? null
   daemon.store.setMaintenance(app, page)
   try {
     await daemon.routes.pointAtCurrent(app)
   } catch (error) {
-    daemon.store.setMaintenance(app, app.maintenance)
+    daemon.store.setMaintenance(app, before)
     throw error
   }
   const on = page === '' ? 'On' : 'On, with a page of its own'

@@ -1,7 +1,7 @@
 import { Failure } from '../../core/errors.ts'
 import { byText, isProcessType, printable } from '../../core/names.ts'
 import type { App, Release } from '../../core/types.ts'
-import { applyChange, applySetting, current, refuseUnknownTypes } from '../changes.ts'
+import { applyChange, applyOrSet, current, refuseUnknownTypes } from '../changes.ts'
 import { restartChange, scaleChange, takeTurn } from '../changes.ts'
 import type { Daemon } from '../daemon.ts'
 import { type CountWish, startChange, stopChange, wishedFormation } from '../process-changes.ts'
@@ -43,27 +43,8 @@ export const processCommands: Command[] = [
     summary: 'Show or change how many of each process type run',
     app: true,
     run: async (call, daemon) => {
-      const app = call.app()
       const wishes = call.args.map((arg) => parseWish(call, arg))
-      if (wishes.length > 0 && !daemon.store.currentRelease(app.name)) {
-        await applySetting(daemon, app, call.ask, () => {
-          const formation = daemon.store.formation(app)
-          const wish = wishedFormation(formation, wishes)
-          daemon.store.setFormation(app, { ...formation, ...wish })
-          const by = call.session.identity.name
-          const text = `Scale ${call.args.join(' ')}, for the first release`
-          daemon.store.addEvent(app, { kind: 'scale', by, release: null, text })
-        })
-      } else if (wishes.length > 0) {
-        const decide = (release: Release) => wishedFormation(release.formation, wishes)
-        refuseUnknownTypes(decide(current(daemon, app)), current(daemon, app))
-        const by = call.session.identity.name
-        const change = scaleChange(daemon, app, decide, by)
-        const cause = `Scale ${call.args.join(' ')}`
-        await applyChange(daemon, { ...change, cause }, call.ask)
-        forgetStopped(daemon, app, wishes)
-        await daemon.triggers.fire('post-scale', { app: app.name, args: call.args }, call.say)
-      }
+      if (wishes.length > 0) await scale(call, daemon, wishes)
       return showFormation(call, daemon)
     },
   },
@@ -133,6 +114,27 @@ export const processCommands: Command[] = [
     run: (call, daemon) => freeze(call, daemon, 'resume'),
   },
 ]
+
+async function scale(call: Call, daemon: Daemon, wishes: CountWish[]): Promise<void> {
+  const app = call.app()
+  const by = call.session.identity.name
+  const cause = `Scale ${call.args.join(' ')}`
+  const decide = (release: Release) => {
+    const wish = wishedFormation(release.formation, wishes)
+    refuseUnknownTypes(wish, release)
+    return wish
+  }
+  const change = { ...scaleChange(daemon, app, decide, by), cause }
+  await applyOrSet(daemon, change, call.ask, () => {
+    const formation = daemon.store.formation(app)
+    daemon.store.setFormation(app, { ...formation, ...wishedFormation(formation, wishes) })
+    const text = `${cause}, for the first release`
+    daemon.store.addEvent(app, { kind: 'scale', by, release: null, text })
+  })
+  if (!daemon.store.currentRelease(app.name)) return
+  forgetStopped(daemon, app, wishes)
+  await daemon.triggers.fire('post-scale', { app: app.name, args: call.args }, call.say)
+}
 
 function reportTypes(app: App, { store, fleet }: Daemon): Answer {
   const formation = store.formation(app)

@@ -2,7 +2,7 @@ import { Failure } from '../../core/errors.ts'
 import { parseSize, showSize } from '../../core/measures.ts'
 import { parseStorageName, parseTarget, printable } from '../../core/names.ts'
 import type { App, Mount } from '../../core/types.ts'
-import { applyChange, applySetting, mountsChange } from '../changes.ts'
+import { applyOrSet, mountsChange } from '../changes.ts'
 import type { Daemon } from '../daemon.ts'
 import {
   limitStorage,
@@ -242,11 +242,8 @@ async function change(
 ): Promise<void> {
   const app: App = call.app()
   const by = call.session.identity.name
-  if (daemon.store.currentRelease(app.name)) {
-    await applyChange(daemon, { ...mountsChange(daemon, app, edit, by), cause }, call.ask)
-    return
-  }
-  await applySetting(daemon, app, call.ask, () => {
+  const mounting = { ...mountsChange(daemon, app, edit, by), cause }
+  await applyOrSet(daemon, mounting, call.ask, () => {
     daemon.store.setMounts(app, edit(daemon.store.mounts(app)))
     daemon.store.addEvent(app, { kind: 'storage', by, release: null, text: cause })
   })

@@ -57,6 +57,23 @@ describe('pushes of one app', () => {
     await paas.ssh(['config:unset', 'shop', ...keys])
   })
 
+  test('are followed by what was asked while the first of them built, as by any change', async () => {
+    const dir = await paas.tree('early', slowBuild('early', 600))
+    const first = paas.push('early', dir)
+    await until('the first build sleeps', () => sleepers(paas).length === 1)
+    const config = paas.ssh(['config:set', 'early', 'LATE=set'])
+    await paas.ssh(['storage:create', 'attic'])
+    const mount = paas.ssh(['storage:mount', 'early', 'attic:/attic'])
+    const scale = paas.ssh(['ps:scale', 'early', 'web=2'])
+    wake(paas)
+    expect((await first).code).toBe(0)
+    expect([await config, await mount, await scale].map(({ code }) => code)).toEqual([0, 0, 0])
+    const seen = await paas.ssh(['enter', 'early', 'web', 'sh', '-c', '"echo $LATE; ls -d /attic"'])
+    expect(seen.stdout).toBe('set\n/attic\n')
+    const report = await paas.ssh(['ps:report', 'early', '--json'])
+    expect(JSON.parse(report.stdout)).toMatchObject([{ type: 'web', wanted: 2, running: 2 }])
+  })
+
   test('are cancelled when the client goes away: nothing of the build is left within 2 s', async () => {
     const dir = await paas.tree('hang', slowBuild('hang', 600))
     const client = spawnGroup(
