@@ -30,12 +30,14 @@ export function parseStorageName(text: string): string {
  */
 export function parseTarget(text: string): string {
   const path = posix.normalize(text).replace(/\/$/, '')
-  const taken =
-    /^\/(|app|dev|proc|sys|run|etc|bin|sbin|lib\w*|usr)$|^\/(dev|proc|sys|run|etc|usr)\//
-  if (/^\/[\w./@+-]{0,200}$/.test(text) && path.startsWith('/') && !taken.test(path)) return path
-  throw new Failure('usage', `"${printable(text)}" is not a path for a storage`, {
-    hint: 'Use an absolute path such as /app/uploads or /data',
-  })
+  const taken = /^(|\/app)$|^\/(dev|proc|sys|run|etc|bin|sbin|lib|lib32|lib64|libx32|usr)(\/|$)/
+  const hint = 'Use an absolute path such as /app/uploads or /data'
+  if (!/^\/[\w./@+-]{0,200}$/.test(text)) {
+    throw new Failure('usage', `"${printable(text)}" is not a path for a storage`, { hint })
+  }
+  if (!taken.test(path)) return path
+  const of = path === '/app' ? 'the code of the app' : 'the system of the container'
+  throw new Failure('usage', `${path || '/'} holds ${of}, which a storage would hide`, { hint })
 }
 
 /** A process type as a Procfile may name it. */

@@ -49,10 +49,10 @@ export function whyNoQuota(path: string): string | undefined {
     using file = open(path)
     quota(file.fd, getState, 0, state)
   } catch {
-    return 'its file system counts no project quotas'
+    return "the store's file system counts no project quotas"
   }
   if (state.readUInt16LE(2) & projectsEnforced) return undefined
-  return 'its file system is mounted without project quotas'
+  return "the store's file system is mounted without project quotas"
 }
 
 /**

@@ -69,7 +69,7 @@ export const buildCommands: Command[] = [
     summary: 'End a build that waits or runs, the last one unless N is given',
     app: true,
     run: async (call, daemon) => {
-      const { id, number } = findBuild(call, daemon)
+      const { id, number } = goingBuild(call, daemon) ?? findBuild(call, daemon)
       const ran = await daemon.builds.cancel(id, call.session.identity.name)
       const build = daemon.store.builds(call.app()).find((one) => one.id === id)
       if (build?.status === 'cancelled' && ran) {
@@ -107,6 +107,12 @@ function describe({ id: _id, ...build }: Build) {
   const end = build.finishedAt === null ? Date.now() : Date.parse(build.finishedAt)
   const ms = build.startedAt === null ? null : end - Date.parse(build.startedAt)
   return { ...build, seconds: ms === null ? null : Math.round(ms / 100) / 10 }
+}
+
+/** The newest that waits or runs, where none is named: a later one may have been refused since. */
+function goingBuild(call: Call, daemon: Daemon): Build | undefined {
+  if (call.args.length > 0) return undefined
+  return daemon.store.builds(call.app()).find(({ finishedAt }) => finishedAt === null)
 }
 
 function findBuild(call: Call, daemon: Daemon): Build {

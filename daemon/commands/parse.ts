@@ -113,7 +113,7 @@ function parsed(
 /** As the usage line says: each word after the app is one argument, and `...` any number. */
 function mostArguments({ usage, app, verbatim }: Command): number {
   if (verbatim || usage.includes('...')) return Infinity
-  const plain = usage.replaceAll(/\[--[^\]]*\]/g, '').replaceAll(/ \| /g, '|')
+  const plain = usage.replaceAll(/\[--[^\]]*\]|--\S+ [A-Z]+/g, '').replaceAll(/ \| /g, '|')
   return plain.split(' ').filter(Boolean).length - (app ? 1 : 0)
 }
 
@@ -133,12 +133,23 @@ function parse(command: Command, args: string[]) {
     ]),
   )
   try {
-    const { values, positionals } = parseArgs({
+    const options: Record<string, { type: 'string' | 'boolean'; multiple?: boolean }> = {
+      ...globalOptions,
+      ...own,
+    }
+    const { values, positionals, tokens } = parseArgs({
       args,
-      options: { ...globalOptions, ...own },
+      options,
       allowPositionals: true,
       strict: true,
+      tokens: true,
     })
+    const given = tokens.flatMap((token) => (token.kind === 'option' ? [token.name] : []))
+    for (const name of new Set(given)) {
+      const { type, multiple } = options[name] ?? {}
+      if (type !== 'string' || multiple || given.indexOf(name) === given.lastIndexOf(name)) continue
+      throw new Error(`Option --${name} is given twice`) // the first would be lost without a word
+    }
     const plain: Options = {}
     for (const [key, value] of Object.entries(values)) {
       plain[key] = Array.isArray(value) ? value.map(String) : value

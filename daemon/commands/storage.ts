@@ -24,7 +24,7 @@ const sizeMost = 1024 ** 5
 export const storageCommands: Command[] = [
   {
     name: 'storage:create',
-    usage: 'STORAGE',
+    usage: 'STORAGE [--size SIZE]',
     summary: 'Create a storage: files that outlive releases and apps',
     app: false,
     options: {
@@ -45,7 +45,7 @@ export const storageCommands: Command[] = [
   },
   {
     name: 'storage:resize',
-    usage: 'STORAGE',
+    usage: 'STORAGE --size SIZE',
     summary: 'Change how much a storage may hold, at once; what it holds stays',
     app: false,
     options: {

@@ -3,12 +3,14 @@ import type { Run, RunEnd } from '../store/runs.ts'
 
 /** How the end of a one-off is told. Pure. */
 
+export const outOfMemory = 'out of memory'
+
 /** `why` is given when we ended it ourselves; without an exit it did not leave in peace. */
 export function outcome(exit: Exit | undefined, why?: string): Omit<RunEnd, 'output'> {
   const finishedAt = exit?.at ?? new Date().toISOString()
   if (why !== undefined)
     return { status: 'stopped', code: exit?.code ?? 137, detail: why, finishedAt }
-  const detail = exit?.oom ? 'out of memory' : null
+  const detail = exit?.oom ? outOfMemory : null
   return { status: 'exited', code: exit?.code ?? 137, detail, finishedAt }
 }
 

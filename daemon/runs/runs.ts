@@ -3,7 +3,7 @@ import { limits } from '../../core/config.ts'
 import { Failure } from '../../core/errors.ts'
 import { log, logError } from '../../core/log.ts'
 import { paths } from '../../core/names.ts'
-import type { App, Release } from '../../core/types.ts'
+import type { App, Exit, Release } from '../../core/types.ts'
 import { forgetLog } from '../../runner/log-ends.ts'
 import { startInstance } from '../../runner/start.ts'
 import { storageMounts } from '../disk/storage.ts'
@@ -13,8 +13,8 @@ import { maskerOf } from '../mask.ts'
 import { instanceSpec, lookedUp } from '../fleet/processes.ts'
 import { awaitEnd } from './run-end.ts'
 import { type Active, facts, layersOf, type Wish } from './run-facts.ts'
-import { recordJobFailure } from './run-events.ts'
-import { describeEnd } from './run-words.ts'
+import { recordRunFailure } from './run-events.ts'
+import { describeEnd, outcome } from './run-words.ts'
 import type { CronJob } from '../store/cron.ts'
 import type { Run, RunEnd, RunStatus } from '../store/runs.ts'
 
@@ -66,14 +66,14 @@ export class Runs {
   }
 
   /** Counts `work` among the runs while it goes on; `stop` aborts the signal it is given. */
-  async attached<T>(
+  async attached(
     release: Release,
     wish: Wish,
     work: (
       place: { id: string; address: string; process: string },
       stop: AbortSignal,
-    ) => Promise<T>,
-  ): Promise<T> {
+    ) => Promise<Exit>,
+  ): Promise<Exit> {
     using placed = this.#daemon.fleet.place()
     const process = this.#nextName(release.app)
     const entry = this.#enter({
@@ -82,7 +82,11 @@ export class Runs {
       jobId: null,
     })
     try {
-      return await work({ id: placed.id, address: placed.address, process }, entry.stopping.signal)
+      const place = { id: placed.id, address: placed.address, process }
+      const exit = await work(place, entry.stopping.signal)
+      const owner = this.#daemon.store.findApp(entry.app)
+      if (owner) recordRunFailure(this.#daemon.store, owner, { ...entry, ...outcome(exit) })
+      return exit
     } finally {
       this.#leave(entry)
     }
@@ -109,7 +113,7 @@ export class Runs {
       const detail = error instanceof Failure ? error.message : 'internal error'
       const finishedAt = new Date().toISOString()
       const end = { status: 'failed', code: null, detail, output: '', finishedAt } as const
-      recordJobFailure(store, app, { ...run, ...end })
+      recordRunFailure(store, app, { ...run, ...end })
       store.endRun(run.id, end)
       throw error
     }
@@ -130,7 +134,7 @@ export class Runs {
   ): Promise<void> {
     const { store, config } = this.#daemon
     const row = { code: null, detail: null, output: '', ...run }
-    recordJobFailure(store, app, row)
+    recordRunFailure(store, app, row)
     const forgotten = store.createRun(app, job?.id ?? null, row)
     for (const id of forgotten) await forgetLog(paths(config).logs(app.name), id)
   }
@@ -215,7 +219,7 @@ export class Runs {
     const { app, process, release, id } = run
     const owner = store.findApp(app)
     const mask = maskerOf(owner ? store.effectiveConfig(owner) : {})
-    if (owner) recordJobFailure(store, owner, { ...run, ...end })
+    if (owner) recordRunFailure(store, owner, { ...run, ...end })
     store.endRun(run.id, { ...end, output: end.output.split('\n').map(mask).join('\n') })
     const text = describeEnd({ ...run, ...end })
     log('run-ended', { app, process, text })

@@ -73,6 +73,9 @@ describe('parseCommand', () => {
     expect(() => parse('config:sett')).toThrow('"config:sett" is not a command')
     expect(() => parse('ps', 'shop', '--jsno')).toThrow("Unknown option '--jsno'")
     expect(() => parse('ps', '--app')).toThrow(/argument missing/)
+    expect(() => parse('logs', 'shop', '-p', 'web', '-p', 'worker')).toThrow(
+      'Option --ps is given twice',
+    )
     expect(() => parse('\x1b[31mred')).toThrow('"?[31mred" is not a command')
   })
 

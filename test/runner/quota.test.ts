@@ -17,8 +17,10 @@ test('a file system without project quotas is told as such', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'paas-quota-'))
   try {
     await using disk = await makeSmallDisk(16)
-    expect(whyNoQuota(disk.root)).toBe('its file system counts no project quotas')
-    expect(whyNoQuota(join(dir, 'not there'))).toBe('its file system counts no project quotas')
+    expect(whyNoQuota(disk.root)).toBe("the store's file system counts no project quotas")
+    expect(whyNoQuota(join(dir, 'not there'))).toBe(
+      "the store's file system counts no project quotas",
+    )
   } finally {
     await rm(dir, { recursive: true })
   }

@@ -31,15 +31,18 @@ describe('builds', () => {
   test('that run are cancelled from another session: pusher told, processes gone', async () => {
     const push = paas.push('shop', await paas.tree('hang', slowBuild('hang', 600)))
     await until('the build sleeps', () => sleepers(paas).length === 1)
-    const cancel = await paas.ssh(['builds:cancel', 'shop'])
-    expect([cancel.code, cancel.stdout]).toEqual([0, '-----> Cancelled build #2\n'])
-    expect(sleepers(paas)).toEqual([])
+    const later = paas.push('shop', await paas.tree('later', nodeApp('later')))
+    await until('the other waits', async () => (await builds('shop'))[0]?.status === 'waiting')
+    const cancel = () => paas.ssh(['builds:cancel', 'shop'])
+    expect((await cancel()).out).toBe('-----> Cancelled build #3\n')
+    expect((await cancel()).out).toBe('-----> Cancelled build #2\n')
+    expect([sleepers(paas), (await later).code]).toEqual([[], 1])
     const pushed = await push
     expect([pushed.code === 0, pushed.out]).toEqual([
       false,
       expect.stringContaining('Cancelled by tester'),
     ])
-    expect((await builds('shop'))[0]).toMatchObject({
+    expect((await builds('shop'))[1]).toMatchObject({
       status: 'cancelled',
       error: 'Cancelled by tester',
     })
@@ -52,13 +55,14 @@ describe('builds', () => {
     await until('the build sleeps', () => sleepers(paas).length === 1)
     const waiting = paas.push('shop', await paas.tree('four', nodeApp('waiting')))
     await until('the other waits', async () => (await builds('shop'))[0]?.status === 'waiting')
-    expect((await paas.ssh(['builds:cancel', 'shop', '4'])).code).toBe(0)
+    expect((await paas.ssh(['builds:cancel', 'shop', '5'])).code).toBe(0)
     expect((await waiting).code).not.toBe(0)
     wake(paas)
     expect((await running).code).toBe(0)
     expect((await builds('shop')).map(({ status }) => status)).toEqual([
       'cancelled',
       'succeeded',
+      'cancelled',
       'cancelled',
       'succeeded',
     ])

@@ -169,6 +169,8 @@ describe('run', () => {
       137,
       expect.stringContaining(' !     killed: used all of its 64 MiB\n'),
     ])
+    const { stdout } = await paas.ssh(['events', 'shop'])
+    expect(stdout).toMatch(/run-failed +tester .*run\.\d+ exited with code 137 .*\(out of memory\)/)
     await paas.ssh(['resource:limit', 'shop', '--memory', '512m', '--process-type', 'run'])
   })
 
