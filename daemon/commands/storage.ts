@@ -103,9 +103,10 @@ export const storageCommands: Command[] = [
     summary: 'Take a storage from an app, and restart without it; its files stay',
     app: true,
     run: async (call, daemon) => {
-      const mount = parseMount(call)
-      const same = (one: Mount) => showMount(one) === showMount(mount)
       const mounts = daemon.store.mounts(call.app())
+      // One that is there goes, wherever it is: more places may have been free once.
+      const mount = mounts.find((one) => showMount(one) === call.args[0]) ?? parseMount(call)
+      const same = (one: Mount) => showMount(one) === showMount(mount)
       if (!mounts.some(same)) {
         const has = mounts.map(showMount).join(', ') || 'nothing'
         throw new Failure('failed', `${call.app().name} has no ${showMount(mount)} mounted`, {
