@@ -201,9 +201,17 @@ export class Fleet {
       if (member?.state !== 'starting') continue
       member.state = 'live'
       this.#events.live(member)
-      // It may have ended a moment ago, when that was nobody's business yet.
+      this.#lookAtExit(id)
+    }
+  }
+
+  /** It may have ended a moment ago, when that was nobody's business yet. */
+  #lookAtExit(id: string): void {
+    try {
       const exit = readExit(this.#host, id)
       if (exit) this.#exited(exit)
+    } catch (error) {
+      logError('exit-unread', error, { id })
     }
   }
 

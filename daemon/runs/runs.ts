@@ -84,11 +84,21 @@ export class Runs {
     try {
       const place = { id: placed.id, address: placed.address, process }
       const exit = await work(place, entry.stopping.signal)
-      const owner = this.#daemon.store.findApp(entry.app)
-      if (owner) recordRunFailure(this.#daemon.store, owner, { ...entry, ...outcome(exit) })
+      this.#noteFailure(entry, exit)
       return exit
     } finally {
       this.#leave(entry)
+    }
+  }
+
+  /** Of one whose client is told in any case, though a full disk keep it from the events. */
+  #noteFailure(run: Active, exit: Exit): void {
+    const { store } = this.#daemon
+    try {
+      const owner = store.findApp(run.app)
+      if (owner) recordRunFailure(store, owner, { ...run, ...outcome(exit) })
+    } catch (error) {
+      logError('run-unrecorded', error, { app: run.app, process: run.process })
     }
   }
 
