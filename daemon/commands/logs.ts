@@ -91,7 +91,7 @@ async function show(call: Call, daemon: Daemon) {
 function sayPosition({ session }: Call, position: LogPosition): void {
   const { argv } = session
   const before = argv.filter((word, index) => word !== '--from' && argv[index - 1] !== '--from')
-  session.resume?.([...before, '-n', '0', '--from', JSON.stringify(position)])
+  session.resume?.([...before, '--from', JSON.stringify(position)])
 }
 
 function givenPosition(call: Call): LogPosition | undefined {
@@ -107,7 +107,7 @@ function givenPosition(call: Call): LogPosition | undefined {
 }
 
 function parseFilter(call: Call) {
-  const { num, ps, release, since, until } = call.options
+  const { num, ps, release, since, until, from } = call.options
   const lines = num === undefined ? (since ? linesMost : linesUsual) : Number(num)
   if (!Number.isInteger(lines) || lines < 0 || lines > linesMost) {
     throw usageFailure(call.command, `-n wants a number from 0 to ${linesMost}`)
@@ -117,7 +117,7 @@ function parseFilter(call: Call) {
     throw new Failure('usage', `"${printable(String(release))}" is not a release, such as v7`)
   }
   return {
-    lines,
+    lines: from === undefined ? lines : 0, // what was before it has been shown
     ...(ps === undefined ? {} : { process: String(ps) }),
     ...(version === undefined ? {} : { release: Number(version) }),
     ...(since === undefined ? {} : { since: parseWhen('--since', String(since)) }),
