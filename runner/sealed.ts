@@ -7,7 +7,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs'
 import { basename, join } from 'node:path'
 import koffi from 'koffi'
@@ -71,8 +71,7 @@ function sealedPath(file: string, directory: string): string {
 function sealedCopy(file: string): number {
   const fd = openMemory(file)
   try {
-    const bytes = readFileSync(file)
-    for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at)
+    writeFileSync(fd, readFileSync(file))
     if (Number(cControl(fd, addSeals, allSeals)) !== 0) throw failed('seal', file)
     return fd
   } catch (error) {

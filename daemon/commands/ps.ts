@@ -124,6 +124,8 @@ async function scale(call: Call, daemon: Daemon, wishes: CountWish[]): Promise<v
     refuseUnknownTypes(wish, release)
     return wish
   }
+  const now = daemon.store.currentRelease(app.name)
+  if (now) decide(now) // a mistake is told at once, and is no change that failed
   const change = { ...scaleChange(daemon, app, decide, by), cause }
   await applyOrSet(daemon, change, call.ask, () => {
     const formation = daemon.store.formation(app)

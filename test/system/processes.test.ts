@@ -84,6 +84,12 @@ describe('process types', () => {
     const tooMany = await paas.ssh(['ps:scale', 'shop', 'web=9999999'])
     expect([tooMany.code, tooMany.stderr]).toEqual([2, ' !     web can have at most 12\n'])
     expect((await paas.ssh(['ps:scale', 'shop', 'web+99'])).code).toBe(2)
+    const unknown = await paas.ssh(['ps:scale', 'shop', 'wbe=1'])
+    expect([unknown.code, unknown.stderr]).toEqual([
+      1,
+      expect.stringContaining('shop has no process type "wbe"'),
+    ])
+    expect((await paas.ssh(['events', 'shop'])).stdout).not.toContain('wbe') // none was made
     expect((await paas.ssh(['ps:scale', 'shop', 'web=2', 'worker=2'])).code).toBe(0)
   })
 
